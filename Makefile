@@ -1,0 +1,78 @@
+# `make` shows what there is. Everything runs in the environment .venv, which `make setup` creates.
+
+PROFILE = quick
+DATA = auto
+PARAMS =
+PYTHON = $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
+
+SHELL = /bin/sh
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL = help
+
+PY = .venv/bin/python
+ENVIRONMENT = .venv/.installed
+RUNNER = $(PY) -m mialib.runner
+NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
+READERS = $(filter 99_%,$(NOTEBOOKS))
+CHECK_PYTHON = import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: make setup PYTHON=/path/to/python" % sys.version_info[:2])
+LOCK_HEADER = '\# What the results were made with (written by make lock).' 'appnope==0.1.4 ; platform_system == "Darwin"'
+LOCK_EDITS = -e '/^pip==/d' -e 's/\+[a-z0-9.]+$$//' -e 's/^((cuda|nvidia|triton).*)/\1 ; platform_system == "Linux"/'
+TOOL_CACHES = .pytest_cache .mypy_cache .ruff_cache build dist mialib.egg-info notebooks/.ipynb_checkpoints
+
+.PHONY: help setup data lab reproduce summary figures test lint lock clean $(NOTEBOOKS)
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
+	@echo "NN_name     one notebook: $(NOTEBOOKS)"
+	@echo "Options: PROFILE=quick|paper|smoke  DATA=auto|real|standin  PARAMS=\"-p N_SHADOWS 20\"  PYTHON=python3.12"
+
+setup: $(ENVIRONMENT) ## create the environment .venv: exactly the versions of requirements.lock
+
+$(ENVIRONMENT): pyproject.toml requirements.lock
+	@$(PYTHON) -c '$(CHECK_PYTHON)'
+	@$(PY) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+data: setup ## get the data sets; says what is real, what is a stand-in, sizes and sources
+	@$(PY) -m mialib.data --mode $(DATA)
+
+lab: setup ## JupyterLab on the notebooks, with this environment as its kernel
+	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab notebooks
+
+reproduce: data $(NOTEBOOKS) ## data, then all notebooks; where results are, and the headline numbers
+	@$(RUNNER) summary --profile $(PROFILE)
+
+summary: setup ## where results and figures are, and the headline numbers, without running anything
+	@$(RUNNER) summary --profile $(PROFILE)
+
+$(NOTEBOOKS): setup
+	@$(RUNNER) run $@ --profile $(PROFILE) --data $(DATA) $(PARAMS)
+
+# In a full run data come first, and notebooks that read the others' tables come last, also under -j.
+ifneq (,$(filter reproduce,$(MAKECMDGOALS)))
+$(NOTEBOOKS): data
+$(READERS): $(filter-out $(READERS),$(NOTEBOOKS))
+endif
+
+figures: setup ## draw all figures again from the saved tables; trains nothing
+	@$(RUNNER) figures
+
+test: setup ## run the tests
+	$(PY) -m pytest
+
+lint: setup ## ruff (notebooks too) and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+lock: ## write requirements.lock anew from what .venv holds now
+	@$(PY) -m pip freeze --all --exclude-editable > requirements.lock.new
+	@{ printf '%s\n' $(LOCK_HEADER); sed -E $(LOCK_EDITS) requirements.lock.new; } > requirements.lock
+	@rm requirements.lock.new
+
+clean: ## remove what tools leave behind; keeps results, figures, data and .venv (rm -r .venv starts afresh)
+	rm -rf $(TOOL_CACHES)
+	find mialib tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,269 @@
+"""Attack models: from the answers of shadow models on their members and non-members, tell members of another model.
+
+The paper's attack trains one small network a class on whole prediction vectors (Sec. V-D). Beside it stand four baselines that
+look at one number of the vector; a learned attack is worth its cost only where it beats them.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from mialib import cache, checks, randomness, stacked
+from mialib.shadow import AttackData
+from mialib.stacked import DenseStack
+from mialib.training import Recipe, make_optimizer
+from mialib.workers import one_a_core
+
+log = logging.getLogger(__name__)
+
+HIDDEN = 64  # Sec. VI-C: one hidden layer of 64 ReLU units
+RECIPE = Recipe(epochs=20, batch_size=256, lr=1e-2)  # not stated in the paper; other settings give the same within 0.01
+NEVER = np.finfo(np.float32).min  # the score where nothing could be learned: no record is called a member
+
+
+class Attack(Protocol):
+    """What tells members: fitted on shadow models, used on any model's answers."""
+
+    def membership_score(self, data: AttackData) -> np.ndarray:
+        """One number a record, float32 (n,): higher means likelier a member."""
+        ...
+
+    def infer(self, data: AttackData) -> np.ndarray:
+        """One answer a record, bool (n,): True for "member", by the attack's own threshold."""
+        ...
+
+
+def check_attack_data(data: AttackData, n_classes: int | None = None) -> AttackData:
+    """`data` if its parts fit together; TypeError or ValueError naming the part otherwise. Values may be mitigated: in [0, 1]."""
+    if not isinstance(data, AttackData) or not all(isinstance(part, np.ndarray) for part in data):
+        raise TypeError(f"data must be an AttackData of arrays, got {type(data).__name__}")
+    predictions = data.predictions
+    if predictions.ndim != 2 or not np.issubdtype(predictions.dtype, np.floating):
+        raise TypeError(f"predictions must be floats of shape (n, n_classes), got {predictions.dtype} of shape {predictions.shape}")
+    if n_classes is not None and predictions.shape[1] != n_classes:
+        raise ValueError(f"predictions must have {n_classes} columns, as the attack was fitted on, got {predictions.shape[1]}")
+    if not np.isfinite(predictions).all() or (predictions.size and (predictions.min() < 0 or predictions.max() > 1)):
+        raise ValueError(f"predictions must be finite and lie in [0, 1], got {predictions.min()}..{predictions.max()}")
+    if data.member.dtype != bool or data.member.shape != (len(predictions),):
+        raise TypeError(f"member must be bool of shape ({len(predictions)},), got {data.member.dtype} of {data.member.shape}")
+    if len(checks.labels("labels", data.labels, predictions.shape[1])) != len(predictions):
+        raise ValueError(f"labels must have one entry a prediction, got {len(data.labels)} for {len(predictions)}")
+    return data
+
+
+def fit_attack(data: AttackData, model: str = "mlp", seed: int = 0) -> Attack:
+    """Fit the attack on shadow answers: one model per true class, all classes trained together.
+
+    model: "mlp", one hidden layer of 64 ReLU units on the whole prediction vector, standardised per class (Sec. V-D, VI-C).
+    A class that lacks members or non-members in `data` is named in a warning; its records are answered "non-member".
+    """
+    checks.choice("model", model, ("mlp",))
+    check_attack_data(data)
+    return ClassifierAttack(data, seed)
+
+
+class ClassifierAttack:
+    """One small network per class. Made by `fit_attack`."""
+
+    def __init__(self, data: AttackData, seed: int) -> None:
+        self.n_classes = data.predictions.shape[1]
+        classes = _usable_classes(data)
+        self.slot = np.full(self.n_classes, -1)  # class -> network
+        self.slot[classes] = np.arange(len(classes))
+        rows = [np.flatnonzero(data.labels == c) for c in classes]
+        parts = [data.predictions[r] for r in rows]
+        self.centre = np.stack([part.mean(0) for part in parts]) if parts else np.zeros((0, self.n_classes), np.float32)
+        self.scale = np.stack([part.std(0) + 1e-6 for part in parts]) if parts else self.centre
+        self.weights = _weights(data, rows, self._standard(data), classes, seed) if parts else []
+
+    def membership_score(self, data: AttackData) -> np.ndarray:
+        """Log-odds of membership, float32 (n,); the lowest float for a class without an attack model."""
+        check_attack_data(data, self.n_classes)
+        scores = np.full(len(data.labels), NEVER, np.float32)
+        if not self.weights:
+            return scores
+        slots = self.slot[data.labels]
+        groups = [rows for rows in np.split(np.argsort(slots, kind="stable"), np.flatnonzero(np.diff(np.sort(slots))) + 1) if len(rows)]
+        with one_a_core(len(groups)) as (pool, _):
+            parts = list(pool.map(lambda rows: self._class_scores(data.predictions[rows], int(slots[rows[0]])), groups))
+        for rows, part in zip(groups, parts, strict=True):
+            scores[rows] = part
+        return scores
+
+    @torch.inference_mode()
+    def _class_scores(self, predictions: np.ndarray, slot: int) -> np.ndarray | np.float32:
+        if slot < 0:
+            return NEVER
+        w1, b1, w2, b2 = (weight[slot] for weight in self.weights)
+        x = torch.as_tensor(((predictions - self.centre[slot]) / self.scale[slot]).astype(np.float32))
+        out = torch.addmm(b2, torch.addmm(b1, x, w1.T).relu_(), w2.T)
+        return (out[:, 1] - out[:, 0]).numpy()
+
+    def infer(self, data: AttackData) -> np.ndarray:
+        """True where membership is likelier than not, bool (n,)."""
+        return self.membership_score(data) > 0
+
+    def _standard(self, data: AttackData) -> np.ndarray:
+        slots = self.slot[data.labels]
+        return ((data.predictions - self.centre[slots]) / self.scale[slots]).astype(np.float32)
+
+
+def _usable_classes(data: AttackData) -> np.ndarray:
+    n_classes = data.predictions.shape[1]
+    members = np.bincount(data.labels[data.member], minlength=n_classes)
+    nonmembers = np.bincount(data.labels[~data.member], minlength=n_classes)
+    usable = (members > 0) & (nonmembers > 0)
+    if not usable.all():
+        log.warning("classes %s lack members or non-members: their records are answered non-member", np.flatnonzero(~usable).tolist())
+    return np.flatnonzero(usable)
+
+
+def _weights(data: AttackData, rows: list[np.ndarray], x: np.ndarray, classes: np.ndarray, seed: int) -> list[torch.Tensor]:
+    """Weights of all classes' networks, stacked; from the cache if the same data were fitted before."""
+    code = cache.code_digest(ClassifierAttack, _weights, _train_networks, _network, _stream, stacked, make_optimizer, randomness)
+    key = {"data": cache.digest(*data), "recipe": asdict(RECIPE), "hidden": HIDDEN, "seed": int(seed), "code": code}
+    stored = cache.load("attacks", key)
+    if stored is None:
+        stored = {str(i): p.numpy() for i, p in enumerate(_train_networks(data, rows, x, classes, seed))}
+        cache.save("attacks", key, stored)
+    return [torch.as_tensor(stored[str(i)]) for i in range(len(stored))]
+
+
+def _train_networks(data: AttackData, rows: list[np.ndarray], x: np.ndarray, classes: np.ndarray, seed: int) -> list[torch.Tensor]:
+    """Every class takes the same number of steps of equal batches from its own rows, reshuffled when they are used up: no padding."""
+    features, target = torch.as_tensor(x), torch.as_tensor(data.member).long()
+    steps = RECIPE.epochs * -(-max(map(len, rows)) // RECIPE.batch_size)
+
+    def train(part: np.ndarray) -> list[torch.Tensor]:
+        stack = DenseStack([_network(x.shape[1], seed, int(classes[i])) for i in part], torch.device("cpu"))
+        orders = [randomness.torch_generator(seed, "attack order", int(classes[i])) for i in part]
+        streams = [_stream(torch.as_tensor(rows[i]), order) for i, order in zip(part, orders, strict=True)]
+        optimizer = make_optimizer(stack, RECIPE)
+        for _ in range(steps):
+            stack.backward(features, target, torch.stack([stream(RECIPE.batch_size) for stream in streams]))
+            optimizer.step()
+        return [p.detach() for p in stack.parameters]
+
+    with one_a_core(len(classes)) as (pool, n_workers):
+        parts = list(pool.map(train, np.array_split(np.arange(len(classes)), n_workers)))
+    return [torch.cat(columns) for columns in zip(*parts, strict=True)]
+
+
+def _network(n_features: int, seed: int, number: int) -> nn.Module:
+    with randomness.torch_seed(seed, "attack weights", number):
+        return nn.Sequential(nn.Linear(n_features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
+
+
+def _stream(rows: torch.Tensor, generator: torch.Generator) -> Callable[[int], torch.Tensor]:
+    """A function that gives the next `size` rows of an endless series of shuffles of `rows`."""
+    left = rows[:0]
+
+    def take(size: int) -> torch.Tensor:
+        nonlocal left
+        while len(left) < size:
+            left = torch.cat([left, rows[torch.randperm(len(rows), generator=generator)]])
+        taken, left = left[:size], left[size:]
+        return taken
+
+    return take
+
+
+class ThresholdAttack:
+    """Calls a record a member when one number of its prediction vector reaches a threshold: one for all, or one a class."""
+
+    def __init__(self, measure: Callable[[AttackData], np.ndarray], thresholds: np.ndarray) -> None:
+        self._measure, self.thresholds = measure, thresholds
+
+    def membership_score(self, data: AttackData) -> np.ndarray:
+        """How far the measure lies above the threshold, float32 (n,)."""
+        check_attack_data(data, len(self.thresholds))
+        return np.maximum(self._measure(data) - self.thresholds[data.labels], NEVER).astype(np.float32)
+
+    def infer(self, data: AttackData) -> np.ndarray:
+        """True where the measure reaches the threshold, bool (n,)."""
+        return self.membership_score(data) >= 0
+
+
+class _CorrectnessGap:
+    """Calls a record a member when the model classifies it right: what the train-test gap alone gives (Yeom et al. 2018)."""
+
+    def membership_score(self, data: AttackData) -> np.ndarray:
+        """1 where the class is right, 0 elsewhere, float32 (n,)."""
+        check_attack_data(data)
+        return (data.predictions.argmax(1) == data.labels).astype(np.float32)
+
+    def infer(self, data: AttackData) -> np.ndarray:
+        """True where the class is right, bool (n,)."""
+        return self.membership_score(data) > 0
+
+
+def correctness_gap() -> Attack:
+    """Member = classified right. Needs no shadow model (Yeom et al., CSF 2018)."""
+    return _CorrectnessGap()
+
+
+def confidence_threshold(data: AttackData, per_class: bool = False) -> Attack:
+    """Member = probability of the true class above a threshold, the most accurate one on shadow data (Yeom et al. 2018)."""
+    return _fit_threshold(confidence, data, per_class)
+
+
+def entropy_threshold(data: AttackData, per_class: bool = False) -> Attack:
+    """Member = entropy of the prediction vector below a threshold, the most accurate one on shadow data (Salem et al. 2019)."""
+    return _fit_threshold(negative_entropy, data, per_class)
+
+
+def modified_entropy_threshold(data: AttackData, per_class: bool = False) -> Attack:
+    """Member = modified entropy, which knows the true class, below a threshold, the most accurate on shadow data (Song & Mittal 2021)."""
+    return _fit_threshold(negative_modified_entropy, data, per_class)
+
+
+def confidence(data: AttackData) -> np.ndarray:
+    """Probability of the true class, float64 (n,)."""
+    return data.predictions[np.arange(len(data.labels)), data.labels].astype(np.float64)
+
+
+def negative_entropy(data: AttackData) -> np.ndarray:
+    """Sum of p log p, float64 (n,), in nats."""
+    p = data.predictions.astype(np.float64)
+    return (p * np.log(np.maximum(p, 1e-30))).sum(1)
+
+
+def negative_modified_entropy(data: AttackData) -> np.ndarray:
+    """(1 - p_y) log p_y plus the sum over other classes of p_i log(1 - p_i), float64 (n,), in nats (Song & Mittal 2021, eq. 8)."""
+    p = data.predictions.astype(np.float64)
+    own = confidence(data)
+    others = p * np.log(np.maximum(1 - p, 1e-30))
+    others[np.arange(len(p)), data.labels] = 0
+    return (1 - own) * np.log(np.maximum(own, 1e-30)) + others.sum(1)
+
+
+def _fit_threshold(measure: Callable[[AttackData], np.ndarray], data: AttackData, per_class: bool) -> Attack:
+    check_attack_data(data)
+    values, n_classes = measure(data), data.predictions.shape[1]
+    if per_class:
+        thresholds = np.full(n_classes, np.inf)
+        for c in _usable_classes(data):
+            thresholds[c] = best_threshold(values[data.labels == c], data.member[data.labels == c])
+        return ThresholdAttack(measure, thresholds)
+    if data.member.all() or not data.member.any():
+        log.warning("the data lack members or non-members: every record is answered non-member")
+        return ThresholdAttack(measure, np.full(n_classes, np.inf))
+    return ThresholdAttack(measure, np.full(n_classes, best_threshold(values, data.member)))
+
+
+def best_threshold(values: np.ndarray, member: np.ndarray) -> float:
+    """The t for which `values >= t` agrees with `member` most often, members and non-members weighing the same in all."""
+    order = np.argsort(-values, kind="stable")
+    gain = np.cumsum(np.where(member[order], (~member).sum(), -member.sum()))  # in whole numbers: rounding decides no tie
+    last = np.append(values[order][1:] != values[order][:-1], True)  # a threshold cannot part equal values
+    best = np.flatnonzero(last)[gain[last].argmax()]
+    if gain[best] <= 0:
+        return np.inf
+    reached, below = values[order][[best, best + 1]]  # below exists: over all values the gain is 0
+    middle = (reached + below) / 2
+    return float(middle if middle > below else reached)  # between neighbouring floats there is no middle

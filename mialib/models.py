@@ -1,0 +1,110 @@
+"""Target and shadow networks as factories, and the black box: all that an attacker sees of a model.
+
+The networks take raw records as `Dataset.x` holds them: casting, scaling and channel order live in their first layer.
+They return logits; softmax belongs to the loss while training, and to the black box afterwards.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mialib import checks
+
+ROWS_AT_ONCE = 4096
+
+
+@runtime_checkable
+class BlackBox(Protocol):
+    """A model that answers queries and shows nothing else. Any object that has this method can be attacked."""
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Prediction vectors, float32 (n, n_classes), of raw records x (n, ...): rows are probabilities."""
+        ...
+
+
+class Records(nn.Module):
+    """First layer for tables and bits: any shape (n, ...) of any number type to float32 (n, d)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1).float()
+
+
+class Pixels(nn.Module):
+    """First layer for images: uint8 0..255 (n, h, w[, c]) to float32 (n, c, h, w) in [-1, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unsqueeze(-1) if x.ndim == 3 else x
+        return x.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def mlp(n_features: int, n_classes: int, hidden: int = 128) -> nn.Module:
+    """One hidden layer of Tanh units (Sec. VI-C: 128 for Purchase; Table III: 256 and 1,000). Takes (n, n_features), gives logits."""
+    checks.whole("n_features", n_features, 1)
+    checks.whole("n_classes", n_classes, 2)
+    checks.whole("hidden", hidden, 1)
+    return nn.Sequential(Records(), nn.Linear(n_features, hidden), nn.Tanh(), nn.Linear(hidden, n_classes))
+
+
+def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int = 5) -> nn.Module:
+    """Two blocks of convolution, Tanh and max-pooling, a layer of 128 Tanh units (Sec. VI-C). Takes (n, h, w[, c]) uint8, gives logits.
+
+    The paper states neither the filter counts nor their sizes: 32 and 5 x 5 are our choice.
+    """
+    if len(in_shape) not in (2, 3) or min(in_shape) < 1 or min(in_shape[:2]) < 4:
+        raise ValueError(f"in_shape must be (h, w) or (h, w, channels) with h, w >= 4, got {tuple(in_shape)}")
+    checks.whole("n_classes", n_classes, 2)
+    checks.whole("channels", channels, 1)
+    if checks.whole("kernel", kernel, 1) % 2 == 0:
+        raise ValueError(f"kernel must be odd, so that a convolution keeps the size of the image, got {kernel}")
+    height, width, depth = (*in_shape, 1)[:3]
+    return nn.Sequential(
+        Pixels(),
+        nn.Conv2d(depth, channels, kernel, padding=kernel // 2),
+        nn.Tanh(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(channels, channels, kernel, padding=kernel // 2),
+        nn.Tanh(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(channels * (height // 4) * (width // 4), 128),
+        nn.Tanh(),
+        nn.Linear(128, n_classes),
+    )
+
+
+class TorchBlackBox:
+    """A trained torch module behind `predict_proba`. Made by `black_box`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module.eval()
+
+    @torch.inference_mode()
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Softmax of the module's logits, float32 (n, n_classes), for records x (n, ...), handed over as float32 in parts."""
+        device = next((p.device for p in self._module.parameters()), torch.device("cpu"))
+        parts = [self._module(torch.as_tensor(part).to(device).float()) for part in _parts(x)]
+        logits = torch.cat(parts).float()
+        if logits.ndim != 2:
+            raise ValueError(f"module must return logits of shape (n, n_classes), got {tuple(logits.shape)}")
+        if len(logits) and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all()):
+            raise ValueError("module must return logits, got rows that are probabilities already: leave out its last softmax")
+        return logits.softmax(1).cpu().numpy()
+
+
+def _parts(x: np.ndarray) -> list[np.ndarray]:
+    x = np.ascontiguousarray(x)
+    return [x[start : start + ROWS_AT_ONCE] for start in range(0, max(len(x), 1), ROWS_AT_ONCE)]
+
+
+def black_box(module: nn.Module) -> TorchBlackBox:
+    """Wrap a trained torch module, which maps float32 records (n, ...) to logits (n, n_classes), as a `BlackBox`.
+
+    The module is put into evaluation mode and queried on the device where it lives. A module that ends in a softmax is
+    refused at its first query: a second softmax would flatten its answers.
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    return TorchBlackBox(module)

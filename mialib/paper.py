@@ -1,0 +1,91 @@
+"""What the paper published, and how ours stands beside it.
+
+`published/values.csv` holds the numbers that the paper states or draws, `published/curves.csv` the points of its figures, both
+read from the IEEE camera-ready (Shokri et al., S&P 2017). `reading` tells how a value was had: "stated" in the text or a table,
+"drawn" (read off a vector figure, to about 0.001), or "conflicting" (the paper contradicts itself).
+"""
+
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from mialib import checks
+
+KEY = ["id", "dataset", "target", "setting", "train_size", "metric"]
+NEEDED = [*KEY, "value", "low", "high", "n_targets", "source", "our_target", "our_train_size"]
+READINGS = ["stated", "conflicting", "drawn"]  # which one counts where a value was had in several ways: the first
+REPRODUCED, NEAR = 0.02, 0.05
+
+
+def published() -> pd.DataFrame:
+    """Every published number: id, where, dataset, target, setting, train_size, metric, value, low, reading, page.
+
+    `low` is our reading of a bound where the paper says "almost 1"; `value` is NaN there.
+    """
+    return _read("values.csv")
+
+
+def curves(figure: str, quantity: str = "attack_precision") -> pd.DataFrame:
+    """Points of one of the paper's figures ("Fig. 8"): series, key_kind, key, value. Raises ValueError for what has no points."""
+    table = _read("curves.csv")
+    checks.choice("figure", figure, sorted(table["figure"].unique()))
+    table = table[table["figure"] == figure]
+    checks.choice("quantity", quantity, sorted(table["quantity"].unique()))
+    return table.loc[table["quantity"] == quantity, ["series", "key_kind", "key", "value"]].reset_index(drop=True)
+
+
+def _read(name: str) -> pd.DataFrame:
+    with resources.files("mialib").joinpath("published", name).open() as file:
+        return pd.read_csv(file, keep_default_na=False, na_values={"value": [""], "low": [""], "train_size": [""], "page": [""]})
+
+
+def compare(results: pd.DataFrame) -> pd.DataFrame:
+    """Our results with the published value beside each, the difference, and a verdict.
+
+    `results` has one row a measured value, with the columns of `NEEDED`: `target` names the paper's kind of target that the row
+    is set beside, `our_target` the kind that was really attacked; `train_size` and `our_train_size` likewise; further columns (a `variant`) tell rows of one key apart.
+
+    verdict: "reproduced" (within 0.02), "near" (within 0.05), "differs" (the interval lies wholly outside the paper's value
+    +- 0.05), "undecided" otherwise; "met" or "not met" where the paper gives a lower bound.
+    counts: True only for real data and the paper's own kind of target and training size; other rows are shown apart.
+
+    Raises ValueError for a missing column, a row without a published value, and for two rows of one key.
+    """
+    missing = [column for column in NEEDED if column not in results]
+    if missing:
+        raise ValueError(f"results must have the columns {NEEDED}, lacks {missing}")
+    twice = results.duplicated([*KEY, *(["variant"] if "variant" in results else [])])
+    if twice.any():
+        raise ValueError(f"results must have one row a value, got several for {_names(results[twice])}")
+    table = results.merge(_one_reading(), on=KEY, how="left", indicator="found")
+    alone = table["found"] == "left_only"
+    if alone.any():
+        raise ValueError(f"results must match published values, nothing was published for {_names(table[alone])}")
+    table["difference"] = table["value"] - table["published"]
+    table["verdict"] = [_verdict(row) for row in table.itertuples()]
+    same_size = table["train_size"].isna() | (table["train_size"] == table["our_train_size"])
+    table["counts"] = (table["source"] == "real") & (table["target"] == table["our_target"]) & same_size
+    return table.drop(columns="found")
+
+
+def _one_reading() -> pd.DataFrame:
+    table = published()
+    table = table.iloc[np.argsort([READINGS.index(r) for r in table["reading"]], kind="stable")]
+    table = table.drop_duplicates(KEY).rename(columns={"value": "published", "low": "published_low"})
+    return table[[*KEY, "published", "published_low", "reading", "where"]]
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return "; ".join(dict.fromkeys(", ".join(map(str, row)) for row in rows[KEY].itertuples(index=False)))
+
+
+def _verdict(row) -> str:  # type: ignore[no-untyped-def]
+    if not np.isnan(row.published_low):
+        return "met" if row.value >= row.published_low else "not met"
+    if abs(row.difference) <= REPRODUCED + 1e-9:
+        return "reproduced"
+    if abs(row.difference) <= NEAR + 1e-9:
+        return "near"
+    outside = row.low > row.published + NEAR or row.high < row.published - NEAR
+    return "differs" if outside else "undecided"

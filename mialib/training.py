@@ -1,0 +1,392 @@
+"""Trainers: one recipe, many models. Target and shadows are "trained in a similar way" because one trainer makes both."""
+
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Protocol
+
+import joblib
+import numpy as np
+import psutil
+import sklearn.base
+import torch
+from torch import Tensor, nn
+from tqdm.std import tqdm
+
+from mialib import cache, checks, models, randomness, stacked
+from mialib.data import Dataset, check_dataset
+from mialib.models import BlackBox, black_box
+from mialib.stacked import Alone, Stack
+from mialib.workers import one_a_core
+
+log = logging.getLogger(__name__)
+
+SECONDS_IN_WORK = 120  # a chunk of models takes about this long at most, so that no interrupt costs more
+TRIAL_STEPS = 3
+ON_ONE_CORE = 8  # networks that one core trains together: more gain nothing, and leave its cache
+COPIES = 6  # weights, gradients, two moments of Adam, and room for temporaries
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The rate of step t is lr / (1 + lr_decay * t), t from 0 (Sec. VI-C).
+
+    l2 is the factor of the sum of squared weights in the loss, biases left out (Sec. VIII).
+    precision is "float32" or "bfloat16" (autocast: weights stay in float32).
+    patience stops a network after so many epochs without a lower mean training loss; None trains all epochs.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    lr_decay: float = 1e-7
+    l2: float = 0.0
+    optimizer: str = "adam"
+    precision: str = "float32"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.whole("epochs", self.epochs, 1)
+        checks.whole("batch_size", self.batch_size, 1)
+        checks.real("lr", self.lr, 0, open_low=True)
+        checks.real("lr_decay", self.lr_decay, 0)
+        checks.real("l2", self.l2, 0)
+        checks.choice("optimizer", self.optimizer, ("adam", "sgd"))
+        checks.choice("precision", self.precision, ("float32", "bfloat16"))
+        if self.patience is not None:
+            checks.whole("patience", self.patience, 1)
+
+
+class Trainer(Protocol):
+    """What trains models: one network recipe, any scikit-learn classifier, or a service."""
+
+    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> Sequence[BlackBox]:
+        """k models; row j of `rows` (k, n) is the training set of model number first + j, which depends on (seed, first + j) only."""
+        ...
+
+    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
+        """For each model, all that determines it, as JSON-able values: what its answers are kept under."""
+        ...
+
+
+class Estimate(NamedTuple):
+    """What a training will take here: models, seconds, and megabytes of memory for the models that are trained at once."""
+
+    models: int
+    seconds: float
+    megabytes: float
+
+    def __str__(self) -> str:
+        return f"{self.models} models, about {self.seconds:,.0f} s, {self.megabytes:,.0f} MB"
+
+
+def check_rows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """`rows` as int64 (k, n), k >= 1, n >= 1, within the data set; TypeError or ValueError otherwise."""
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.integer):
+        raise TypeError(f"rows must be whole numbers of shape (k, n), got {rows.dtype} of shape {rows.shape}")
+    if 0 in rows.shape:
+        raise ValueError(f"rows must hold at least one model and one record, got shape {rows.shape}")
+    if rows.min() < 0 or rows.max() >= len(dataset.x):
+        raise ValueError(f"rows must lie in 0..{len(dataset.x) - 1}, got {rows.min()}..{rows.max()}")
+    return rows.astype(np.int64, copy=False)
+
+
+class NeuralTrainer:
+    """Trains k networks of one architecture together, as one stack.
+
+    Parameters
+    ----------
+    make_model: a factory of a torch module that maps raw records (n, ...) to logits (n, n_classes).
+    recipe: how each network is trained; each has weights, batch order and dropout from (seed, its number) alone.
+    device: "auto" (CUDA if there is one), or a torch device.
+    chunk: networks trained at once, at most; None fits it to the device's free memory and to two minutes of work.
+
+    A module that cannot be stacked (anything but a plain `nn.Sequential` of the layers in `mialib.stacked`) is trained alone,
+    and a message says so. Finished networks are kept on disk, and found again (see `mialib.cache`).
+    """
+
+    def __init__(
+        self, make_model: Callable[[], nn.Module], recipe: Recipe, device: str = "auto", *, chunk: int | None = None
+    ) -> None:
+        if not isinstance(recipe, Recipe):
+            raise TypeError(f"recipe must be a Recipe, got {type(recipe).__name__}")
+        self.make_model, self.recipe = make_model, recipe
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+        self.chunk = chunk if chunk is None else checks.whole("chunk", chunk, 1)
+
+    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
+        """What determines each network: stored data, rows, architecture, recipe, (seed, number) and the code that trains."""
+        model = self._fresh(seed, first)
+        shared = {
+            "data": cache.digest(dataset.x, dataset.y),
+            "architecture": repr(model),
+            "shapes": {name: list(p.shape) for name, p in model.named_parameters()},
+            "recipe": asdict(self.recipe),
+            "code": cache.code_digest(stacked, models, Recipe, NeuralTrainer, *_training_code, *_own_classes(model)),
+            "seed": int(seed),
+        }
+        return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
+
+    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
+        """Train one network a row of `rows` (k, n), or take it from the cache; in the order of the rows."""
+        check_dataset(dataset)
+        rows = check_rows(dataset, rows)
+        checks.whole("first", first, 0)
+        keys = self.keys(dataset, rows, seed, first)
+        states = [cache.load("weights", key) for key in keys]
+        missing = [j for j, state in enumerate(states) if state is None]
+        if missing:
+            self._check_model(dataset, seed)
+            self._train_missing(dataset, rows, seed, first, missing, keys, states)
+        return [black_box(self._restore(state, seed, first + j)) for j, state in enumerate(states) if state is not None]
+
+    def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
+        """Time and memory that k networks on n records each would take here, from a short trial; nothing is kept.
+
+        Networks that are in the cache already are not left out of the count.
+        """
+        checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
+        chunk = self._chunk_size(checks.whole("k", k, 1))
+        with self._workers(-(-k // chunk)) as (pool, n_workers):
+            seconds = self._chunk_seconds(dataset, n, chunk, pool, n_workers)
+        return Estimate(k, seconds * -(-k // chunk // n_workers), n_workers * chunk * self._bytes() / 1e6)
+
+    def _fresh(self, seed: int, number: int) -> nn.Module:
+        with randomness.torch_seed(seed, "weights", number):
+            return self.make_model()
+
+    def _restore(self, state: dict[str, np.ndarray], seed: int, number: int) -> nn.Module:
+        model = self._fresh(seed, number)
+        model.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
+        return model.to(self.device)
+
+    def _check_model(self, dataset: Dataset, seed: int) -> None:
+        model = self._fresh(seed, 0).eval()
+        with torch.inference_mode():
+            shape = tuple(model(torch.as_tensor(dataset.x[:2])).shape)
+        if shape != (min(2, len(dataset.x)), dataset.n_classes):
+            raise ValueError(f"make_model must answer (n, {dataset.n_classes}) logits for {dataset.name}, got shape {shape} for n = 2")
+        if not stacked.can_stack(model):
+            log.warning("%s cannot be stacked: its networks are trained one after another", type(model).__name__)
+
+    def _bytes(self) -> int:
+        return COPIES * 4 * sum(p.numel() for p in self._fresh(0, 0).parameters()) + 1
+
+    def _chunk_size(self, k: int) -> int:
+        """Networks in a stack: as many as memory allows on a GPU, few on a core; a convolution gains nothing from others there."""
+        model = self._fresh(0, 0)
+        convolutional = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
+        if not stacked.can_stack(model) or (convolutional and self.device.type == "cpu"):
+            return 1
+        if self.device.type == "cpu":
+            cores = torch.get_num_threads()
+            k = -(-k // (cores * -(-k // (cores * ON_ONE_CORE))))
+        return max(1, min(k, self.chunk or k, _free_bytes(self.device) // 2 // self._bytes()))
+
+    def _chunk_seconds(self, dataset: Dataset, n: int, size: int, pool: ThreadPoolExecutor, n_workers: int) -> float:
+        """What `size` networks on n records take, all workers being busy."""
+        batch = min(self.recipe.batch_size, n)
+
+        def trial() -> float:
+            session = _Session(self, dataset, np.tile(np.arange(batch), (size, 1)), 0, list(range(size)))
+            session.epoch()
+            start = time.perf_counter()
+            for _ in range(TRIAL_STEPS):
+                session.epoch()
+            return (time.perf_counter() - start) / TRIAL_STEPS
+
+        trials = [pool.submit(trial) for _ in range(n_workers)]
+        return max(t.result() for t in trials) * n / batch * self.recipe.epochs
+
+    def _train_missing(self, dataset, rows, seed, first, missing, keys, states) -> None:  # type: ignore[no-untyped-def]
+        stop = threading.Event()
+
+        def work(members: list[int]) -> None:
+            session = _Session(self, dataset, rows[members], seed, [first + j for j in members])
+            for j, state in zip(members, session.run(bar, stop), strict=True):
+                states[j] = {name: value.numpy() for name, value in state.items()}
+                cache.save("weights", keys[j], states[j], device=str(self.device), torch=torch.__version__)
+
+        size = self._chunk_size(len(missing))
+        bar = tqdm(total=len(missing) * self.recipe.epochs, desc="training", unit="epoch", leave=False)
+        with bar, self._workers(-(-len(missing) // size)) as (pool, n_workers):
+            if size > 1 and self.chunk is None:
+                seconds = self._chunk_seconds(dataset, rows.shape[1], size, pool, n_workers)
+                size = max(1, min(size, int(size * SECONDS_IN_WORK / seconds)))
+            try:
+                jobs = [pool.submit(work, missing[start : start + size]) for start in range(0, len(missing), size)]
+                for job in as_completed(jobs):
+                    job.result()
+            finally:
+                stop.set()  # after an error or an interrupt, the other workers end at their next epoch
+
+    def _workers(self, chunks: int) -> AbstractContextManager[tuple[ThreadPoolExecutor, int]]:
+        apart = self.device.type == "cpu" and stacked.can_stack(self._fresh(0, 0))  # others draw from torch's one global generator
+        return one_a_core(chunks if apart else 1)
+
+
+class _Session:
+    """One stack of networks in training."""
+
+    def __init__(self, trainer: NeuralTrainer, dataset: Dataset, rows: np.ndarray, seed: int, numbers: list[int]) -> None:
+        self.recipe, self.device = trainer.recipe, trainer.device
+        self.x = torch.as_tensor(dataset.x).to(self.device)
+        self.y = torch.as_tensor(dataset.y).to(self.device)
+        self.rows = torch.as_tensor(rows)
+        fresh = [trainer._fresh(seed, number) for number in numbers]
+        self.orders = [randomness.torch_generator(seed, "order", number) for number in numbers]
+        dropout = [randomness.torch_generator(seed, "dropout", number) for number in numbers]
+        self.stack = stacked.make_stack(fresh, self.device, dropout, self.recipe.precision)
+        self.alone_seed = (seed, "dropout", numbers[0])
+        self.optimizer = make_optimizer(self.stack, self.recipe)
+        self.step = 0
+
+    def run(self, bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+        """Train to the end, or until told to stop; the state of each network, in order (none if stopped)."""
+        if isinstance(self.stack, Stack):
+            return self._run(bar, stop)
+        with randomness.torch_seed(*self.alone_seed, devices=[self.device] if self.device.type == "cuda" else []):
+            return self._run(bar, stop)
+
+    def _run(self, bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+        done: dict[int, dict[str, Tensor]] = {}
+        numbers, best, waited = list(range(len(self.stack))), [float("inf")] * len(self.stack), [0] * len(self.stack)
+        for _ in range(self.recipe.epochs):
+            if stop.is_set():
+                raise InterruptedError("the training was interrupted")
+            losses = self.epoch()
+            bar.update(len(numbers))
+            if self.recipe.patience is None:
+                continue
+            for number, loss in zip(numbers, losses.tolist(), strict=True):
+                waited[number] = 0 if loss < best[number] else waited[number] + 1
+                best[number] = min(best[number], loss)
+            stopped = [j for j, number in enumerate(numbers) if waited[number] >= self.recipe.patience]
+            done |= {numbers[j]: self.stack.state(j) for j in stopped}
+            numbers = self._drop(numbers, stopped)
+            if not numbers:
+                break
+        done |= {number: self.stack.state(j) for j, number in enumerate(numbers)}
+        return [done[number] for number in sorted(done)]
+
+    def epoch(self) -> Tensor:
+        """One pass over the training sets; the mean loss of each network, (k,)."""
+        k, n = self.rows.shape
+        order = torch.stack([torch.randperm(n, generator=generator) for generator in self.orders])
+        picked = self.rows.gather(1, order).to(self.device)
+        total = torch.zeros(k, device=self.device)
+        for batch in picked.split(self.recipe.batch_size, dim=1):
+            total += self._batch(batch) * batch.shape[1]
+        return total / n
+
+    def _batch(self, batch: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            losses = self.stack.backward(self.x, self.y, batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr / (1 + self.recipe.lr_decay * self.step)
+        self.optimizer.step()
+        self.step += 1
+        return losses
+
+    def _drop(self, numbers: list[int], stopped: list[int]) -> list[int]:
+        kept = [j for j in range(len(numbers)) if j not in stopped]
+        if stopped and kept and isinstance(self.stack, Stack):
+            self.stack.keep(kept)
+            self.rows, self.orders = self.rows[kept], [self.orders[j] for j in kept]
+            for state in self.optimizer.state.values():
+                state.update({name: value[kept] for name, value in state.items() if value.ndim > 0})
+        return [numbers[j] for j in kept]
+
+
+def make_optimizer(stack: Stack | Alone, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser over a stack: the L2 penalty lambda * sum(w^2) has the gradient 2 * lambda * w; biases carry none."""
+    biases = [p for p in stack.parameters if all(p is not weight for weight in stack.weights)]
+    groups = [{"params": stack.weights, "weight_decay": 2 * recipe.l2}, {"params": biases, "weight_decay": 0.0}]
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.SGD
+    return kind([group for group in groups if group["params"]], lr=recipe.lr, fused=True)
+
+
+_training_code = (_Session, make_optimizer, randomness)
+
+
+def _own_classes(model: nn.Module) -> list[type]:
+    """Classes of the module that are not torch's: their code determines what is trained."""
+    classes = {type(layer) for layer in model.modules() if not type(layer).__module__.startswith("torch.")}
+    return sorted((c for c in classes if _has_source(c)), key=lambda c: c.__qualname__)
+
+
+def _has_source(item: Any) -> bool:
+    try:
+        return bool(inspect.getsource(item))
+    except (OSError, TypeError):
+        return False
+
+
+def _free_bytes(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+class EstimatorTrainer:
+    """Trains any scikit-learn classifier: a clone a model, with random_state from (seed, its number), through joblib.
+
+    Records are flattened to (n, d). Classes that a training set lacks are answered with probability 0.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "fit"):
+            raise TypeError(f"estimator must be a classifier with fit and predict_proba, got {type(estimator).__name__}")
+        self.estimator = estimator
+
+    @property
+    def at_once(self) -> int:
+        """Models in work at the same time."""
+        return joblib.effective_n_jobs(-1)
+
+    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
+        """What determines each model: stored data, rows, the estimator's class and parameters, (seed, number) and the code that trains."""
+        own = [] if type(self.estimator).__module__.startswith("sklearn.") else [type(self.estimator)]
+        shared = {
+            "data": cache.digest(dataset.x, dataset.y),
+            "estimator": [type(self.estimator).__qualname__, repr(sorted(self.estimator.get_params().items()))],
+            "code": cache.code_digest(EstimatorTrainer, _fit_clone, _ClassifierBlackBox, *filter(_has_source, own)),
+            "seed": int(seed),
+        }
+        return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
+
+    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
+        """Train one clone a row of `rows` (k, n), on all cores (see `joblib.parallel_config`)."""
+        check_dataset(dataset)
+        rows = check_rows(dataset, rows)
+        checks.whole("first", first, 0)
+        seeds = [randomness.derive(seed, "estimator", first + j) % 2**32 for j in range(len(rows))]
+        jobs = (
+            joblib.delayed(_fit_clone)(self.estimator, dataset.x[row], dataset.y[row], s) for row, s in zip(rows, seeds, strict=True)
+        )
+        fitted: Iterator[Any] = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
+        bar = tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False, disable=len(rows) == 1)
+        return [_ClassifierBlackBox(model, dataset.n_classes) for model in bar]
+
+
+def _fit_clone(estimator: Any, x: np.ndarray, y: np.ndarray, random_state: int) -> Any:
+    model = sklearn.base.clone(estimator)
+    names = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
+    return model.set_params(**dict.fromkeys(names, random_state)).fit(x.reshape(len(x), -1), y)
+
+
+class _ClassifierBlackBox:
+    """A fitted scikit-learn classifier behind `predict_proba`, with a column for every class of the data set."""
+
+    def __init__(self, model: Any, n_classes: int) -> None:
+        self._model, self._n_classes = model, n_classes
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Prediction vectors, float32 (n, n_classes)."""
+        answers = np.zeros((len(x), self._n_classes), np.float32)
+        answers[:, self._model.classes_] = self._model.predict_proba(x.reshape(len(x), -1))
+        return answers

@@ -1,0 +1,24 @@
+"""Every test has a data folder and a cache of its own; official files are read where the session was given them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+GIVEN = os.environ.get("MIALIB_DATA")
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    """No test reads or writes the folders of the person who runs it."""
+    monkeypatch.setenv("MIALIB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("MIALIB_OUT", raising=False)
+
+
+@pytest.fixture(scope="session")
+def official_folder() -> Path:
+    """The folder of official files that MIALIB_DATA named when the session began; the test is skipped if there is none."""
+    if not GIVEN or not Path(GIVEN).is_dir():
+        pytest.skip("MIALIB_DATA names no folder of official files: tests of the real data are skipped")
+    return Path(GIVEN)

@@ -1,0 +1,370 @@
+"""Attacks: a planted leak is found, none is invented, and every threshold is the best one."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from mialib import attack, metrics
+from mialib.data import Dataset, split_target
+from mialib.shadow import AttackData, query, sample_splits, shadow_attack_data
+
+N_CLASSES = 10
+BASELINES = {
+    "confidence": attack.confidence_threshold,
+    "entropy": attack.entropy_threshold,
+    "modified entropy": attack.modified_entropy_threshold,
+}
+FITS = {"learned": attack.fit_attack, **BASELINES, "correctness gap": lambda data: attack.correctness_gap()}
+
+
+class Memoriser:
+    """Nearly certain of the label of each record that it was trained on; a random, flattish vector for any other."""
+
+    def __init__(self, x, y, n_classes, seed):
+        self.known = {record.tobytes(): label for record, label in zip(x, y, strict=True)}
+        self.n_classes, self.seed = n_classes, seed
+
+    def predict_proba(self, x):
+        answers = np.random.default_rng(self.seed).dirichlet(np.full(self.n_classes, 5), len(x)).astype(np.float32)
+        for i, record in enumerate(x):
+            if record.tobytes() in self.known:
+                answers[i] = 0.01 / (self.n_classes - 1)
+                answers[i, self.known[record.tobytes()]] = 0.99
+        return answers
+
+
+class Constant:
+    """Answers the same vector to everything."""
+
+    def __init__(self, x, y, n_classes, seed):
+        self.answer = np.linspace(1, 2, n_classes) / np.linspace(1, 2, n_classes).sum()
+
+    def predict_proba(self, x):
+        return np.tile(self.answer, (len(x), 1)).astype(np.float32)
+
+
+class MakerOf:
+    """The smallest trainer: one object a training set."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def keys(self, dataset, rows, seed, first=0):
+        return [{"kind": self.kind.__name__, "rows": row.tolist(), "seed": [seed, first + j]} for j, row in enumerate(rows)]
+
+    def fit_many(self, dataset, rows, seed, first=0):
+        return [self.kind(dataset.x[row], dataset.y[row], dataset.n_classes, [seed, first + j]) for j, row in enumerate(rows)]
+
+
+def random_labels(n=1200, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, 16), dtype=np.uint8)
+    return Dataset("random labels", x, rng.integers(0, N_CLASSES, n), N_CLASSES, "standin")
+
+
+def experiment(kind, seed, n=200, n_shadows=4):
+    """Answers of the shadows and of a target of its own, all trained by one trainer."""
+    dataset, trainer = random_labels(), MakerOf(kind)
+    split, pool = split_target(dataset, n, np.random.default_rng(seed))
+    shadows = shadow_attack_data(trainer, dataset, sample_splits(pool, n, n_shadows, seed), seed)
+    (target,) = trainer.fit_many(dataset, split.members[None], 1000 + seed)
+    return shadows, query(target, dataset, split)
+
+
+def overlapping(seed, n=600, shift=1.0, n_classes=4):
+    """Made-up answers: members' logits of the true class lie `shift` higher."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % n_classes
+    member = np.arange(n) < n // 2
+    logits = rng.normal(size=(n, n_classes))
+    logits[np.arange(n), labels] += 1 + shift * member
+    p = np.exp(logits)
+    return AttackData((p / p.sum(1, keepdims=True)).astype(np.float32), labels.astype(np.int64), member)
+
+
+def part(data, rows):
+    return AttackData(*(column[rows] for column in data))
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_a_planted_leak_is_found(name):
+    shadows, target = experiment(Memoriser, seed=0)
+    fitted = FITS[name](shadows)
+    assert metrics.overall(target, fitted.infer(target))["accuracy"] > 0.9
+    assert metrics.auc(target, fitted.membership_score(target)) > 0.9
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_no_leak_is_found_in_a_constant_model(name):
+    targets = []
+    for seed in range(5):
+        shadows, target = experiment(Constant, seed, n=150)
+        fitted = FITS[name](shadows)
+        targets.append((target, fitted.infer(target)))
+        assert len(np.unique(fitted.membership_score(target)[target.labels == 0])) == 1
+    found = metrics.interval(targets, "accuracy", n_boot=200)
+    assert found.low <= 0.5 <= found.high
+    assert found.high - found.low < 0.2
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_no_leak_is_found_where_members_answer_like_nonmembers(name):
+    targets = []
+    for seed in range(5):
+        shadows, target = (overlapping(2 * seed + i, shift=0, n=800) for i in (0, 1))
+        targets.append((target, FITS[name](shadows).infer(target)))
+    for metric in ("accuracy", "precision"):
+        found = metrics.interval(targets, metric, n_boot=200)
+        assert found.low <= 0.5 <= found.high
+        assert found.high - found.low < 0.15
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_scores_are_higher_for_members_and_the_decision_follows_them(name):
+    shadows, target = overlapping(1, n=1200), overlapping(2, n=1200)
+    fitted = FITS[name](shadows)
+    score, decision = fitted.membership_score(target), fitted.infer(target)
+    assert score.dtype == np.float32
+    assert decision.dtype == bool
+    assert score.shape == decision.shape == (1200,)
+    if name == "learned":
+        np.testing.assert_array_equal(decision, score > 0)  # log-odds
+    assert metrics.auc(target, score) > 0.53
+    assert 0 < decision.sum() < 1200
+    assert score[decision].min() > score[~decision].max() or name == "correctness gap"
+    np.testing.assert_array_equal(fitted.infer(part(target, np.arange(1199, -1, -1))), decision[::-1])
+
+
+def test_the_learned_attack_uses_the_whole_vector():
+    """Members' second-highest class is always the next one: the confidence in the true class tells nothing."""
+    rng = np.random.default_rng(0)
+
+    def hidden_leak(n=2000):
+        labels, member = np.arange(n) % N_CLASSES, rng.random(n) < 0.5
+        second = np.where(member, labels + 1, labels + rng.integers(2, N_CLASSES, n)) % N_CLASSES
+        answers = np.full((n, N_CLASSES), 0.05)
+        answers[np.arange(n), labels] = 0.4
+        answers[np.arange(n), second] = 0.2
+        return AttackData(answers.astype(np.float32), labels, member)
+
+    shadows, target = hidden_leak(), hidden_leak()
+    assert metrics.overall(target, attack.fit_attack(shadows).infer(target))["accuracy"] > 0.95
+    assert metrics.overall(target, attack.confidence_threshold(shadows).infer(target))["accuracy"] < 0.6
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("per_class", [None, True])
+def test_a_class_without_members_or_nonmembers_is_named_and_answered_nonmember(kept, per_class, caplog):
+    data = overlapping(3)
+    lacking = part(data, (data.labels != 2) | (data.member == kept))
+    with caplog.at_level(logging.WARNING, "mialib"):
+        fitted = attack.confidence_threshold(lacking, per_class=True) if per_class else attack.fit_attack(lacking)
+    assert "[2]" in caplog.text
+    assert "non-member" in caplog.text
+    decision, score = fitted.infer(data), fitted.membership_score(data)
+    assert not decision[data.labels == 2].any()
+    assert all(decision[data.labels == c].any() for c in (0, 1, 3))
+    assert np.isfinite(score).all()
+    assert score[data.labels == 2].max() < score[data.labels != 2].min()
+
+
+@pytest.mark.parametrize("fit", [attack.fit_attack, attack.confidence_threshold])
+def test_data_of_members_alone_give_an_attack_that_answers_nonmember(fit, caplog):
+    data = overlapping(4)
+    with caplog.at_level(logging.WARNING, "mialib"):
+        fitted = fit(part(data, data.member))
+    assert "lack members or non-members" in caplog.text
+    assert not fitted.infer(data).any()
+    assert np.isfinite(fitted.membership_score(data)).all()
+
+
+def test_usable_classes_give_no_warning(caplog):
+    with caplog.at_level(logging.WARNING, "mialib"):
+        attack.fit_attack(overlapping(3))
+    assert not caplog.records
+
+
+def test_classes_together_are_each_alone():
+    """Of equal size: the number of steps is that of the largest class."""
+    data, target = overlapping(5), overlapping(6)
+    together = attack.fit_attack(data, seed=1).membership_score(target)
+    for c in range(4):
+        alone = attack.fit_attack(part(data, data.labels == c), seed=1).membership_score(target)
+        own = target.labels == c
+        np.testing.assert_allclose(alone[own], together[own], rtol=0, atol=1e-4)
+        assert (alone[~own] == attack.NEVER).all()
+
+
+def test_the_order_of_the_classes_in_the_data_does_not_matter():
+    data, target = overlapping(5), overlapping(6)
+    by_class = part(data, np.argsort(data.labels, kind="stable"))  # the order within a class stays
+    np.testing.assert_allclose(
+        attack.fit_attack(by_class).membership_score(target), attack.fit_attack(data).membership_score(target), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_order_of_the_records_does_not_matter_to_a_threshold(name):
+    data, target = overlapping(5), overlapping(6)
+    shuffled = part(data, np.random.default_rng(0).permutation(len(data.labels)))
+    for per_class in (False, True):
+        first, second = (BASELINES[name](d, per_class=per_class) for d in (data, shuffled))
+        np.testing.assert_array_equal(first.membership_score(target), second.membership_score(target))
+
+
+def test_same_seed_same_attack():
+    data, target = overlapping(7), overlapping(8)
+    first, again, other = (attack.fit_attack(data, seed=s).membership_score(target) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.allclose(first, other, atol=1e-4)
+
+
+def test_seed_and_class_set_the_initial_weights():
+    first, again, other_seed, other_class = (attack._network(4, *of)[0].weight for of in ((1, 0), (1, 0), (2, 0), (1, 3)))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other_seed)
+    assert not torch.equal(first, other_class)
+
+
+def test_fitting_leaves_the_global_random_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    attack.fit_attack(overlapping(7))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def literal_measures(data):
+    """Confidence, negative entropy, negative modified entropy (Song & Mittal 2021), one record at a time."""
+    rows = []
+    for p, y in zip(data.predictions.astype(float), data.labels, strict=True):
+        entropy, modified = 0.0, -(1 - p[y]) * np.log(max(p[y], 1e-30))
+        for i in range(len(p)):
+            if p[i] > 0:
+                entropy -= p[i] * np.log(p[i])
+            if i != y:
+                modified -= p[i] * np.log(max(1 - p[i], 1e-30))
+        rows.append((p[y], -entropy, -modified))
+    return np.array(rows).T
+
+
+def test_measures_are_their_formulas():
+    data = overlapping(9, n=60)
+    data.predictions[:4] = np.eye(4, dtype=np.float32)  # certain: right for records 0 to 3
+    data.predictions[4:8] = np.roll(np.eye(4, dtype=np.float32), 1, axis=1)  # certain and wrong
+    data.predictions[8] = 0.25
+    confidence, entropy, modified = literal_measures(data)
+    np.testing.assert_allclose(attack.confidence(data), confidence, rtol=1e-12)
+    np.testing.assert_allclose(attack.negative_entropy(data), entropy, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(attack.negative_modified_entropy(data), modified, rtol=1e-9, atol=1e-12)
+    assert attack.negative_entropy(data)[8] == pytest.approx(-np.log(4))
+    assert attack.negative_modified_entropy(data)[:4].tolist() == [0] * 4
+    assert attack.negative_modified_entropy(data)[4:8].max() < -100  # entropy cannot tell these from the right ones
+    np.testing.assert_array_equal(attack.negative_entropy(data)[:4], attack.negative_entropy(data)[4:8])
+
+
+def balanced_accuracy(called, member):
+    return (called[member].mean() + (~called)[~member].mean()) / 2
+
+
+@pytest.mark.parametrize("kind", ["distinct", "ties", "few members", "inverted", "neighbours"])
+@pytest.mark.parametrize("seed", range(4))
+def test_best_threshold_is_the_best_of_all(kind, seed):
+    rng = np.random.default_rng(seed)
+    member = rng.random(40) < (0.15 if kind == "few members" else 0.5)
+    member[:2] = True, False
+    values = rng.normal(size=40) + member * (-2 if kind == "inverted" else 1)
+    if kind == "ties":
+        values = values.round()
+    if kind == "neighbours":  # neighbouring floats, between which there is no middle
+        values = np.array([1.0, np.nextafter(1, 2), np.nextafter(np.nextafter(1, 2), 2)])[
+            np.clip(values.round(), 0, 2).astype(int)
+        ]
+    possible = [*np.unique(values), np.inf]
+    best = max(balanced_accuracy(values >= t, member) for t in possible)
+    assert balanced_accuracy(values >= attack.best_threshold(values, member), member) == pytest.approx(best, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_members", range(1, 20))
+def test_values_that_are_all_equal_make_no_member(n_members):
+    assert attack.best_threshold(np.full(20, 0.3), np.arange(20) < n_members) == np.inf
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("per_class", [False, True])
+def test_threshold_attacks_use_the_best_threshold(name, per_class):
+    data = overlapping(10, n=200)
+    measure = dict(zip(BASELINES, literal_measures(data), strict=True))[name]
+    decision = BASELINES[name](data, per_class=per_class).infer(data)
+    for rows in [data.labels == c for c in range(4)] if per_class else [np.ones(200, bool)]:
+        best = max(balanced_accuracy(measure[rows] >= t, data.member[rows]) for t in [*measure[rows], np.inf])
+        assert balanced_accuracy(decision[rows], data.member[rows]) == pytest.approx(best, abs=1e-12)
+
+
+def test_correctness_gap_says_member_where_the_class_is_right():
+    data = overlapping(11, n=40)
+    decision = attack.correctness_gap().infer(data)
+    assert decision.tolist() == [
+        max(range(4), key=p.__getitem__) == y for p, y in zip(data.predictions, data.labels, strict=True)
+    ]
+
+
+def test_mitigated_answers_are_accepted():
+    """They need not sum to one."""
+    data = overlapping(12)
+    top = data._replace(predictions=np.where(data.predictions == data.predictions.max(1, keepdims=True), data.predictions, 0))
+    for fit in FITS.values():
+        assert fit(top).infer(top).shape == (600,)
+
+
+GOOD = overlapping(13, n=80)
+
+
+def spoiled(value):
+    predictions = GOOD.predictions.copy()
+    predictions[3, 1] = value
+    return GOOD._replace(predictions=predictions)
+
+
+BAD = [
+    (spoiled(np.nan), ValueError, "predictions must be finite"),
+    (spoiled(np.inf), ValueError, "predictions must be finite"),
+    (spoiled(-0.1), ValueError, r"predictions must be finite and lie in \[0, 1\], got -0.1"),
+    (spoiled(1.5), ValueError, r"predictions .* \[0, 1\], got .*1.5"),
+    (GOOD._replace(predictions=GOOD.predictions[0]), TypeError, "predictions must be floats of shape"),
+    (GOOD._replace(predictions=np.ones((80, 4), int)), TypeError, "predictions must be floats.*int64"),
+    (GOOD._replace(labels=GOOD.labels + 1), ValueError, r"labels must lie in 0\.\.3, got 1\.\.4"),
+    (GOOD._replace(labels=GOOD.labels - 1), ValueError, r"labels must lie in 0\.\.3, got -1\.\.2"),
+    (GOOD._replace(labels=GOOD.labels.astype(float)), TypeError, "labels must be a vector of whole numbers, got float64"),
+    (GOOD._replace(labels=GOOD.labels[1:]), ValueError, "labels must have one entry a prediction, got 79 for 80"),
+    (GOOD._replace(member=GOOD.member.astype(int)), TypeError, "member must be bool.*int64"),
+    (GOOD._replace(member=GOOD.member[1:]), TypeError, r"member must be bool of shape \(80,\)"),
+    (GOOD._replace(predictions=GOOD.predictions.tolist()), TypeError, "data must be an AttackData of arrays"),
+    (tuple(GOOD), TypeError, "data must be an AttackData of arrays, got tuple"),
+]
+
+
+@pytest.mark.parametrize(("data", "error", "words"), BAD)
+@pytest.mark.parametrize("name", FITS)
+def test_bad_data_are_named(name, data, error, words):
+    if name != "correctness gap":  # which is not fitted
+        with pytest.raises(error, match=words):
+            FITS[name](data)
+    for method in ("infer", "membership_score"):
+        with pytest.raises(error, match=words):
+            getattr(FITS[name](GOOD), method)(data)
+
+
+@pytest.mark.parametrize("fit", [attack.fit_attack, attack.confidence_threshold])
+def test_answers_of_another_number_of_classes_are_refused(fit):
+    with pytest.raises(ValueError, match="predictions must have 4 columns, as the attack was fitted on, got 5"):
+        fit(GOOD).infer(overlapping(1, n_classes=5))
+
+
+def test_bad_settings_are_named():
+    with pytest.raises(ValueError, match="model must be one of mlp, got 'svm'"):
+        attack.fit_attack(GOOD, "svm")
+    with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
+        attack.fit_attack(GOOD, seed=-1)

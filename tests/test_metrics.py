@@ -1,0 +1,277 @@
+"""Metrics against literal counts, and intervals that cover what they should."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics
+
+from mialib import metrics
+from mialib.metrics import Counts
+from mialib.shadow import AttackData
+
+NAMES = ("precision", "recall", "accuracy")
+
+
+def attack_data(labels, member, n_classes):
+    labels, member = np.asarray(labels, np.int64), np.asarray(member, bool)
+    return AttackData(np.full((len(labels), n_classes), 1 / n_classes, np.float32), labels, member)
+
+
+def random_case(seed, n=300, n_classes=7):
+    """Records of all classes but 0 and 4, unevenly many; no record of class 6 is called a member."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([1, 2, 3, 5, 6], n, p=[0.5, 0.2, 0.15, 0.1, 0.05])
+    return attack_data(labels, rng.random(n) < 0.4, n_classes), (rng.random(n) < 0.6) & (labels != 6)
+
+
+def literal(records):
+    """Precision, recall and accuracy of (member, decision) pairs, counted one by one."""
+    hits = called = members = right = 0
+    for member, decision in records:
+        called += decision
+        members += member
+        hits += member and decision
+        right += member == decision
+    total = len(records)
+    return (
+        hits / called if called else float("nan"),
+        hits / members if members else float("nan"),
+        right / total if total else float("nan"),
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_by_class_and_overall_count_what_a_loop_counts(seed):
+    data, decision = random_case(seed)
+    table = metrics.by_class(data, decision).set_index("cls")
+    assert list(table.index) == [1, 2, 3, 5, 6]  # classes without records have no row
+    records = list(zip(data.labels.tolist(), data.member.tolist(), decision.tolist(), strict=True))
+    for cls, row in table.iterrows():
+        own = [(member, decided) for label, member, decided in records if label == cls]
+        assert row["n"] == len(own)
+        np.testing.assert_allclose(row[list(NAMES)].to_numpy(float), literal(own), rtol=1e-12, equal_nan=True)
+    assert np.isnan(table.loc[6, "precision"])
+    assert table.loc[6, "recall"] == 0
+    everything = metrics.overall(data, decision)
+    assert list(everything) == list(NAMES)
+    np.testing.assert_allclose(list(everything.values()), literal([r[1:] for r in records]), rtol=1e-12)
+
+
+def test_precision_is_not_the_mean_over_answers():
+    """The paper's precision takes members as the positive class; scikit-learn's is the same for pos_label=True."""
+    data, decision = random_case(11)
+    ours = metrics.overall(data, decision)
+    assert ours["precision"] == pytest.approx(sklearn.metrics.precision_score(data.member, decision))
+    assert ours["recall"] == pytest.approx(sklearn.metrics.recall_score(data.member, decision))
+    assert ours["precision"] != pytest.approx(sklearn.metrics.precision_score(data.member, decision, average="macro"), abs=0.01)
+
+
+def test_overall_without_a_positive_answer_has_no_precision():
+    data = attack_data([0, 1, 0, 1], [True, True, False, False], 2)
+    assert np.isnan(metrics.overall(data, np.zeros(4, bool))["precision"])
+    assert metrics.overall(data, np.zeros(4, bool))["accuracy"] == 0.5
+
+
+def test_statistic_summarises_the_classes_that_are_defined():
+    data, decision = random_case(3)
+    counts = metrics.count(data, decision)
+    values = metrics.by_class(data, decision)["precision"].dropna().to_numpy()
+    assert len(values) == 4
+    assert metrics.statistic(counts, "precision_min") == values.min()
+    assert metrics.statistic(counts, "precision_max") == values.max()
+    assert metrics.statistic(counts, "precision_mean") == pytest.approx(values.mean())
+    assert metrics.statistic(counts, "precision_p25") == pytest.approx(np.percentile(values, 25))
+    many = np.where(np.random.default_rng(0).random((50, 9)) < 0.3, np.nan, np.random.default_rng(1).random((50, 9)))
+    for q in (10, 25, 50, 75, 90):
+        np.testing.assert_allclose(metrics.SUMMARIES[f"p{q}"](many), np.nanpercentile(many, q, -1), rtol=1e-12)
+    never = metrics.count(data, np.zeros_like(decision))
+    assert np.isnan(metrics.statistic(never, "precision_p50"))
+    assert metrics.statistic(never, "recall_max") == 0
+
+
+@pytest.mark.parametrize("name", [*metrics.METRICS, *(f"{m}_{s}" for m in metrics.METRICS for s in metrics.SUMMARIES)])
+def test_every_statistic_has_an_interval_around_it(name):
+    targets = [random_case(seed) for seed in range(3)]
+    found = metrics.interval(targets, name, n_boot=50)
+    assert found.value == pytest.approx(np.mean([metrics.statistic(metrics.count(*t), name) for t in targets]))
+    assert found.low <= found.value <= found.high
+    assert found.low < found.high or name in ("recall_min", "false_positive_rate_min")  # 0 in class 6, in every draw
+    assert found.n_targets == 3
+    undefined = 3 if name.startswith("precision_") else 0  # class 6 of each target; classes without records are not meant
+    assert found.undefined == undefined
+
+
+def test_false_positive_rate_is_over_the_nonmembers():
+    data = attack_data([0, 0, 0, 1, 1], [True, False, False, False, True], 2)
+    decision = np.array([True, True, False, False, False])
+    assert metrics.interval([(data, decision)], "false_positive_rate", n_boot=20).value == pytest.approx(1 / 3)
+
+
+HITS = np.linspace(0.6, 0.95, 10)  # by class
+FALSE = np.linspace(0.6, 0.2, 10)
+SIZE = 40
+
+
+def simulate(hits, false, rng):
+    """A target that calls each class's members and non-members members at these rates, SIZE of each kind a class."""
+    labels, member = np.tile(np.arange(len(hits)), 2 * SIZE), np.repeat([True, False], SIZE * len(hits))
+    return attack_data(labels, member, len(hits)), rng.random(len(labels)) < np.where(member, hits[labels], false[labels])
+
+
+def counts_of(hits, false, rng):
+    """Simulated counts (n_targets, n_classes) of many such targets, without their records."""
+    sizes = np.full(hits.shape, SIZE)
+    return Counts(sizes, rng.binomial(SIZE, hits), sizes, rng.binomial(SIZE, false))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_interval_of_one_target_covers_the_noise_of_its_records(name):
+    rng = np.random.default_rng(0)
+    hit, false = HITS.mean(), FALSE.mean()
+    truth = {"precision": hit / (hit + false), "recall": hit, "accuracy": (hit + 1 - false) / 2}[name]
+    found = [metrics.interval([simulate(HITS, FALSE, rng)], name, n_boot=300, seed=i) for i in range(400)]
+    covered = np.mean([i.low <= truth <= i.high for i in found])
+    assert 0.90 <= covered <= 0.99  # more would be an interval that says nothing
+
+
+@pytest.mark.parametrize("name", [*NAMES, "precision_mean"])
+def test_interval_of_five_targets_covers_the_mean_over_all_targets(name):
+    rng = np.random.default_rng(1)
+
+    def targets(n):
+        shift = rng.normal(0, 0.05, (n, 1))  # targets differ
+        return np.clip(HITS + shift, 0, 1), np.clip(FALSE + rng.normal(0, 0.05, (n, 1)), 0, 1)
+
+    truth = metrics.statistic(counts_of(*targets(20_000), rng), name).mean()
+    covered = 0
+    for i in range(200):
+        five = [simulate(hits, false, rng) for hits, false in zip(*targets(5), strict=True)]
+        found = metrics.interval(five, name, n_boot=100, seed=i)
+        covered += found.low <= truth <= found.high
+    assert 0.90 <= covered / 200 <= 0.995
+
+
+def literal_bootstrap(data, decision, rng):
+    """Records drawn anew, with replacement, within class and membership."""
+    picked = []
+    for cls in np.unique(data.labels):
+        for member in (True, False):
+            rows = np.flatnonzero((data.labels == cls) & (data.member == member))
+            picked.append(rng.choice(rows, len(rows)))
+    rows = np.concatenate(picked)
+    return AttackData(*(part[rows] for part in data)), decision[rows]
+
+
+@pytest.mark.parametrize("name", ["precision", "accuracy", "recall_p25", "precision_mean"])
+def test_binomial_draws_are_the_literal_bootstrap(name):
+    rng = np.random.default_rng(2)
+    rates = np.array([0.9, 0.5, 0.7])
+    data, decision = simulate(rates, np.array([0.2, 0.5, 0.4]), rng)
+    decision &= ~((data.labels == 0) & ~data.member)  # a class without false positives
+    counts = metrics.count(data, decision)
+    ours = metrics.statistic(metrics._resample(counts, 20_000, rng), name)
+    literal = np.array([metrics.statistic(metrics.count(*literal_bootstrap(data, decision, rng)), name) for _ in range(2000)])
+    assert ours.mean() == pytest.approx(literal.mean(), abs=5 * literal.std() / np.sqrt(len(literal)))
+    assert ours.std() == pytest.approx(literal.std(), rel=0.08)
+
+
+def test_wider_takes_the_wider():
+    draws = np.linspace(0.4, 0.6, 1001)
+    low, high = metrics.wider(np.array([0.5, 0.5]), draws)  # the targets agree: the records' noise is the wider
+    assert (low, high) == pytest.approx((0.405, 0.595))
+    values = np.array([0.48, 0.52])
+    half = 12.706205 * np.std(values, ddof=1) / np.sqrt(2)  # Student's t, one degree of freedom
+    assert metrics.wider(values, draws) == pytest.approx((0.5 - half, 0.5 + half))
+    assert metrics.wider(np.array([0.5]), draws) == pytest.approx((0.405, 0.595))
+    assert metrics.wider(np.array([0.2, 0.9]), draws) == (0, 1)  # of rates
+
+
+def test_interval_narrows_with_the_level_and_depends_on_its_seed_alone():
+    targets = [random_case(0)]
+    wide, narrow = (metrics.interval(targets, level=level, n_boot=500) for level in (0.99, 0.5))
+    assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
+    assert metrics.interval(targets, seed=3, n_boot=50) == metrics.interval(targets, seed=3, n_boot=50)
+    assert metrics.interval(targets, seed=3, n_boot=50) != metrics.interval(targets, seed=4, n_boot=50)
+
+
+def scored(seed, kind, n=200):
+    data = attack_data(np.zeros(n), np.random.default_rng(seed).random(n) < 0.5, 2)
+    score = np.random.default_rng(seed + 100).normal(size=n) + data.member
+    return data, {"distinct": score, "ties": score.round(), "whole": score.round().astype(int), "float32": score.astype("f4")}[
+        kind
+    ]
+
+
+@pytest.mark.parametrize("kind", ["distinct", "ties", "whole", "float32"])
+@pytest.mark.parametrize("seed", range(3))
+def test_roc_and_auc_are_those_of_scikit_learn(kind, seed):
+    data, score = scored(seed, kind)
+    curve = metrics.roc(data, score)
+    fpr, tpr, thresholds = sklearn.metrics.roc_curve(data.member, score, drop_intermediate=False)
+    np.testing.assert_allclose(curve["fpr"], fpr)
+    np.testing.assert_allclose(curve["tpr"], tpr)
+    np.testing.assert_allclose(curve["threshold"], thresholds)
+    assert metrics.auc(data, score) == pytest.approx(sklearn.metrics.roc_auc_score(data.member, score))
+
+
+def test_scores_of_any_number_type_rank_alike():
+    data = attack_data(np.zeros(4), [True, True, False, False], 2)
+    for score in (
+        np.array([3, 2, 1, 0], np.uint8),
+        np.array([True, True, False, False]),
+        np.array([1.0, 0.0, -np.inf, -np.inf]),
+    ):
+        assert metrics.auc(data, score) == 1
+    assert metrics.auc(data, np.full(4, -np.inf)) == 0.5  # the order of the records tells nothing
+    assert metrics.auc(data, np.zeros(4)) == 0.5
+
+
+@pytest.mark.parametrize("kind", ["distinct", "ties"])
+@pytest.mark.parametrize("fpr", [0, 0.01, 0.1, 0.37, 1])
+def test_tpr_at_fpr_is_its_definition(kind, fpr):
+    data, score = scored(5, kind)
+    best = 0.0
+    for threshold in [*np.unique(score), np.inf]:
+        called = score >= threshold
+        if called[~data.member].mean() <= fpr:
+            best = max(best, called[data.member].mean())
+    assert metrics.tpr_at_fpr(data, score, fpr) == pytest.approx(best)
+
+
+DATA, DECISION = random_case(0)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: metrics.by_class(DATA, DECISION.astype(int)), TypeError, "decision must be bool"),
+        (lambda: metrics.overall(DATA, DECISION[1:]), TypeError, r"decision must be bool of shape \(300,\)"),
+        (lambda: metrics.overall(DATA._replace(labels=DATA.labels + 3), DECISION), ValueError, r"labels must lie in 0\.\.6"),
+        (lambda: metrics.overall(DATA._replace(member=DATA.member.astype(int)), DECISION), TypeError, "member must be bool"),
+        (lambda: metrics.interval([]), ValueError, "targets must hold at least one"),
+        (lambda: metrics.interval([(DATA, DECISION)], "f1"), ValueError, "statistic must be one of precision.*'f1'"),
+        (lambda: metrics.interval([(DATA, DECISION)], "precision_p33"), ValueError, "'precision_p33'"),
+        (lambda: metrics.interval([(DATA, DECISION)], "precision_"), ValueError, "'precision_'"),
+        (lambda: metrics.interval([(DATA, DECISION)], level=0), ValueError, "level must be above 0"),
+        (lambda: metrics.interval([(DATA, DECISION)], level=95), ValueError, "level must be above 0 and at most 1, got 95"),
+        (lambda: metrics.interval([(DATA, DECISION)], n_boot=0), ValueError, "n_boot must be at least 1, got 0"),
+        (lambda: metrics.roc(DATA, np.full(300, np.nan)), ValueError, "score must be numbers.*without NaN"),
+        (lambda: metrics.roc(DATA, np.zeros(299)), ValueError, r"score must be numbers of shape \(300,\)"),
+        (lambda: metrics.roc(DATA, np.full(300, "a")), TypeError, "score must be numbers"),
+        (lambda: metrics.auc(DATA._replace(member=np.ones(300, bool)), np.zeros(300)), ValueError, "members and non-members"),
+        (lambda: metrics.tpr_at_fpr(DATA, np.zeros(300), 1.5), ValueError, "fpr must be at least 0 and at most 1, got 1.5"),
+        (lambda: metrics.tpr_at_fpr(DATA, np.zeros(300), float("nan")), ValueError, "fpr must be"),
+    ],
+)
+def test_bad_arguments_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+def test_inputs_stay_as_they_were():
+    data, decision = random_case(1)
+    before = [part.copy() for part in (*data, decision)]
+    metrics.interval([(data, decision)], n_boot=10)
+    assert isinstance(metrics.roc(data, np.arange(300.0)), pd.DataFrame)
+    for part, old in zip((*data, decision), before, strict=True):
+        np.testing.assert_array_equal(part, old)

@@ -1,0 +1,178 @@
+"""Every figure draws from the tables that `mialib.study` makes, hides none of their values and changes none."""
+
+import inspect
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+from mialib import models, paper, plots, study
+from mialib.data import Dataset
+from mialib.training import NeuralTrainer, Recipe
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """The tables of a tiny experiment under the name of a published one: two targets of two shadows, three classes."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, (160, 10), dtype=np.uint8)
+    dataset = Dataset("location", x, rng.integers(0, 3, 160), 3, "standin")
+    trainer = NeuralTrainer(lambda: models.mlp(10, 3, hidden=8), Recipe(2, 10, 0.05), "cpu", chunk=4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIALIB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        sources = study.noisy_sources(dataset, (0.1, 0.2), ("flip", "random"), 1)
+        trials = study.run_trials(trainer, study.plan_jobs(dataset, sources, 30, 2, 2, 1))
+    outcomes = study.run_attacks(trials)
+    learned = [o for o in outcomes if o.attack == study.LEARNED]
+    summary = study.summary(outcomes)
+    rows = study.published_rows("location", ["F8"])
+    compared = paper.compare(study.results_table(learned, rows, dataset=dataset, our_target="local", train_size=30))
+    real = [trial for trial in trials if trial.setting == "shadow:real"]
+    rocs = study.roc_table(outcomes, points=20)
+    baselines = study.beside_baselines(summary, compared)
+    return {
+        "classes": study.for_each_variant(study.class_table(learned)).query("variant == 'flip'"),
+        "curves": paper.curves("Fig. 8"),
+        "compared": compared,
+        "targets": study.target_table(learned),
+        "baselines": baselines[baselines["metric"] == "precision"],
+        "counts": study.by_shadow_count(real, (1, 2)),
+        "rocs": rocs[rocs["setting"] == "shadow:real"],
+    }
+
+
+CALLS = {
+    plots.precision_cdfs: ("classes", "curves"),
+    plots.precision_by_noise: ("compared", "targets"),
+    plots.attack_comparison: ("baselines",),
+    plots.shadow_count: ("counts",),
+    plots.roc_curves: ("rocs",),
+}
+
+
+def draw(plot, *arguments, **options):
+    ax = Figure().subplots()
+    assert plot(*arguments, ax, **options) is None
+    ax.figure.canvas.draw()
+    return ax
+
+
+def points(ax, marker="o", hollow=False):
+    """(x, y) of all markers of a kind."""
+    lines = [line for line in ax.lines if line.get_marker() == marker and (line.get_markerfacecolor() == "none") == hollow]
+    return sorted((float(x), float(y)) for line in lines for x, y in zip(*line.get_data(), strict=True))
+
+
+def words(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def has_coin(ax, vertical):
+    dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
+    return any(set(np.ravel(line.get_xdata() if vertical else line.get_ydata())) == {0.5} for line in dashed)
+
+
+def test_every_figure_is_tested():
+    public = {
+        f
+        for name, f in inspect.getmembers(plots, inspect.isfunction)
+        if not name.startswith("_") and f.__module__ == plots.__name__
+    }
+    assert public == set(CALLS)
+
+
+@pytest.mark.parametrize("plot", CALLS, ids=lambda plot: plot.__name__)
+def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
+    arguments = [tables[name].copy() for name in CALLS[plot]]
+    ax = draw(plot, *arguments)
+    assert ax.lines
+    assert ax.get_xlabel()
+    assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()] == list(reversed(study.ATTACKS))
+    assert ax.get_legend() is None  # labels stand beside the lines
+    for name, argument in zip(CALLS[plot], arguments, strict=True):
+        pd.testing.assert_frame_equal(argument, tables[name])
+
+
+def test_cdfs_rise_to_one_over_all_classes(tables):
+    ax = draw(plots.precision_cdfs, tables["classes"], tables["curves"])
+    thin = [line for line in ax.lines if line.get_linewidth() == 0.9]
+    thick = [line for line in ax.lines if line.get_linewidth() == 2.2]
+    assert [len(line.get_xdata()) for line in thin] == [30] * 3
+    assert len(thick) == 3
+    for line in thin + thick:
+        assert line.get_ydata()[-1] == 1
+        assert sorted(line.get_xdata()) == list(line.get_xdata())
+        assert (np.diff(line.get_ydata()) >= 0).all()
+    by_setting = tables["classes"].groupby("setting", sort=False)["precision"]
+    for (_, values), line in zip(by_setting, thick, strict=True):
+        assert sorted(line.get_xdata()[1:]) == sorted(values.dropna())
+    assert [line.get_color() for line in thin] == [line.get_color() for line in thick]  # a source of shadow data has one colour
+    assert {"real", "10% noise", "20% noise"} <= set(words(ax))
+    assert has_coin(ax, vertical=True)
+
+
+@pytest.mark.parametrize("metric", ["precision", "recall"])
+def test_noise_figure_shows_ours_every_target_and_the_paper(metric, tables):
+    ax = draw(plots.precision_by_noise, tables["compared"], tables["targets"], metric=metric)
+    own = tables["compared"][tables["compared"]["metric"] == f"attack_{metric}"]
+    expected = {"precision": [0.678, 0.666, 0.613], "recall": [0.98, 0.99, 1.0]}[metric]
+    assert points(ax, hollow=True) == list(zip([0.0, 10.0, 20.0], expected, strict=True))
+    real = own.loc[own["setting"] == "shadow:real", "value"].tolist()
+    assert sorted(y for _, y in points(ax)) == pytest.approx(
+        sorted(own["value"].tolist() + real)
+    )  # real stands in both readings
+    assert len(points(ax, ".")) == 2 * len(tables["targets"][tables["targets"]["variant"] == "none"]) + 8
+    assert metric in ax.get_ylabel()
+
+
+def test_comparison_puts_the_paper_at_the_learned_attack_alone(tables):
+    table = tables["baselines"]
+    ax = draw(plots.attack_comparison, table)
+    drawn = {y: x for x, y in points(ax)}
+    np.testing.assert_array_equal([drawn[y] for y in range(len(table))], table["value"][::-1])  # the first row on top
+    assert points(ax, hollow=True) == [(0.678, len(table) - 1)]
+    ticks = [label.get_text() for label in ax.get_yticklabels()]
+    assert ticks[-1] == study.LEARNED
+    assert has_coin(ax, vertical=True)
+
+
+def test_shadow_counts_stand_at_their_values(tables):
+    table = tables["counts"]
+    ax = draw(plots.shadow_count, table)
+    np.testing.assert_array_equal(points(ax), sorted(zip(table["k"], table["value"], strict=True)))
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2"]
+    assert [t.get_text() for t in ax.texts if isinstance(t, Annotation)] == ["precision", "recall", "accuracy"]
+    assert has_coin(ax, vertical=False)
+
+
+def test_roc_curves_are_named(tables):
+    ax = draw(plots.roc_curves, tables["rocs"])
+    assert words(ax) == list(study.ATTACKS)
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    curve = tables["rocs"][(tables["rocs"]["attack"] == study.LEARNED) & (tables["rocs"]["tpr"] > 0)]
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), curve["tpr"])
+
+
+def test_values_far_below_a_coin_stay_inside_the_axes(tables):
+    classes = tables["classes"].assign(precision=np.linspace(0.1, 0.6, len(tables["classes"])))
+    assert draw(plots.precision_cdfs, classes, tables["curves"]).get_xlim()[0] < 0.1
+    lower = tables["counts"].assign(value=0.2, low=0.05, high=0.3)
+    assert draw(plots.shadow_count, lower).get_ylim()[0] < 0.05
+    lower = tables["baselines"].assign(value=0.2, low=0.05, high=0.3)
+    assert draw(plots.attack_comparison, lower).get_xlim()[0] < 0.05
+
+
+def test_classes_never_called_members_are_left_out(tables):
+    classes = tables["classes"].copy()
+    classes["precision"] = np.linspace(0.4, 0.9, len(classes))
+    real = classes.index[classes["setting"] == "shadow:real"]
+    classes.loc[real[:2], "precision"] = np.nan
+    ax = draw(plots.precision_cdfs, classes, tables["curves"])
+    first = next(line for line in ax.lines if line.get_linewidth() == 2.2)
+    np.testing.assert_array_equal(first.get_xdata()[1:], classes.loc[real[2:], "precision"])
+    assert first.get_ydata()[-1] == 1

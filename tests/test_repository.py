@@ -1,0 +1,86 @@
+"""What is committed: notebook sources without outputs, nothing that tells of the machine it was made on."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from mialib import parameters, scrub
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROFILES = sorted((ROOT / "notebooks" / "profiles").glob("*.yaml"))
+COMMITTED_RUNS = [ROOT / part / name for part in ("results", "figures") for name in ("paper", "paper-standin")]
+EXECUTED = sorted(path for folder in COMMITTED_RUNS for path in folder.rglob("*.ipynb"))
+TEXTS = sorted(
+    path
+    for pattern in ("*.md", "*.toml", "*.yml", "*.lock", "*.cff", "Makefile", "mialib/**/*", "tests/*.py", "benchmarks/*.py")
+    for path in ROOT.glob(pattern)
+    if path.suffix not in {".pyc", ".npz"} and path.is_file()
+)
+SAVED = sorted(path for folder in COMMITTED_RUNS for path in folder.rglob("*") if path.suffix in {".csv", ".json", ".svg"})
+# Folders that only one machine has; a program's own, such as /bin/sh or /proc/cpuinfo, are everywhere.
+HOMES = re.compile(r"(?<![\w.~$:/…])/(?:home|Users|root|work|tmp|private|var/folders|mnt|opt|workspace)/[\w.]+")
+MAX_LINES = 15
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_source_has_no_outputs(path):
+    for cell in code_cells(path):
+        assert cell.outputs == [] and cell.execution_count is None
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_source_has_short_cells(path):
+    for cell in code_cells(path):
+        assert len(cell.source.splitlines()) <= MAX_LINES, cell.source
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_parameters_cell_holds_upper_case_plain_literals(path):
+    known = parameters.notebook_parameters(ROOT, path.stem)
+    assert known["PROFILE"] == "quick" and known["DATA"] == "auto"
+    assert all(re.fullmatch("[A-Z][A-Z0-9_]*", name) for name in known)
+    (cell,) = [cell for cell in code_cells(path) if "parameters" in cell.metadata.get("tags", [])]
+    assert not any("=" in text for text in values_as_text(cell.source)), "papermill misreads = inside a value"
+
+
+def values_as_text(source: str) -> list[str]:
+    return [ast.unparse(statement.value) for statement in ast.parse(source).body if isinstance(statement, ast.Assign)]
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=named)
+def test_profile_names_parameters_that_exist(path):
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    for notebook in content:
+        parameters.merged(ROOT, notebook, path.stem, "auto", {})
+
+
+@pytest.mark.parametrize("path", SOURCES + EXECUTED, ids=named)
+def test_notebook_holds_no_absolute_path(path):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert scrub.absolute_paths(record) == []
+
+
+@pytest.mark.parametrize("path", SAVED + TEXTS, ids=named)
+def test_text_names_no_folder_of_this_machine(path):
+    assert HOMES.findall(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="README.md is not written yet")
+def test_commands_of_readme_exist():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)) | {p.stem for p in SOURCES}
+    commands = set(re.findall(r"(?:^|`)make ([a-z0-9_]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.M))
+    assert commands <= targets

@@ -1,0 +1,337 @@
+"""Tables, figures and run.json, and the runner: what it refuses, what it leaves behind however a notebook ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+import mialib
+from mialib import parameters, runner, runs, scrub
+from mialib.folders import publish, recover, scratch_folder
+from mialib.parameters import UsageError
+
+REAL = {"name": "location", "source": "real", "records": 5010, "n_classes": 30, "digest": "ab"}
+STANDIN = {"name": "texas", "source": "standin", "records": 100, "n_classes": 10, "digest": "cd"}
+ROOT = Path(runs.__file__).resolve().parent.parent
+
+PARAMETERS = 'PROFILE = "quick"\nDATA = "auto"\nN = 3\nRATE = 0.5\nSIZES = [1, 2]\nFAIL = False\nWAIT = 0'
+BODY = """
+import os, time, pandas as pd
+from pathlib import Path
+from mialib import runs
+source = "standin" if DATA == "standin" else "real"
+described = {"name": "location", "source": source, "records": 1, "n_classes": 2, "digest": "0"}
+run = runs.start("01_small", PROFILE, {"N": N}, [described])
+Path("../started").touch()
+time.sleep(WAIT)
+assert not FAIL, "asked to fail"
+print(Path.cwd(), os.environ["MIALIB_OUT"])
+run.save_table("numbers", pd.DataFrame({"n": range(N)}))
+run.finish(seeds=[1], headline=[f"n is {N}"])
+"""
+
+
+def square(frame, ax, colour="C0"):
+    ax.plot(frame["x"], frame["y"], color=colour)
+
+
+@pytest.fixture
+def plots(monkeypatch):
+    """A `mialib.plots` with one function, `square`."""
+    module = ModuleType("mialib.plots")
+    monkeypatch.setattr(square, "__module__", module.__name__)
+    monkeypatch.setattr(module, "square", square, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(mialib, "plots", module, raising=False)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A study with one small notebook and a profile."""
+    (tmp_path / "notebooks" / "profiles").mkdir(parents=True)
+    cells = [
+        nbformat.v4.new_markdown_cell("# Small"),
+        nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(BODY),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "01_small.ipynb")
+    (tmp_path / "notebooks" / "profiles" / "smoke.yaml").write_text("01_small:\n  N: 1\n")
+    return tmp_path
+
+
+def a_run(folder, datasets=(REAL,), monkeypatch=None):
+    monkeypatch.setenv("MIALIB_OUT", str(folder))
+    return runs.start("01_small", "quick", {"N": 3}, datasets)
+
+
+def saved(root, name="quick"):
+    return json.loads((root / "results" / name / "01_small" / "run.json").read_text())
+
+
+def leftovers(root):
+    return list((root / "results").glob(".running-*"))
+
+
+def command(root, *arguments):
+    code = f"from pathlib import Path; from mialib import runner; runner.command_line(Path({str(root)!r}))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+
+
+# Tables, figures, run.json
+
+
+def test_table_round_trip(tmp_path, monkeypatch):
+    run = a_run(tmp_path, monkeypatch=monkeypatch)
+    frame = pd.DataFrame(
+        {"x": [0.1, 1 / 3, np.nan], "member": [True, False, True], "name": ["NA", "b, c", "none"], "n": [1, 2, 3]}
+    )
+    assert run.save_table("t", frame) is frame
+    pd.testing.assert_frame_equal(runs.read_table(tmp_path / "results", "t"), frame)
+
+
+def test_table_whose_index_would_be_lost_is_refused(tmp_path, monkeypatch):
+    run = a_run(tmp_path, monkeypatch=monkeypatch)
+    with pytest.raises(ValueError, match="reset_index"):
+        run.save_table("t", pd.DataFrame({"x": [1, 2]}, index=[5, 6]))
+
+
+def test_unknown_table_names_those_that_are_there(tmp_path, monkeypatch, plots):
+    run = a_run(tmp_path, monkeypatch=monkeypatch)
+    run.save_table("lines", pd.DataFrame({"x": [1]}))
+    with pytest.raises(ValueError, match="there are: lines"):
+        run.save_figure("f", "square", "line")
+
+
+def test_figures_are_redrawn_to_the_same_bytes(tmp_path, monkeypatch, plots):
+    run = a_run(tmp_path, [REAL, STANDIN], monkeypatch)
+    run.save_table("lines", pd.DataFrame({"x": [0, 1, 0, 1], "y": [0, 1, 1, 0.5], "kind": ["b", "b", "a", "a"]}))
+    shown = run.save_figure("f", square, "lines", facet="kind", size=(5, 2.5), colour="C1")
+    assert shown._repr_png_()
+    first = {path.name: path.read_bytes() for path in run.figures.iterdir()}
+    assert set(first) == {"f.png", "f.svg"}
+    again = tmp_path / "again"
+    assert runs.redraw(run.results, again) == ["f"]
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == first
+
+
+def test_figure_of_a_standin_says_so(tmp_path, monkeypatch, plots):
+    notes = {}
+    for name, datasets in {"real": [REAL], "standin": [REAL, STANDIN]}.items():
+        run = a_run(tmp_path / name, datasets, monkeypatch)
+        run.save_table("lines", pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
+        run.save_figure("f", square, "lines")
+        notes[name] = "stand-in data: texas" in (run.figures / "f.svg").read_text()
+    assert notes == {"real": False, "standin": True}
+
+
+def test_facets_are_in_order_of_appearance_and_cut_every_table_that_has_the_column():
+    seen = []
+    first = pd.DataFrame({"kind": ["b", "a", "b"], "x": [1, 2, 3]})
+    second = pd.DataFrame({"kind": ["a", "b"], "x": [4, 5]})
+    third = pd.DataFrame({"x": [6]})
+    figure = runs.draw(lambda *frames, ax: seen.append([list(f["x"]) for f in frames]), [first, second, third], facet="kind")
+    assert [ax.get_title() for ax in figure.axes] == ["b", "a"]
+    assert seen == [[[1, 3], [5], [6]], [[2], [4], [6]]]
+
+
+def test_only_functions_of_plots_can_be_recorded(tmp_path, monkeypatch, plots):
+    run = a_run(tmp_path, monkeypatch=monkeypatch)
+    with pytest.raises(ValueError, match="one of mialib"):
+        run.save_figure("f", pd.read_csv)
+
+
+def test_run_json_says_how_it_came_about(tmp_path, monkeypatch):
+    run = a_run(tmp_path, monkeypatch=monkeypatch)
+    run.finish(seeds={"targets": [1, 2]}, headline=["precision 0.68"], note=np.float32(0.5))
+    record = runs.read_run(run.results)
+    assert record["finished"] and record["parameters"] == {"N": 3} and record["datasets"] == [REAL]
+    assert record["headline"] == ["precision 0.68"] and record["facts"] == {"note": 0.5} and record["seconds"] >= 0
+    assert record["versions"]["numpy"] == np.__version__ and record["hardware"]["cores"] >= 1
+    with pytest.raises(ValueError, match="recorded already"):
+        run.finish(parameters=1)
+
+
+def test_run_by_hand_never_goes_to_the_real_results(tmp_path, monkeypatch):
+    monkeypatch.delenv("MIALIB_OUT", raising=False)
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    run = runs.start("01_small", "paper", {})
+    assert run.results == tmp_path / "results" / "interactive" / "01_small"
+
+
+# What the runner refuses
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"M": "1"}, "no parameter 'M'; there are: N, RATE"),
+        ({"N": "1.5"}, "N is 1.5; a value like 3 "),
+        ({"N": "True"}, "N is True"),
+        ({"RATE": "high"}, "RATE is 'high'"),
+        ({"SIZES": "[1, 'a']"}, "SIZES is"),
+        ({"PROFILE": "paper"}, "set by --profile"),
+    ],
+)
+def test_wrong_parameter_is_named(root, given, message):
+    with pytest.raises(UsageError, match=message.replace("[", r"\[")):
+        parameters.merged(root, "01_small", "quick", "auto", given)
+
+
+def test_parameters_come_from_profile_then_by_hand(root):
+    known = parameters.merged(root, "01_small", "smoke", "real", {"RATE": "1", "SIZES": "[4]"})
+    assert known == {"PROFILE": "smoke", "DATA": "real", "N": 1, "RATE": 1, "SIZES": [4]}
+    assert parameters.merged(root, "01_small", "smoke", "real", {"N": "7"})["N"] == 7
+
+
+def test_profile_with_an_unknown_parameter_is_refused(root):
+    (root / "notebooks" / "profiles" / "bad.yaml").write_text("01_small:\n  K: 1\n")
+    with pytest.raises(UsageError, match="profile bad: no parameter 'K'"):
+        parameters.merged(root, "01_small", "bad", "auto", {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "02_none"], "no notebook '02_none'; there are: 01_small"),
+        (["run", "01_small", "--profile", "none"], "no profile 'none'; there are: quick, smoke"),
+    ],
+)
+def test_command_line_names_what_is_allowed(root, capsys, arguments, message):
+    assert runner.main(arguments, root=root) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_list_shows_parameters(root, capsys):
+    assert runner.main(["list"], root=root) == 0
+    assert "01_small\n" in capsys.readouterr().out
+
+
+# How a run ends
+
+
+@pytest.mark.parametrize(
+    ("sources", "custom", "name"),
+    [
+        (["real"], False, "paper"),
+        (["real", "standin"], False, "paper-standin"),
+        (["real"], True, "paper-custom"),
+        (["standin"], True, "paper-standin-custom"),
+    ],
+)
+def test_name_of_a_run(sources, custom, name):
+    record = {"profile": "paper", "datasets": [{"name": "a", "source": source} for source in sources]}
+    assert runner.run_name(record, custom) == name
+
+
+def test_success_then_failure_leaves_the_success(root, capfd, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert runner.main(["run", "01_small"], root=root) == 0
+    assert "n is 3" in capfd.readouterr().out
+    folder = root / "results" / "quick" / "01_small"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(before) == {"01_small.ipynb", "numbers.csv", "run.json"}
+    for name in ("01_small.ipynb", "run.json"):
+        text = before[name].decode()
+        assert str(root) not in text and scrub.absolute_paths(json.loads(text)) == []
+
+    assert runner.main(["run", "01_small", "-p", "FAIL", "True"], root=root) == 1
+    error = capfd.readouterr().err
+    assert "01_small failed in cell 3 of 3" in error and "AssertionError: asked to fail" in error
+    assert (root / "results" / "failed" / "01_small.ipynb").exists()
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert leftovers(root) == [] and not (root / "results" / "quick-custom").exists()
+
+
+def test_kill_then_run_in_parallel(root):
+    killed = command(root, "run", "01_small", "-p", "WAIT", "60")
+    wait_for(root / "started", killed)
+    killed.kill()
+    killed.wait()
+    assert len(leftovers(root)) == 1
+    both = [command(root, "run", "01_small"), command(root, "run", "01_small", "--data", "standin", "-p", "N", "5")]
+    assert [process.wait() for process in both] == [0, 0]
+    assert saved(root)["parameters"] == {"N": 3}
+    assert saved(root, "quick-standin-custom")["parameters"] == {"N": 5}
+    assert leftovers(root) == []
+
+
+def test_interrupt_cleans_up(root):
+    process = command(root, "run", "01_small", "-p", "WAIT", "60")
+    wait_for(root / "started", process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 130
+    assert "interrupted" in process.stderr.read() and leftovers(root) == []
+
+
+def fill(scratch, text):
+    for part in ("results", "figures"):
+        (scratch / part / "file").write_text(text)
+
+
+def published(root):
+    return [(root / part / "quick" / "01_small" / "file").read_text() for part in ("results", "figures")]
+
+
+def test_publishing_replaces_and_nothing_else_does(tmp_path):
+    for text in ("old", "new"):
+        with scratch_folder(tmp_path, "01_small") as scratch:
+            fill(scratch, text)
+            publish(scratch, "quick/01_small")
+    with scratch_folder(tmp_path, "01_small") as scratch:
+        fill(scratch, "not published")
+    assert published(tmp_path) == ["new", "new"] and leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", range(1, 5))
+def test_publishing_that_was_killed_half_way_is_completed(tmp_path, monkeypatch, step):
+    with scratch_folder(tmp_path, "01_small") as scratch:
+        fill(scratch, "old")
+        publish(scratch, "quick/01_small")
+    child = os.fork()
+    if child == 0:
+        die_at_rename(step)
+        with scratch_folder(tmp_path, "01_small") as scratch:
+            fill(scratch, "new")
+            publish(scratch, "quick/01_small")
+        os._exit(1)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
+    recover(tmp_path)
+    assert published(tmp_path) == ["new", "new"] and leftovers(tmp_path) == []
+
+
+def die_at_rename(step):
+    rename, count = os.rename, iter(range(1, 100))
+
+    def dying(*arguments):
+        if next(count) == step:
+            os._exit(9)
+        rename(*arguments)
+
+    os.rename = dying
+
+
+def test_scrubbing_leaves_text_and_pictures_alone(tmp_path):
+    record = {
+        "text": f"{tmp_path}/results/a.csv and /usr/lib/python3/x.py, </td></tr>, https://a.org/b/c, members/non-members, 1/2",
+        "image/png": "/ab/cd/ef",
+    }
+    clean = scrub.scrub(record, tmp_path / "scratch", tmp_path)
+    assert clean["text"].startswith("./results/a.csv and ") and clean["image/png"] == "/ab/cd/ef"
+    assert clean["text"].endswith("x.py, </td></tr>, https://a.org/b/c, members/non-members, 1/2")
+    assert scrub.absolute_paths(clean) == []

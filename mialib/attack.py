@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 HIDDEN = 64  # Sec. VI-C: one hidden layer of 64 ReLU units
 RECIPE = Recipe(epochs=20, batch_size=256, lr=1e-2)  # not stated in the paper; other settings give the same within 0.01
+MIN_STEPS = 300  # however few shadow models there are
 NEVER = np.finfo(np.float32).min  # the score where nothing could be learned: no record is called a member
 
 
@@ -39,12 +40,16 @@ class Attack(Protocol):
 
 
 def check_attack_data(data: AttackData, n_classes: int | None = None) -> AttackData:
-    """`data` if its parts fit together; TypeError or ValueError naming the part otherwise. Values may be mitigated: in [0, 1]."""
+    """`data` if its parts fit together; TypeError or ValueError naming the part otherwise. Values may be mitigated: in
+    [0, 1].
+    """
     if not isinstance(data, AttackData) or not all(isinstance(part, np.ndarray) for part in data):
         raise TypeError(f"data must be an AttackData of arrays, got {type(data).__name__}")
     predictions = data.predictions
     if predictions.ndim != 2 or not np.issubdtype(predictions.dtype, np.floating):
-        raise TypeError(f"predictions must be floats of shape (n, n_classes), got {predictions.dtype} of shape {predictions.shape}")
+        raise TypeError(
+            f"predictions must be floats of shape (n, n_classes), got {predictions.dtype} of shape {predictions.shape}"
+        )
     if n_classes is not None and predictions.shape[1] != n_classes:
         raise ValueError(f"predictions must have {n_classes} columns, as the attack was fitted on, got {predictions.shape[1]}")
     if not np.isfinite(predictions).all() or (predictions.size and (predictions.min() < 0 or predictions.max() > 1)):
@@ -76,10 +81,12 @@ class ClassifierAttack:
         self.slot = np.full(self.n_classes, -1)  # class -> network
         self.slot[classes] = np.arange(len(classes))
         rows = [np.flatnonzero(data.labels == c) for c in classes]
-        parts = [data.predictions[r] for r in rows]
-        self.centre = np.stack([part.mean(0) for part in parts]) if parts else np.zeros((0, self.n_classes), np.float32)
-        self.scale = np.stack([part.std(0) + 1e-6 for part in parts]) if parts else self.centre
-        self.weights = _weights(data, rows, self._standard(data), classes, seed) if parts else []
+        self.centre = np.zeros((self.n_classes, self.n_classes), np.float32)  # of the answers on each true class
+        self.scale = np.ones_like(self.centre)
+        for c, r in zip(classes, rows, strict=True):
+            self.centre[c], self.scale[c] = data.predictions[r].mean(0), data.predictions[r].std(0) + 1e-6
+        x = _standard(data.predictions, self.centre[data.labels], self.scale[data.labels])
+        self.weights = _weights(data, rows, x, classes, seed) if rows else []
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """Log-odds of membership, float32 (n,); the lowest float for a class without an attack model."""
@@ -87,20 +94,19 @@ class ClassifierAttack:
         scores = np.full(len(data.labels), NEVER, np.float32)
         if not self.weights:
             return scores
-        slots = self.slot[data.labels]
-        groups = [rows for rows in np.split(np.argsort(slots, kind="stable"), np.flatnonzero(np.diff(np.sort(slots))) + 1) if len(rows)]
+        order = np.argsort(data.labels, kind="stable")
+        ends = np.searchsorted(data.labels[order], np.arange(self.n_classes + 1))
+        groups = [(c, order[ends[c] : ends[c + 1]]) for c in np.flatnonzero(self.slot >= 0)]
         with one_a_core(len(groups)) as (pool, _):
-            parts = list(pool.map(lambda rows: self._class_scores(data.predictions[rows], int(slots[rows[0]])), groups))
-        for rows, part in zip(groups, parts, strict=True):
-            scores[rows] = part
+            parts = pool.map(lambda group: self._class_scores(group[0], data.predictions[group[1]]), groups)
+            for (_, rows), part in zip(groups, parts, strict=True):
+                scores[rows] = part
         return scores
 
     @torch.inference_mode()
-    def _class_scores(self, predictions: np.ndarray, slot: int) -> np.ndarray | np.float32:
-        if slot < 0:
-            return NEVER
-        w1, b1, w2, b2 = (weight[slot] for weight in self.weights)
-        x = torch.as_tensor(((predictions - self.centre[slot]) / self.scale[slot]).astype(np.float32))
+    def _class_scores(self, c: int, predictions: np.ndarray) -> np.ndarray:
+        w1, b1, w2, b2 = (weight[self.slot[c]] for weight in self.weights)
+        x = torch.as_tensor(_standard(predictions, self.centre[c], self.scale[c]))
         out = torch.addmm(b2, torch.addmm(b1, x, w1.T).relu_(), w2.T)
         return (out[:, 1] - out[:, 0]).numpy()
 
@@ -108,9 +114,10 @@ class ClassifierAttack:
         """True where membership is likelier than not, bool (n,)."""
         return self.membership_score(data) > 0
 
-    def _standard(self, data: AttackData) -> np.ndarray:
-        slots = self.slot[data.labels]
-        return ((data.predictions - self.centre[slots]) / self.scale[slots]).astype(np.float32)
+
+def _standard(predictions: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Standard scores, float32, within -10..10: a column that hardly varies on shadow data must not outweigh all others."""
+    return np.clip((predictions - centre) / scale, -10, 10).astype(np.float32)
 
 
 def _usable_classes(data: AttackData) -> np.ndarray:
@@ -119,13 +126,17 @@ def _usable_classes(data: AttackData) -> np.ndarray:
     nonmembers = np.bincount(data.labels[~data.member], minlength=n_classes)
     usable = (members > 0) & (nonmembers > 0)
     if not usable.all():
-        log.warning("classes %s lack members or non-members: their records are answered non-member", np.flatnonzero(~usable).tolist())
+        log.warning(
+            "classes %s lack members or non-members: their records are answered non-member", np.flatnonzero(~usable).tolist()
+        )
     return np.flatnonzero(usable)
 
 
 def _weights(data: AttackData, rows: list[np.ndarray], x: np.ndarray, classes: np.ndarray, seed: int) -> list[torch.Tensor]:
     """Weights of all classes' networks, stacked; from the cache if the same data were fitted before."""
-    code = cache.code_digest(ClassifierAttack, _weights, _train_networks, _network, _stream, stacked, make_optimizer, randomness)
+    code = cache.code_digest(
+        ClassifierAttack, _weights, _train_networks, _network, _stream, stacked, make_optimizer, randomness
+    )
     key = {"data": cache.digest(*data), "recipe": asdict(RECIPE), "hidden": HIDDEN, "seed": int(seed), "code": code}
     stored = cache.load("attacks", key)
     if stored is None:
@@ -134,10 +145,14 @@ def _weights(data: AttackData, rows: list[np.ndarray], x: np.ndarray, classes: n
     return [torch.as_tensor(stored[str(i)]) for i in range(len(stored))]
 
 
-def _train_networks(data: AttackData, rows: list[np.ndarray], x: np.ndarray, classes: np.ndarray, seed: int) -> list[torch.Tensor]:
-    """Every class takes the same number of steps of equal batches from its own rows, reshuffled when they are used up: no padding."""
+def _train_networks(
+    data: AttackData, rows: list[np.ndarray], x: np.ndarray, classes: np.ndarray, seed: int
+) -> list[torch.Tensor]:
+    """Every class takes the same number of steps of equal batches from its own rows, reshuffled when they are used up:
+    no padding.
+    """
     features, target = torch.as_tensor(x), torch.as_tensor(data.member).long()
-    steps = RECIPE.epochs * -(-max(map(len, rows)) // RECIPE.batch_size)
+    steps = max(MIN_STEPS, RECIPE.epochs * -(-max(map(len, rows)) // RECIPE.batch_size))
 
     def train(part: np.ndarray) -> list[torch.Tensor]:
         stack = DenseStack([_network(x.shape[1], seed, int(classes[i])) for i in part], torch.device("cpu"))
@@ -218,7 +233,9 @@ def entropy_threshold(data: AttackData, per_class: bool = False) -> Attack:
 
 
 def modified_entropy_threshold(data: AttackData, per_class: bool = False) -> Attack:
-    """Member = modified entropy, which knows the true class, below a threshold, the most accurate on shadow data (Song & Mittal 2021)."""
+    """Member = modified entropy, which knows the true class, below a threshold, the most accurate on shadow data (Song
+    & Mittal 2021).
+    """
     return _fit_threshold(negative_modified_entropy, data, per_class)
 
 
@@ -234,7 +251,9 @@ def negative_entropy(data: AttackData) -> np.ndarray:
 
 
 def negative_modified_entropy(data: AttackData) -> np.ndarray:
-    """(1 - p_y) log p_y plus the sum over other classes of p_i log(1 - p_i), float64 (n,), in nats (Song & Mittal 2021, eq. 8)."""
+    """(1 - p_y) log p_y plus the sum over other classes of p_i log(1 - p_i), float64 (n,), in nats (Song & Mittal 2021,
+    eq. 8).
+    """
     p = data.predictions.astype(np.float64)
     own = confidence(data)
     others = p * np.log(np.maximum(1 - p, 1e-30))

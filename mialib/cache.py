@@ -27,7 +27,9 @@ def data_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Folder of trained weights, answers and synthetic records: `MIALIB_CACHE`, or `~/.cache/mialib/store`; created when missing."""
+    """Folder of trained weights, answers and synthetic records: `MIALIB_CACHE`, or `~/.cache/mialib/store`; created
+    when missing.
+    """
     return _folder("MIALIB_CACHE", "~/.cache/mialib/store")
 
 

@@ -1,10 +1,11 @@
 """How well an attack does: precision, recall and accuracy with members as the positive class, and their uncertainty.
 
-Every count-based metric is a function of four numbers a class, `Counts`; so its bootstrap, which draws records anew within class
-and membership, is a pair of binomial draws a class.
+Every count-based metric is a function of four numbers a class, `Counts`; so its bootstrap, which draws records anew within
+class and membership, is a pair of binomial draws a class.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -89,12 +90,14 @@ SUMMARIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "min": lambda v: np.nanmin(v, -1),
     "mean": lambda v: np.nanmean(v, -1),
     "max": lambda v: np.nanmax(v, -1),
-    **{f"p{q}": lambda v, q=q: _percentile(v, q) for q in (10, 25, 50, 75, 90)},
+    **{f"p{q}": partial(_percentile, q=q) for q in (10, 25, 50, 75, 90)},
 }
 
 
 def by_class(data: AttackData, decision: np.ndarray) -> pd.DataFrame:
-    """One row a class with records: cls, n (records queried), precision, recall, accuracy. NaN precision: never called a member."""
+    """One row a class with records: cls, n (records queried), precision, recall, accuracy. NaN precision: never called
+    a member.
+    """
     counts = count(data, decision)
     n = counts.members + counts.nonmembers
     table = {"cls": np.arange(len(n)), "n": n} | {name: METRICS[name](counts) for name in ("precision", "recall", "accuracy")}
@@ -124,7 +127,9 @@ def _parts(name: str) -> tuple[str, str]:
     """Metric and summary ("" for all records) of a statistic's name."""
     metric, summary = (name, "") if name in METRICS else str(name).rpartition("_")[::2]
     if metric not in METRICS or (summary not in SUMMARIES and name != metric):
-        raise ValueError(f"statistic must be one of {', '.join(METRICS)}, alone or with one of _{', _'.join(SUMMARIES)}, got {name!r}")
+        raise ValueError(
+            f"statistic must be one of {', '.join(METRICS)}, alone or with one of _{', _'.join(SUMMARIES)}, got {name!r}"
+        )
     return metric, summary
 
 
@@ -133,12 +138,19 @@ def _total(counts: Counts) -> Counts:
 
 
 def interval(
-    targets: Sequence[tuple[AttackData, np.ndarray]], name: str = "precision", *, level: float = 0.95, n_boot: int = 2000, seed: int = 0
+    targets: Sequence[tuple[AttackData, np.ndarray]],
+    name: str = "precision",
+    *,
+    level: float = 0.95,
+    n_boot: int = 1000,
+    seed: int = 0,
 ) -> Interval:
     """Mean of a `statistic` over targets, given as (data, decision) pairs, and its confidence interval.
 
     The interval is the wider of Student's t over the targets (two or more) and the percentiles of a bootstrap that draws each
-    target's records anew within class and membership.
+    target's records anew within class and membership. A target whose statistic is NaN (it never called a record a member) is
+    left out: `n_targets` counts the others. Extremes of per-class values ("_min", "_p10", "_max") depend on the number of
+    records a class: their interval is that of the expected value at this number.
     """
     if not targets:
         raise ValueError("targets must hold at least one (data, decision) pair, got none")
@@ -148,10 +160,11 @@ def interval(
     counts = [count(*target) for target in targets]
     values = np.array([statistic(c, name) for c in counts])
     rng = np.random.default_rng(seed)
-    draws = np.mean([statistic(_resample(c, n_boot, rng), name) for c in counts], axis=0)
-    low, high = wider(values, draws, level)
+    draws = [statistic(_resample(c, n_boot, rng), name) for c, value in zip(counts, values, strict=True) if not np.isnan(value)]
+    values = values[~np.isnan(values)]
+    low, high = wider(values, np.mean(draws, axis=0), level) if len(values) else (np.nan, np.nan)
     undefined = sum(int(np.isnan(METRICS[metric](c)[c.members + c.nonmembers > 0]).sum()) for c in counts) if summary else 0
-    return Interval(float(values.mean()), low, high, len(targets), undefined)
+    return Interval(float(values.mean()) if len(values) else np.nan, low, high, len(values), undefined)
 
 
 def wider(values: np.ndarray, draws: np.ndarray, level: float = 0.95) -> tuple[float, float]:
@@ -178,13 +191,17 @@ def _resample(c: Counts, n: int, rng: np.random.Generator) -> Counts:
 
 
 def roc(data: AttackData, score: np.ndarray) -> pd.DataFrame:
-    """ROC curve of `score` (n,), higher for members: one row a distinct threshold: threshold, fpr, tpr; from (0, 0) to (1, 1)."""
+    """ROC curve of `score` (n,), higher for members: one row a distinct threshold: threshold, fpr, tpr; from (0, 0) to
+    (1, 1).
+    """
     score = _check_score(data, score)
     order = np.argsort(-score, kind="stable")
     last = np.append(score[order][1:] != score[order][:-1], True)  # not a difference: -inf is a score, and ties with itself
     tpr = np.cumsum(data.member[order])[last] / data.member.sum()
     fpr = np.cumsum(~data.member[order])[last] / (~data.member).sum()
-    return pd.DataFrame({"threshold": np.append(np.inf, score[order][last]), "fpr": np.append(0, fpr), "tpr": np.append(0, tpr)})
+    return pd.DataFrame(
+        {"threshold": np.append(np.inf, score[order][last]), "fpr": np.append(0, fpr), "tpr": np.append(0, tpr)}
+    )
 
 
 def auc(data: AttackData, score: np.ndarray) -> float:

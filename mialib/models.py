@@ -41,7 +41,9 @@ class Pixels(nn.Module):
 
 
 def mlp(n_features: int, n_classes: int, hidden: int = 128) -> nn.Module:
-    """One hidden layer of Tanh units (Sec. VI-C: 128 for Purchase; Table III: 256 and 1,000). Takes (n, n_features), gives logits."""
+    """One hidden layer of Tanh units (Sec. VI-C: 128 for Purchase; Table III: 256 and 1,000). Takes (n, n_features),
+    gives logits.
+    """
     checks.whole("n_features", n_features, 1)
     checks.whole("n_classes", n_classes, 2)
     checks.whole("hidden", hidden, 1)
@@ -49,7 +51,8 @@ def mlp(n_features: int, n_classes: int, hidden: int = 128) -> nn.Module:
 
 
 def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int = 5) -> nn.Module:
-    """Two blocks of convolution, Tanh and max-pooling, a layer of 128 Tanh units (Sec. VI-C). Takes (n, h, w[, c]) uint8, gives logits.
+    """Two blocks of convolution, Tanh and max-pooling, a layer of 128 Tanh units (Sec. VI-C). Takes (n, h, w[, c]) uint8,
+    gives logits.
 
     The paper states neither the filter counts nor their sizes: 32 and 5 x 5 are our choice.
     """

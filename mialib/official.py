@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import pooch
 import requests
 from tqdm import tqdm
 
@@ -107,6 +106,8 @@ def _by_hand(path: Path) -> str:
 
 
 def _download(url: str, file: File, path: Path) -> Path:
+    import pooch  # where no widgets are installed its import warns: only those who download need it
+
     known_hash = file.sha256 or (file.md5 and f"md5:{file.md5}")
     with locked(path):
         if not path.exists():  # another process may have been quicker

@@ -27,7 +27,9 @@ def published() -> pd.DataFrame:
 
 
 def curves(figure: str, quantity: str = "attack_precision") -> pd.DataFrame:
-    """Points of one of the paper's figures ("Fig. 8"): series, key_kind, key, value. Raises ValueError for what has no points."""
+    """Points of one of the paper's figures ("Fig. 8"): series, key_kind, key, value. Raises ValueError for what has no
+    points.
+    """
     table = _read("curves.csv")
     checks.choice("figure", figure, sorted(table["figure"].unique()))
     table = table[table["figure"] == figure]
@@ -37,14 +39,17 @@ def curves(figure: str, quantity: str = "attack_precision") -> pd.DataFrame:
 
 def _read(name: str) -> pd.DataFrame:
     with resources.files("mialib").joinpath("published", name).open() as file:
-        return pd.read_csv(file, keep_default_na=False, na_values={"value": [""], "low": [""], "train_size": [""], "page": [""]})
+        return pd.read_csv(
+            file, keep_default_na=False, na_values={"value": [""], "low": [""], "train_size": [""], "page": [""]}
+        )
 
 
 def compare(results: pd.DataFrame) -> pd.DataFrame:
     """Our results with the published value beside each, the difference, and a verdict.
 
     `results` has one row a measured value, with the columns of `NEEDED`: `target` names the paper's kind of target that the row
-    is set beside, `our_target` the kind that was really attacked; `train_size` and `our_train_size` likewise; further columns (a `variant`) tell rows of one key apart.
+    is set beside, `our_target` the kind that was really attacked; `train_size` and `our_train_size` likewise; further columns
+    (a `variant`) tell rows of one key apart.
 
     verdict: "reproduced" (within 0.02), "near" (within 0.05), "differs" (the interval lies wholly outside the paper's value
     +- 0.05), "undecided" otherwise; "met" or "not met" where the paper gives a lower bound.
@@ -55,6 +60,7 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
     missing = [column for column in NEEDED if column not in results]
     if missing:
         raise ValueError(f"results must have the columns {NEEDED}, lacks {missing}")
+    results = results.assign(setting=results["setting"].fillna(""))  # an empty cell of a table that was read back
     twice = results.duplicated([*KEY, *(["variant"] if "variant" in results else [])])
     if twice.any():
         raise ValueError(f"results must have one row a value, got several for {_names(results[twice])}")
@@ -81,6 +87,8 @@ def _names(rows: pd.DataFrame) -> str:
 
 
 def _verdict(row) -> str:  # type: ignore[no-untyped-def]
+    if np.isnan(row.value):
+        return "undecided"
     if not np.isnan(row.published_low):
         return "met" if row.value >= row.published_low else "not met"
     if abs(row.difference) <= REPRODUCED + 1e-9:

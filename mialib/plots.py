@@ -11,19 +11,26 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-MEMBERS, NONMEMBERS = "#D55E00", "#56B4E9"
 GREY = "#888888"
-SOURCES = {
-    "shadow:real": ("real", "#0072B2"),
-    "shadow:noise10": ("10% noise", "#E69F00"),
-    "shadow:noise20": ("20% noise", "#CC79A7"),
-}
+OURS = "#0072B2"
+NOISE_COLOURS: dict[float, str] = {0: "#0072B2", 10: "#E69F00", 20: "#CC79A7"}
 CURVES = {  # series of the paper's figures: the setting of which they are
     "Google; real shadow data": "shadow:real",
     "Google; 10% noise": "shadow:noise10",
     "Google; 20% noise": "shadow:noise20",
 }
 READINGS = {"flip": "#0072B2", "random": "#009E73"}
+
+
+def _noise(setting: str) -> float:
+    """Per cent of noise in the shadow data of a setting, 0 for real data."""
+    return float(setting.partition("noise")[2] or 0)
+
+
+def _source(setting: str) -> tuple[str, str]:
+    """Name and colour of a source of shadow data."""
+    noise = _noise(setting)
+    return (f"{noise:g}% noise" if noise else "real"), NOISE_COLOURS.get(noise, "#009E73")
 
 
 def _key(ax: Axes, entries: Iterable[tuple[str, str]], x: float = 0.02, y: float = 0.98, size: float = 8) -> None:
@@ -49,41 +56,50 @@ def precision_cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None
     _coin(ax, vertical=True)
     for series, points in paper.groupby("series", sort=False):
         steps = np.sort(points["value"])
-        ax.step(steps, np.arange(1, len(steps) + 1) / len(steps), where="post", color=SOURCES[CURVES[str(series)]][1], linewidth=0.9, alpha=0.9)
+        shares = np.arange(1, len(steps) + 1) / len(steps)
+        ax.step(steps, shares, where="post", color=_source(CURVES[str(series)])[1], linewidth=0.9)
     for setting, rows in classes.groupby("setting", sort=False):
-        sns.ecdfplot(x=rows["precision"].dropna(), ax=ax, color=SOURCES[str(setting)][1], linewidth=2.2)
-    _key(ax, [SOURCES[s] for s in classes["setting"].unique()] + [("thick: ours   thin: the paper", GREY)], x=0.03)
-    ax.set(xlim=(_from(classes["precision"]), 1.01), ylim=(0, 1.02), xlabel="attack precision of a class", ylabel="share of classes")
+        sns.ecdfplot(x=rows["precision"].dropna(), ax=ax, color=_source(str(setting))[1], linewidth=2.2)
+    words = [_source(setting) for setting in classes["setting"].unique()]
+    for place, (text, colour) in enumerate([*words, ("thin: the paper", GREY)]):
+        ax.text(
+            0.02 + 0.2 * place + 0.02 * (place > 1), 0.97, text, color=colour, transform=ax.transAxes, va="top", fontsize=7.5
+        )
+    ax.set(
+        xlim=(_from(classes["precision"]), 1.01),
+        ylim=(0, 1.15),
+        xlabel="attack precision of a class",
+        ylabel="share of classes",
+    )
+    ax.set_yticks(np.linspace(0, 1, 6))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
 
 
 def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, ax: Axes, metric: str = "precision") -> None:
-    """A metric against the noise in the shadow data: ours with intervals, a dot a target, the paper's hollow.
+    """A metric against the noise in the shadow data: ours with intervals, a faint dot a target, the paper's hollow.
 
     compared: setting, variant, metric, value, low, high, published; targets: setting, variant, target, the metric.
     """
     _coin(ax)
-    compared = compared[compared["metric"] == f"attack_{metric}"]
-    for step, (variant, colour) in enumerate(READINGS.items()):
-        rows = compared[compared["variant"].isin([variant, "none"])].assign(noise=lambda t: _noise(t["setting"])).sort_values("noise")
+    compared = compared[compared["metric"] == f"attack_{metric}"].assign(noise=lambda t: t["setting"].fillna("").map(_noise))
+    targets = targets.assign(noise=targets["setting"].map(_noise))
+    for side, (variant, colour) in zip((-1, 1), READINGS.items(), strict=True):
+        rows = compared[compared["variant"].isin([variant, "none"])].drop_duplicates("noise").sort_values("noise")
         if set(rows["variant"]) == {"none"}:
             continue
-        at = rows["noise"] + (step - 0.5) * 0.7
+        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        ax.errorbar(rows["noise"] + 0.35 * side, rows["value"], errors, color=colour, marker="o", capsize=2, linewidth=1.2)
         own = targets[targets["variant"].isin([variant, "none"])]
-        ax.plot(_noise(own["setting"]) + (step - 0.5) * 0.7, own[metric], ".", color=colour, alpha=0.35, markersize=4)
-        ax.errorbar(at, rows["value"], [rows["value"] - rows["low"], rows["high"] - rows["value"]], color=colour, marker="o", capsize=2)
-    known = compared.drop_duplicates("setting")
-    ax.plot(_noise(known["setting"]), known["published"], "o", color="black", markerfacecolor="none", markersize=7)
-    _key(ax, [("ours, bits flipped", READINGS["flip"]), ("ours, bits replaced at random", READINGS["random"]), ("○ the paper", "black")], y=0.3)
-    ax.set(xlabel="features disturbed in the shadow data (%)", ylabel=f"attack {metric}", xticks=sorted(set(_noise(compared["setting"]))))
-
-
-def _noise(settings: pd.Series) -> pd.Series:
-    return settings.str.extract(r"noise(\d+)", expand=False).fillna("0").astype(float)
+        ax.plot(own["noise"] + 0.9 * side, own[metric], ".", color=colour, alpha=0.5, markersize=4)
+    known = compared.drop_duplicates("noise")
+    ax.plot(known["noise"], known["published"], "o", color="black", markerfacecolor="none", markersize=7)
+    words = [("ours, bits flipped", READINGS["flip"]), ("ours, bits replaced at random", READINGS["random"])]
+    _key(ax, [*words, ("faint: single targets", GREY), ("\u25cb the paper", "black")], y=0.4)
+    ax.set(xlabel="features disturbed in the shadow data (%)", ylabel=f"attack {metric}", xticks=sorted(set(compared["noise"])))
 
 
 def attack_comparison(table: pd.DataFrame, ax: Axes) -> None:
-    """One metric of several attacks, mean over targets with 95% intervals, best on top.
+    """One metric of several attacks, mean over targets with 95% intervals; the first row, the learned attack, on top.
 
     table: attack, metric, value, low, high, and `published` (the paper's attack; NaN where it gives none). Facet by metric.
     """
@@ -91,12 +107,19 @@ def attack_comparison(table: pd.DataFrame, ax: Axes) -> None:
     _coin(ax, vertical=True)
     for y, row in table.iterrows():
         learned = y == len(table) - 1
-        colour = "#0072B2" if learned else "#555555"
-        ax.errorbar(row["value"], y, xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]], color=colour, marker="o", capsize=2)
+        colour = OURS if learned else "#555555"
+        ax.errorbar(
+            row["value"],
+            y,
+            xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
+            color=colour,
+            marker="o",
+            capsize=2,
+        )
         if not np.isnan(row["published"]):
             ax.plot(row["published"], y, "o", color="black", markerfacecolor="none", markersize=7)
             ax.annotate("paper", (row["published"], y), (0, -8), textcoords="offset points", ha="center", va="top", fontsize=7)
-    ax.set(xlim=(_from(table["low"]), 1.02), ylim=(-0.6, len(table) - 0.4), xlabel=table["metric"].iloc[0])
+    ax.set(xlim=(_from(table["low"]), 1.02), ylim=(-0.6, len(table) - 0.4), xlabel="mean over targets")
     ax.set_yticks(range(len(table)), table["attack"])
 
 
@@ -107,12 +130,24 @@ def shadow_count(table: pd.DataFrame, ax: Axes) -> None:
         rows = rows.sort_values("k")
         ax.fill_between(rows["k"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
         ax.plot(rows["k"], rows["value"], marker="o", color=colour)
-        ax.annotate(str(metric), (rows["k"].iloc[-1], rows["value"].iloc[-1]), (6, 0), textcoords="offset points", color=colour, va="center")
+        ax.annotate(
+            str(metric),
+            (rows["k"].iloc[-1], rows["value"].iloc[-1]),
+            (6, 0),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+        )
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(FixedLocator(sorted(table["k"].unique())))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda k, _: f"{k:g}")
-    ax.set(xlabel="shadow models", ylabel="mean over targets", xlim=(None, table["k"].max() * 1.9), ylim=(_from(table["low"]), 1.02))
+    ax.set(
+        xlabel="shadow models",
+        ylabel="mean over targets",
+        xlim=(None, table["k"].max() * 1.9),
+        ylim=(_from(table["low"]), 1.02),
+    )
 
 
 def roc_curves(table: pd.DataFrame, ax: Axes) -> None:
@@ -124,4 +159,6 @@ def roc_curves(table: pd.DataFrame, ax: Axes) -> None:
         ends.append((str(name), colour))
     ax.plot([1e-3, 1], [1e-3, 1], color=GREY, linestyle="--", linewidth=1)
     _key(ax, ends, x=0.56, y=0.46)
-    ax.set(xscale="log", yscale="log", xlim=(3e-3, 1), ylim=(3e-3, 1.05), xlabel="false positive rate", ylabel="true positive rate")
+    ax.set(
+        xscale="log", yscale="log", xlim=(3e-3, 1), ylim=(3e-3, 1.05), xlabel="false positive rate", ylabel="true positive rate"
+    )

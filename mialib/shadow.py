@@ -58,12 +58,17 @@ def check_answers(answers: np.ndarray, n: int, n_classes: int) -> np.ndarray:
     if answers.shape != (n, n_classes):
         raise ValueError(f"predict_proba must answer shape ({n}, {n_classes}), got {answers.shape}")
     if not np.isfinite(answers).all():
-        raise ValueError(f"predict_proba must answer finite numbers, got {np.size(answers) - np.isfinite(answers).sum()} that are not")
+        raise ValueError(
+            f"predict_proba must answer finite numbers, got {np.size(answers) - np.isfinite(answers).sum()} that are not"
+        )
     if answers.min() < -1e-6 or answers.max() > 1 + 1e-3:
         raise ValueError(f"predict_proba must answer probabilities in 0..1, got {answers.min():.4g}..{answers.max():.4g}")
     off = np.abs(answers.sum(1, dtype=np.float64) - 1)
-    if off.max() > 1e-3:
-        raise ValueError(f"predict_proba must answer rows that sum to one within 1e-3, row {off.argmax()} sums to {answers[off.argmax()].sum():.4g}")
+    worst = off.argmax()
+    if off[worst] > 1e-3:
+        raise ValueError(
+            f"predict_proba must answer rows that sum to one within 1e-3, row {worst} sums to {answers[worst].sum():.4g}"
+        )
     return np.clip(answers, 0, 1).astype(np.float32, copy=False)
 
 
@@ -72,8 +77,8 @@ def shadow_attack_data(
 ) -> AttackData:
     """Train model number first + i on the members of split i, query each on its own split; all answers, one after another.
 
-    Each of the k models gives 2 n rows, members first. Answers are kept on disk before any mitigation, so more models train only
-    the new ones, and another mitigation trains nothing. A target is the same with one split: "trained in a similar way".
+    Each of the k models gives 2 n rows, members first. Answers are kept on disk before any mitigation, so more models train
+    only the new ones, and another mitigation trains nothing. A target is the same with one split: "trained in a similar way".
     """
     check_dataset(dataset)
     if not splits:
@@ -86,8 +91,9 @@ def shadow_attack_data(
     for group in _groups([i for i, item in enumerate(stored) if item is None], getattr(trainer, "at_once", None)):
         models = trainer.fit_many(dataset, rows[group[0] : group[-1] + 1], seed, first + group[0])
         for i, model in zip(group, models, strict=True):
-            stored[i] = {"answers": query(model, dataset, splits[i]).predictions}
-            cache.save("answers", keys[i], stored[i])
+            answered = {"answers": query(model, dataset, splits[i]).predictions}
+            cache.save("answers", keys[i], answered)
+            stored[i] = answered
     parts = [item["answers"] for item in stored if item is not None]
     answers = np.concatenate([mitigation(part) for part in parts] if mitigation else parts)
     _, labels, member = zip(*(_questions(dataset, split) for split in splits), strict=True)

@@ -73,7 +73,7 @@ class DenseStack(Stack):
 
     def __init__(self, modules: Sequence[nn.Module], device: torch.device, dropout: Sequence[torch.Generator] = ()) -> None:
         super().__init__(modules, device, dropout)
-        self._activations = [type(layer) for layer in modules[0] if type(layer) in (nn.Tanh, nn.ReLU)]  # type: ignore[union-attr]
+        self._activations = [type(layer) for layer in modules[0].children() if isinstance(layer, nn.Tanh | nn.ReLU)]
         self._buffers: dict[tuple[int, int], list[Tensor]] = {}
 
     @torch.no_grad()
@@ -98,13 +98,13 @@ class DenseStack(Stack):
         return losses
 
     def _buffers_for(self, x: Tensor, rows: Tensor) -> list[Tensor]:
-        k, b = shape = (rows.shape[0], rows.shape[1])
+        shape = (rows.shape[0], rows.shape[1])
         if shape not in self._buffers:
             for p in self.parameters:
                 p.grad = torch.empty_like(p) if p.grad is None else p.grad
             widths = [x[0].numel(), *(weight.shape[1] for weight in self.weights)]
-            raw = torch.empty(k * b, widths[0], dtype=x.dtype, device=x.device)
-            self._buffers[shape] = [raw, *(torch.empty(k, b, width, device=x.device) for width in widths)]
+            raw = torch.empty(rows.numel(), widths[0], dtype=x.dtype, device=x.device)
+            self._buffers[shape] = [raw, *(torch.empty(*shape, width, device=x.device) for width in widths)]
         return self._buffers[shape]
 
 
@@ -139,10 +139,11 @@ def make_stack(
 
 
 def _is_dense(module: nn.Module) -> bool:
-    records, *layers = (type(layer) for layer in module.children())
-    pattern = [nn.Linear if i % 2 == 0 else (nn.Tanh, nn.ReLU) for i in range(len(layers))]
-    alternate = len(layers) % 2 == 1 and all(issubclass(layer, kind) for layer, kind in zip(layers, pattern, strict=True))
-    return records is Records and alternate and all(layer.bias is not None for layer in module if isinstance(layer, nn.Linear))  # type: ignore[union-attr]
+    records, *layers = module.children()
+    linear, between = layers[::2], layers[1::2]
+    biased = all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear)
+    active = all(isinstance(layer, nn.Tanh | nn.ReLU) for layer in between)
+    return type(records) is Records and len(linear) == len(between) + 1 and biased and active
 
 
 def _take(x: Tensor, rows: Tensor) -> Tensor:
@@ -172,7 +173,7 @@ def _loss_and_slope(logits: Tensor, classes: Tensor) -> Tensor:
 
 def can_stack(module: nn.Module) -> bool:
     """Whether `module` is a plain sequence of the layers that a `Stack` knows."""
-    return type(module) is nn.Sequential and all(_known(layer) for layer in module)
+    return type(module) is nn.Sequential and len(module) > 0 and all(_known(layer) for layer in module)
 
 
 def _known(layer: nn.Module) -> bool:
@@ -183,10 +184,11 @@ def _known(layer: nn.Module) -> bool:
 def _layers(module: nn.Module, parameters: dict[str, Tensor], stack: Stack) -> list[Layer]:
     layers: list[Layer] = []
     for name, layer in module.named_children():
-        weight, bias = parameters.get(f"{name}.weight"), parameters.get(f"{name}.bias")
+        bias = parameters.get(f"{name}.bias")
         if isinstance(layer, nn.Linear):
-            layers.append(partial(_linear, weight, bias))
+            layers.append(partial(_linear, parameters[f"{name}.weight"], bias))
         elif isinstance(layer, nn.Conv2d):
+            weight = parameters[f"{name}.weight"]
             layers.append(partial(_convolution, weight, bias, layer.stride, layer.padding, layer.dilation))
         elif isinstance(layer, nn.Dropout):
             layers.append(partial(_dropout, layer.p, stack))
@@ -203,7 +205,7 @@ def _linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 
 
 def _convolution(weight: Tensor, bias: Tensor | None, stride, padding, dilation, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-    k, b = x.shape[:2]
+    k = len(x)
     together = x.transpose(0, 1).flatten(1, 2)
     bias = bias if bias is None else bias.flatten()
     out = F.conv2d(together, weight.flatten(0, 1), bias, stride, padding, dilation, groups=k)

@@ -22,6 +22,7 @@ Fit = Callable[[AttackData], Attack]
 Source = tuple[str, str]  # setting as in the paper's table ("shadow:noise10"), and variant: which reading of it ("flip")
 
 REAL: Source = ("shadow:real", "none")
+READINGS = {"flip": "noise: bits flipped", "random": "noise: bits replaced at random"}
 LEARNED = "one network a class"
 ATTACKS: dict[str, Fit] = {
     LEARNED: attack.fit_attack,
@@ -69,7 +70,9 @@ def target_splits(dataset: Dataset, n: int, n_targets: int, seed: int) -> list[t
 
 
 class Job(NamedTuple):
-    """Models to be trained together, model i on the members of split i; for a target's shadows, or (None) for the targets themselves."""
+    """Models to be trained together, model i on the members of split i; for a target's shadows, or (None) for the
+    targets themselves.
+    """
 
     target: int | None
     source: Source
@@ -78,11 +81,13 @@ class Job(NamedTuple):
     seed: int
 
 
-def plan_jobs(dataset: Dataset, sources: Mapping[Source, Dataset], n: int, n_targets: int, n_shadows: int, seed: int) -> list[Job]:
+def plan_jobs(
+    dataset: Dataset, sources: Mapping[Source, Dataset], n: int, n_targets: int, n_shadows: int, seed: int
+) -> list[Job]:
     """All trainings of an experiment: the targets on `dataset`, then each target's shadows on every source of shadow data.
 
-    Sources share rows with `dataset`, so one pool serves all. Shadow i of a target has the same rows and the same initial weights
-    whatever the source: sources differ in the data alone.
+    Sources share rows with `dataset`, so one pool serves all. Shadow i of a target has the same rows and the same initial
+    weights whatever the source: sources differ in the data alone.
     """
     chosen = target_splits(dataset, n, n_targets, seed)
     jobs = [Job(None, REAL, dataset, [split for split, _ in chosen], randomness.derive(seed, "target"))]
@@ -102,7 +107,9 @@ def announce(trainer: Trainer, jobs: Sequence[Job]) -> str:
         return text
     together = max(len(job.splits) for job in jobs)
     estimate = trainer.estimate(jobs[0].dataset, len(jobs[0].splits[0].members), min(together, missing))
-    return f"{text}, about {estimate.seconds * missing / estimate.models:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
+    return (
+        f"{text}, about {estimate.seconds * missing / estimate.models:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
+    )
 
 
 def run_trials(trainer: Trainer, jobs: Sequence[Job]) -> list[Trial]:
@@ -117,24 +124,28 @@ def run_trials(trainer: Trainer, jobs: Sequence[Job]) -> list[Trial]:
 
 
 def accuracies(trials: Sequence[Trial], tolerance: float = 0.05) -> pd.DataFrame:
-    """Train and test accuracy of each target and, on average, of its shadows: target, setting, variant, model, train_accuracy, test_accuracy.
+    """Accuracy of each target, and of its shadows: target, setting, variant, model, train_accuracy, test_accuracy.
 
     Shadows on real data whose test accuracy is further than `tolerance` from their target's are named in a warning: an attack
     learns little from models that were trained otherwise.
     """
-    rows = []
+    rows, seen = [], set()
     for trial in trials:
-        for model, data in (("target", trial.answers), ("shadows", trial.shadows)):
-            if model == "target" and (trial.setting, trial.variant) != REAL:
-                continue
-            right = metrics.overall(data, data.predictions.argmax(1) == data.labels)
-            wrong = 1 - (data.predictions.argmax(1) == data.labels)[~data.member].mean()
-            rows.append((trial.target, trial.setting, trial.variant, model, right["recall"], 1 - wrong))
-    table = pd.DataFrame(rows, columns=["target", "setting", "variant", "model", "train_accuracy", "test_accuracy"])
-    real = table[table["setting"] == REAL[0]].pivot(index="target", columns="model", values="test_accuracy")
-    for t, row in real[(real["target"] - real["shadows"]).abs() > tolerance].iterrows():
-        log.warning("target %s has test accuracy %.3f, its shadows %.3f: are they trained alike?", t, row["target"], row["shadows"])
-    return table
+        own, theirs = _accuracy(trial.answers), _accuracy(trial.shadows)
+        if trial.target not in seen:
+            rows.append((trial.target, *REAL, "target", *own))
+        rows.append((trial.target, trial.setting, trial.variant, "shadows", *theirs))
+        seen.add(trial.target)
+        if (trial.setting, trial.variant) == REAL and abs(own[1] - theirs[1]) > tolerance:
+            text = "target %s has test accuracy %.3f, its shadows %.3f: are they trained alike?"
+            log.warning(text, trial.target, own[1], theirs[1])
+    return pd.DataFrame(rows, columns=["target", "setting", "variant", "model", "train_accuracy", "test_accuracy"])
+
+
+def _accuracy(data: AttackData) -> tuple[float, float]:
+    """Share of members, and of non-members, whose class is answered right."""
+    right = data.predictions.argmax(1) == data.labels
+    return float(right[data.member].mean()), float(right[~data.member].mean())
 
 
 def run_attacks(trials: Sequence[Trial], attacks: Mapping[str, Fit] = ATTACKS) -> list[Outcome]:
@@ -171,20 +182,24 @@ def summary(outcomes: Sequence[Outcome], statistics: Sequence[str] = ("precision
 
 def target_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """Each target's own numbers: setting, variant, attack, target, precision, recall, accuracy."""
-    names = [{"setting": o.trial.setting, "variant": o.trial.variant, "attack": o.attack, "target": o.trial.target} for o in outcomes]
+    names = [
+        {"setting": o.trial.setting, "variant": o.trial.variant, "attack": o.attack, "target": o.trial.target} for o in outcomes
+    ]
     return pd.DataFrame([n | metrics.overall(o.trial.answers, o.decision) for n, o in zip(names, outcomes, strict=True)])
 
 
 def for_each_variant(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the rows of real shadow data repeated for each reading of noise, so that each reading fills a panel."""
     real = table["setting"] == REAL[0]
-    if real.all():
-        return table.reset_index(drop=True)
-    return pd.concat([table[real | (table["variant"] == v)].assign(variant=v) for v in table.loc[~real, "variant"].unique()], ignore_index=True)
+    variants = table.loc[~real, "variant"].unique()
+    parts = [table[real | (table["variant"] == v)].assign(variant=v, reading=READINGS.get(v, v)) for v in variants]
+    return pd.concat(parts or [table.assign(reading="no noise")], ignore_index=True)
 
 
 def ranking(outcomes: Sequence[Outcome], fprs: Sequence[float] = (0.01, 0.1)) -> pd.DataFrame:
-    """How well scores rank members above non-members, a row a target: setting, variant, attack, target, auc, tpr at each fpr."""
+    """How well scores rank members above non-members, a row a target: setting, variant, attack, target, auc, tpr at
+    each fpr.
+    """
     rows = []
     for o in outcomes:
         tprs = {f"tpr_at_{fpr:g}": metrics.tpr_at_fpr(o.trial.answers, o.score, fpr) for fpr in fprs}
@@ -194,7 +209,9 @@ def ranking(outcomes: Sequence[Outcome], fprs: Sequence[float] = (0.01, 0.1)) ->
 
 
 def roc_table(outcomes: Sequence[Outcome], points: int = 200) -> pd.DataFrame:
-    """ROC curves, mean true positive rate over targets at `points` log-spaced false positive rates: setting, variant, attack, fpr, tpr."""
+    """ROC curves, mean true positive rate over targets at `points` log-spaced false positive rates: setting, variant,
+    attack, fpr, tpr.
+    """
     grid = np.geomspace(1e-3, 1, points)
     parts = []
     for (setting, variant, name), group in _grouped(outcomes).items():
@@ -205,9 +222,15 @@ def roc_table(outcomes: Sequence[Outcome], points: int = 200) -> pd.DataFrame:
 
 
 def by_shadow_count(trials: Sequence[Trial], counts: Iterable[int], fit: Fit = attack.fit_attack) -> pd.DataFrame:
-    """The attack fitted on the first k shadows alone, for each k of `counts` that the trials have: k, and `summary`'s columns."""
+    """The attack fitted on the first k shadows alone, for each k of `counts` that the trials have: k, and `summary`'s
+    columns.
+    """
+    most = min(trial.n_shadows for trial in trials)
+    usable = sorted({k for k in counts if 1 <= k <= most})
+    if not usable:
+        raise ValueError(f"counts must hold a number of shadow models between 1 and {most}, got {list(counts)}")
     parts = []
-    for k in sorted({k for k in counts if k <= min(trial.n_shadows for trial in trials)}):
+    for k in usable:
         fewer = [t._replace(shadows=some_models(t.shadows, 0, k, t.n_shadows), n_shadows=k) for t in trials]
         parts.append(summary(run_attacks(fewer, {LEARNED: fit})).assign(k=k))
     return pd.concat(parts, ignore_index=True)
@@ -216,7 +239,8 @@ def by_shadow_count(trials: Sequence[Trial], counts: Iterable[int], fit: Fit = a
 def results_table(
     outcomes: Sequence[Outcome], rows: pd.DataFrame, *, dataset: Dataset, our_target: str, train_size: int
 ) -> pd.DataFrame:
-    """A table for `paper.compare`: for each of the published `rows` (see `published_rows`), ours over the outcomes of its setting.
+    """A table for `paper.compare`: for each of the published `rows` (see `published_rows`), ours over the outcomes of its
+    setting.
 
     setting "" stands for real shadow data. Metrics are named as published: attack_precision, attack_recall_p50,
     target_train_accuracy, target_test_accuracy. `our_target` and `train_size` are those of the models that were attacked.
@@ -247,7 +271,20 @@ def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[str, str, str], list[Out
     return groups
 
 
-SHORT = ["id", "setting", "variant", "metric", "published", "value", "low", "high", "n_targets", "difference", "verdict", "counts"]
+SHORT = [
+    "id",
+    "setting",
+    "variant",
+    "metric",
+    "published",
+    "value",
+    "low",
+    "high",
+    "n_targets",
+    "difference",
+    "verdict",
+    "counts",
+]
 
 
 def published_rows(dataset: str, ids: Iterable[str]) -> pd.DataFrame:
@@ -260,15 +297,19 @@ def beside_baselines(table: pd.DataFrame, compared: pd.DataFrame, setting: str =
     """Rows of `summary` for one source of shadow data, with the paper's value (column `published`) at the learned attack."""
     known = compared[(compared["setting"] == setting)].drop_duplicates("metric").set_index("metric")["published"]
     rows = table[table["setting"] == setting].copy()
-    rows["published"] = [known.get(f"attack_{m}", np.nan) if a == LEARNED else np.nan for a, m in zip(rows["attack"], rows["metric"], strict=True)]
+    rows["published"] = [
+        known.get(f"attack_{m}", np.nan) if a == LEARNED else np.nan
+        for a, m in zip(rows["attack"], rows["metric"], strict=True)
+    ]
     return rows.reset_index(drop=True)
 
 
 def headline(compared: pd.DataFrame, metrics_shown: Sequence[str] = ("attack_precision", "attack_recall")) -> list[str]:
     """One line a headline number: ours with its interval, and the paper's."""
     rows = compared[compared["metric"].isin(metrics_shown) & (compared["setting"] != "")]
+    rows = rows.assign(variant=rows["variant"].replace("none", ""))
     return [
-        f"{row.dataset} ({row.source}, {row.our_target} target), {row.setting} {'' if row.variant == 'none' else row.variant}".rstrip()
-        + f": {row.metric} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]; paper ({row.target}) {row.published:.3f}"
+        f"{row.dataset} ({row.source}, {row.our_target} target), {f'{row.setting} {row.variant}'.strip()}: {row.metric} "
+        f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]; paper ({row.target}) {row.published:.3f}"
         for row in rows.itertuples()
     ]

@@ -27,7 +27,9 @@ def noisy(x: np.ndarray, rate: float, rng: np.random.Generator, mode: str = "fli
     flat = x.reshape(len(x), math.prod(x.shape[1:])).copy()
     binary = flat.dtype == np.uint8 and (not flat.size or flat.max() <= 1)
     if mode == "flip" and not binary:
-        raise ValueError(f"mode 'flip' needs binary features (uint8 of 0 and 1), got {flat.dtype} up to {flat.max()}; use 'random'")
+        raise ValueError(
+            f"mode 'flip' needs binary features (uint8 of 0 and 1), got {flat.dtype} up to {flat.max()}; use 'random'"
+        )
     n_disturbed = round(rate * flat.shape[1])
     for start in range(0, len(flat), ROWS_AT_ONCE):
         part = flat[start : start + ROWS_AT_ONCE]

@@ -66,7 +66,9 @@ class Trainer(Protocol):
     """What trains models: one network recipe, any scikit-learn classifier, or a service."""
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> Sequence[BlackBox]:
-        """k models; row j of `rows` (k, n) is the training set of model number first + j, which depends on (seed, first + j) only."""
+        """k models; row j of `rows` (k, n) is the training set of model number first + j, which depends on (seed,
+        first + j) only.
+        """
         ...
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
@@ -171,7 +173,9 @@ class NeuralTrainer:
         with torch.inference_mode():
             shape = tuple(model(torch.as_tensor(dataset.x[:2])).shape)
         if shape != (min(2, len(dataset.x)), dataset.n_classes):
-            raise ValueError(f"make_model must answer (n, {dataset.n_classes}) logits for {dataset.name}, got shape {shape} for n = 2")
+            raise ValueError(
+                f"make_model must answer (n, {dataset.n_classes}) logits for {dataset.name}, got shape {shape} for n = 2"
+            )
         if not stacked.can_stack(model):
             log.warning("%s cannot be stacked: its networks are trained one after another", type(model).__name__)
 
@@ -179,7 +183,9 @@ class NeuralTrainer:
         return COPIES * 4 * sum(p.numel() for p in self._fresh(0, 0).parameters()) + 1
 
     def _chunk_size(self, k: int) -> int:
-        """Networks in a stack: as many as memory allows on a GPU, few on a core; a convolution gains nothing from others there."""
+        """Networks in a stack: as many as memory allows on a GPU, few on a core; a convolution gains nothing from
+        others there.
+        """
         model = self._fresh(0, 0)
         convolutional = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
         if not stacked.can_stack(model) or (convolutional and self.device.type == "cpu"):
@@ -227,7 +233,9 @@ class NeuralTrainer:
                 stop.set()  # after an error or an interrupt, the other workers end at their next epoch
 
     def _workers(self, chunks: int) -> AbstractContextManager[tuple[ThreadPoolExecutor, int]]:
-        apart = self.device.type == "cpu" and stacked.can_stack(self._fresh(0, 0))  # others draw from torch's one global generator
+        apart = self.device.type == "cpu" and stacked.can_stack(
+            self._fresh(0, 0)
+        )  # others draw from torch's one global generator
         return one_a_core(chunks if apart else 1)
 
 
@@ -305,9 +313,14 @@ class _Session:
 
 
 def make_optimizer(stack: Stack | Alone, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over a stack: the L2 penalty lambda * sum(w^2) has the gradient 2 * lambda * w; biases carry none."""
+    """The recipe's optimiser over a stack: the L2 penalty lambda * sum(w^2) has the gradient 2 * lambda * w; biases
+    carry none.
+    """
     biases = [p for p in stack.parameters if all(p is not weight for weight in stack.weights)]
-    groups = [{"params": stack.weights, "weight_decay": 2 * recipe.l2}, {"params": biases, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": stack.weights, "weight_decay": 2 * recipe.l2},
+        {"params": biases, "weight_decay": 0.0},
+    ]
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.SGD
     return kind([group for group in groups if group["params"]], lr=recipe.lr, fused=True)
 
@@ -349,7 +362,9 @@ class EstimatorTrainer:
         return joblib.effective_n_jobs(-1)
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
-        """What determines each model: stored data, rows, the estimator's class and parameters, (seed, number) and the code that trains."""
+        """What determines each model: stored data, rows, the estimator's class and parameters, (seed, number) and
+        the code that trains.
+        """
         own = [] if type(self.estimator).__module__.startswith("sklearn.") else [type(self.estimator)]
         shared = {
             "data": cache.digest(dataset.x, dataset.y),
@@ -366,7 +381,8 @@ class EstimatorTrainer:
         checks.whole("first", first, 0)
         seeds = [randomness.derive(seed, "estimator", first + j) % 2**32 for j in range(len(rows))]
         jobs = (
-            joblib.delayed(_fit_clone)(self.estimator, dataset.x[row], dataset.y[row], s) for row, s in zip(rows, seeds, strict=True)
+            joblib.delayed(_fit_clone)(self.estimator, dataset.x[row], dataset.y[row], s)
+            for row, s in zip(rows, seeds, strict=True)
         )
         fitted: Iterator[Any] = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
         bar = tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False, disable=len(rows) == 1)

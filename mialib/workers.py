@@ -12,7 +12,9 @@ import torch
 
 @contextmanager
 def one_a_core(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """A pool of min(cores, jobs) threads, and their number; the cores are divided among them. Waiting jobs are dropped on an error."""
+    """A pool of min(cores, jobs) threads, and their number; the cores are divided among them. Waiting jobs are dropped
+    on an error.
+    """
     cores = torch.get_num_threads()
     n_workers = max(1, min(cores, jobs))
     with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(cores // n_workers,)) as pool:

@@ -96,7 +96,9 @@ def test_answers_that_are_no_probabilities_are_refused_before_any_mitigation(ans
     assert not mitigated
 
 
-@pytest.mark.parametrize(("members", "nonmembers", "message"), [([0, 1], [1, 2], "disjoint"), ([0], [1, 2], "as many"), ([], [], "as many")])
+@pytest.mark.parametrize(
+    ("members", "nonmembers", "message"), [([0, 1], [1, 2], "disjoint"), ([0], [1, 2], "as many"), ([], [], "as many")]
+)
 def test_unfair_splits_are_refused(members, nonmembers, message):
     split = Split(np.array(members, int), np.array(nonmembers, int))
     with pytest.raises(ValueError, match=message):
@@ -135,7 +137,10 @@ def test_a_hole_in_the_middle_is_filled_alone():
     shadow.shadow_attack_data(counting, dataset, splits[1:3], seed=0, first=1)
     whole = shadow.shadow_attack_data(counting, dataset, splits, seed=0)
     assert sorted(counting.trained) == [0, 1, 2, 3]
-    fresh = [shadow.query(m, dataset, s) for m, s in zip(counting.fit_many(dataset, np.stack([s.members for s in splits]), 0), splits, strict=True)]
+    fresh = [
+        shadow.query(m, dataset, s)
+        for m, s in zip(counting.fit_many(dataset, np.stack([s.members for s in splits]), 0), splits, strict=True)
+    ]
     np.testing.assert_array_equal(whole.predictions, np.concatenate([f.predictions for f in fresh]))
 
 
@@ -192,6 +197,8 @@ def test_processes_may_share_the_cache(tmp_path):
     script = tmp_path / "study.py"
     script.write_text(textwrap.dedent(SLOW_STUDY))
     environment = os.environ | {"MIALIB_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    both = [subprocess.Popen([sys.executable, script, "0"], env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen([sys.executable, script, "0"], env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     assert all("done" in process.communicate()[0] for process in both)
     assert len(list((tmp_path / "cache" / "answers").rglob("*.npz"))) == 6

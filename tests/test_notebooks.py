@@ -1,0 +1,52 @@
+"""Every notebook runs from its first cell to its last, on tiny parameters and stand-in data, through the real runner."""
+
+import json
+import shutil
+
+import nbformat
+import pytest
+import yaml
+
+from mialib import runner, runs
+from mialib.parameters import notebook_parameters, notebooks
+
+NAMES = notebooks(runs.ROOT)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A repository of its own: notebooks and profiles, no results."""
+    shutil.copytree(runs.ROOT / "notebooks", tmp_path / "root" / "notebooks")
+    return tmp_path / "root"
+
+
+def test_there_are_notebooks():
+    assert "04_location" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_notebook_runs_on_the_smoke_profile(name, root):
+    overridden = yaml.safe_load((root / "notebooks" / "profiles" / "smoke.yaml").read_text())[name]
+    assert set(overridden) <= set(notebook_parameters(root, name))
+    results, figures = runner.run(name, "smoke", "standin", {}, root)
+    assert (results.parent.name, figures.parent.name) == ("smoke-standin", "smoke-standin")
+
+    record = json.loads((results / "run.json").read_text())
+    assert record["finished"]
+    assert {key: record["parameters"][key] for key in overridden} == overridden
+    assert {item["source"] for item in record["datasets"]} == {"standin"}
+    assert record["headline"]
+
+    assert record["figures"]
+    for figure in record["figures"]:
+        assert (figures / f"{figure}.png").stat().st_size > 5000
+        assert "stand-in data" in (figures / f"{figure}.svg").read_text()
+
+    executed = nbformat.read(results / f"{name}.ipynb", as_version=4)
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    assert outputs
+    assert not [output for output in outputs if output.output_type == "error"]
+    compared = runs.read_table(results, "compared")
+    assert len(compared) > 0
+    assert not compared["counts"].any()
+    assert set(compared["source"]) == {"standin"}

@@ -1,0 +1,37 @@
+"""README's promises: its example runs as printed, and its numbers are those of the committed results."""
+
+import re
+from functools import partial
+
+import pytest
+
+from mialib import data, runs
+
+README = (runs.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_an_audit_runs_as_printed(monkeypatch, capsys):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert "RandomForestClassifier" in example
+    monkeypatch.setattr(data, "load", partial(data.load, mode="standin"))  # no test needs a network
+    exec(compile(example, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    precision = float(re.search(r"'precision': ([0-9.]+)", printed)[1])
+    assert precision > 0.8  # a random forest answers its own training records with far more confidence
+
+
+def test_the_pictures_that_readme_shows_are_there():
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (runs.ROOT / picture).exists(), picture
+
+
+def test_the_location_numbers_are_those_of_the_committed_run():
+    folder = runs.ROOT / "results" / "paper" / "04_location"
+    if not folder.exists():
+        pytest.skip("results/paper/04_location is not in this checkout")
+    compared = runs.read_table(folder, "compared")
+    rows = compared[(compared["id"] == "F8") & compared["metric"].isin(["attack_precision", "attack_recall"])]
+    assert len(rows) == 10
+    for row in rows.itertuples():
+        ours = f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+        assert f"| {row.published:.3f} | {ours} |" in README, f"README lacks {row.setting} {row.variant} {row.metric}: {ours}"

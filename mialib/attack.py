@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from mialib import cache, checks, randomness, stacked
+from mialib.session import make_optimizer
 from mialib.shadow import AttackData
 from mialib.stacked import DenseStack
-from mialib.training import Recipe, make_optimizer
+from mialib.training import Recipe
 from mialib.workers import one_a_core
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,13 @@ A `Stack` computes what its networks compute one by one, in the same order of op
 on which others share its stack.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +18,7 @@ from torch import Tensor, nn
 from mialib.models import Pixels, Records
 
 Layer = Callable[[Tensor], Tensor]
+SPARSE = 0.05  # share of ones
 
 
 class Stack:
@@ -74,38 +79,108 @@ class DenseStack(Stack):
     def __init__(self, modules: Sequence[nn.Module], device: torch.device, dropout: Sequence[torch.Generator] = ()) -> None:
         super().__init__(modules, device, dropout)
         self._activations = [type(layer) for layer in modules[0].children() if isinstance(layer, nn.Tanh | nn.ReLU)]
-        self._buffers: dict[tuple[int, int], list[Tensor]] = {}
+        self._buffers: dict[tuple[int, ...], list[Tensor]] = {}
 
     @torch.no_grad()
-    def backward(self, x: Tensor, y: Tensor, rows: Tensor) -> Tensor:
+    def backward(self, x: Tensor | SparseBits, y: Tensor, rows: Tensor) -> Tensor:
         """As `Stack.backward`."""
-        raw, *outs = self._buffers_for(x, rows)
-        torch.index_select(x.flatten(1), 0, rows.flatten(), out=raw)
-        outs[0].copy_(raw.view_as(outs[0]))
         weights, biases = self.parameters[::2], self.parameters[1::2]
-        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            torch.baddbmm(bias[:, None], outs[i], weight.transpose(1, 2), out=outs[i + 1])
-            if i < len(self._activations):
-                outs[i + 1].tanh_() if self._activations[i] is nn.Tanh else outs[i + 1].relu_()
+        outs = self._outputs(rows)
+        records = self._first_layer(x, rows, weights[0], biases[0], outs[0])
+        for i, activation in enumerate(self._activations):
+            outs[i].tanh_() if activation is nn.Tanh else outs[i].relu_()
+            torch.baddbmm(biases[i + 1][:, None], outs[i], weights[i + 1].transpose(1, 2), out=outs[i + 1])
         losses = _loss_and_slope(outs[-1], y[rows])
         slope = outs[-1]  # from here on, the gradient of the losses by a layer's output
-        for i in reversed(range(len(weights))):
-            torch.bmm(slope.transpose(1, 2), outs[i], out=weights[i].grad)
-            torch.sum(slope, 1, out=biases[i].grad)
-            if i:
-                below = torch.bmm(slope, weights[i])
-                slope = below.mul_(1 - outs[i].square_()) if self._activations[i - 1] is nn.Tanh else below.mul_(outs[i] > 0)
+        for i in reversed(range(1, len(weights))):
+            weights[i].grad = torch.bmm(slope.transpose(1, 2), outs[i - 1], out=weights[i].grad)
+            biases[i].grad = torch.sum(slope, 1, out=biases[i].grad)
+            below = torch.bmm(slope, weights[i])
+            active = self._activations[i - 1] is nn.Tanh
+            slope = below.mul_(1 - outs[i - 1].square_()) if active else below.mul_(outs[i - 1] > 0)
+        biases[0].grad = torch.sum(slope, 1, out=biases[0].grad)
+        weights[0].grad = self._first_gradient(records, slope, weights[0])
         return losses
 
-    def _buffers_for(self, x: Tensor, rows: Tensor) -> list[Tensor]:
-        shape = (rows.shape[0], rows.shape[1])
-        if shape not in self._buffers:
-            for p in self.parameters:
-                p.grad = torch.empty_like(p) if p.grad is None else p.grad
-            widths = [x[0].numel(), *(weight.shape[1] for weight in self.weights)]
-            raw = torch.empty(rows.numel(), widths[0], dtype=x.dtype, device=x.device)
-            self._buffers[shape] = [raw, *(torch.empty(*shape, width, device=x.device) for width in widths)]
-        return self._buffers[shape]
+    def _outputs(self, rows: Tensor) -> list[Tensor]:
+        """A buffer for the output of each layer, (k, b, width)."""
+        key = tuple(rows.shape)
+        if key not in self._buffers:
+            self._buffers[key] = [torch.empty(*key, bias.shape[1], device=bias.device) for bias in self.parameters[1::2]]
+        return self._buffers[key]
+
+    def _first_layer(self, x: Tensor | SparseBits, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Any:
+        assert isinstance(x, Tensor)
+        records = _take(x.flatten(1), rows).float()
+        torch.baddbmm(bias[:, None], records, weight.transpose(1, 2), out=out)
+        return records
+
+    def _first_gradient(self, records: Any, slope: Tensor, weight: Tensor) -> Tensor:
+        return torch.bmm(slope.transpose(1, 2), records, out=weight.grad)
+
+
+class SparseStack(DenseStack):
+    """A dense stack whose records are mostly zeros: only the ones of a record touch its first layer.
+
+    The first layer's weights lie transposed, (k, n_features, width), so that what a feature touches is one run of memory.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], device: torch.device, dropout: Sequence[torch.Generator] = ()) -> None:
+        super().__init__(modules, device, dropout)
+        first = self.parameters[0]
+        self.parameters[0] = first.detach().transpose(1, 2).contiguous().requires_grad_()
+        self.weights = [self.parameters[0] if weight is first else weight for weight in self.weights]
+
+    def state(self, j: int) -> dict[str, Tensor]:
+        """As `Stack.state`."""
+        state = super().state(j)
+        state[self.names[0]] = state[self.names[0]].T.contiguous()
+        return state
+
+    def _first_layer(self, x: Tensor | SparseBits, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Any:
+        assert isinstance(x, SparseBits)
+        features, starts, lengths = x.ones(rows)
+        sums = F.embedding_bag(features, weight.flatten(0, 1), starts, mode="sum")
+        torch.add(sums.view_as(out), bias[:, None], out=out)
+        return features, lengths
+
+    def _first_gradient(self, records: Any, slope: Tensor, weight: Tensor) -> Tensor:
+        """For each feature, the sum of the slopes of the records that have it: a bag a feature."""
+        features, lengths = records
+        ordered, places = features.int().sort(stable=True)
+        having = torch.arange(len(lengths)).repeat_interleave(lengths)[places]
+        counts = torch.bincount(ordered, minlength=weight.shape[0] * weight.shape[1])
+        return F.embedding_bag(having, slope.flatten(0, 1), counts.cumsum(0) - counts, mode="sum").view_as(weight)
+
+
+class SparseBits:
+    """Records of bits by their ones. x: uint8 (n, d) of 0 and 1."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.n_features = x.shape[1]
+        rows, self.features = x.nonzero(as_tuple=True)
+        self.ends = torch.bincount(rows, minlength=len(x)).cumsum(0)
+
+    def ones(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The ones of the records rows (k, b), one record after another.
+
+        Returns their features, numbered on from model to model, (n_ones,); where each record's ones start, and how many it has,
+        (k * b,).
+        """
+        flat = rows.flatten()
+        ends = self.ends[flat]
+        lengths = ends - torch.where(flat > 0, self.ends[flat - 1], 0)
+        stops = lengths.cumsum(0)
+        first = torch.arange(len(rows)).repeat_interleave(rows.shape[1]) * self.n_features
+        shift = (ends - stops).repeat_interleave(lengths)
+        features = self.features[torch.arange(int(stops[-1])) + shift] + first.repeat_interleave(lengths)
+        return features, stops - lengths, lengths
+
+
+def is_sparse(x: np.ndarray) -> bool:
+    """Whether records are bits (uint8 of 0 and 1) of which so few are ones that `SparseBits` is faster."""
+    bits = x.dtype == np.uint8 and x.ndim == 2 and x.max() <= 1
+    return bool(bits and x.mean() < SPARSE)
 
 
 class Alone:
@@ -130,15 +205,18 @@ class Alone:
 
 
 def make_stack(
-    modules: Sequence[nn.Module], device: torch.device, dropout: Sequence[torch.Generator], precision: str
+    modules: Sequence[nn.Module], device: torch.device, dropout: Sequence[torch.Generator], precision: str, sparse: bool
 ) -> Stack | Alone:
-    """The fastest stack for these networks; `Alone` for one that cannot be stacked."""
+    """The fastest stack for these networks; `Alone` for one that cannot be stacked. sparse: records come as `SparseBits`."""
     if not can_stack(modules[0]):
         return Alone(modules[0], device)
-    return (DenseStack if _is_dense(modules[0]) and precision == "float32" else Stack)(modules, device, dropout)
+    if sparse:
+        return SparseStack(modules, device, dropout)
+    return (DenseStack if is_dense(modules[0]) and precision == "float32" else Stack)(modules, device, dropout)
 
 
-def _is_dense(module: nn.Module) -> bool:
+def is_dense(module: nn.Module) -> bool:
+    """Whether a `DenseStack` can train `module`: records, then linear layers with Tanh or ReLU between them."""
     records, *layers = module.children()
     linear, between = layers[::2], layers[1::2]
     biased = all(isinstance(layer, nn.Linear) and layer.bias is not None for layer in linear)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
-from mialib import cache, checks, models, randomness, stacked
+from mialib import cache, checks, models, randomness, session, stacked
 from mialib.data import Dataset, check_dataset
 from mialib.models import BlackBox, black_box
-from mialib.stacked import Alone, Stack
+from mialib.session import Session
+from mialib.stacked import SparseBits
 from mialib.workers import one_a_core
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,25 @@ class Estimate(NamedTuple):
         return f"{self.models} models, about {self.seconds:,.0f} s, {self.megabytes:,.0f} MB"
 
 
+Material = tuple[Tensor | SparseBits, Tensor]  # records and classes, as a stack takes them
+
+
+class _Kind(NamedTuple):
+    """What of an architecture decides how it is trained; `bytes`: memory that one network in training takes."""
+
+    stackable: bool
+    dense: bool
+    convolutional: bool
+    bytes: int
+
+    @classmethod
+    def of(cls, module: nn.Module) -> "_Kind":
+        stackable = stacked.can_stack(module)
+        convolutional = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
+        size = COPIES * 4 * sum(p.numel() for p in module.parameters()) + 1
+        return cls(stackable, stackable and stacked.is_dense(module), convolutional, size)
+
+
 def check_rows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     """`rows` as int64 (k, n), k >= 1, n >= 1, within the data set; TypeError or ValueError otherwise."""
     rows = np.asarray(rows)
@@ -121,6 +141,7 @@ class NeuralTrainer:
         self.make_model, self.recipe = make_model, recipe
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
         self.chunk = chunk if chunk is None else checks.whole("chunk", chunk, 1)
+        self._kind = _Kind.of(self._fresh(0, 0))
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
         """What determines each network: stored data, rows, architecture, recipe, (seed, number) and the code that trains."""
@@ -130,7 +151,7 @@ class NeuralTrainer:
             "architecture": repr(model),
             "shapes": {name: list(p.shape) for name, p in model.named_parameters()},
             "recipe": asdict(self.recipe),
-            "code": cache.code_digest(stacked, models, Recipe, NeuralTrainer, *_training_code, *_own_classes(model)),
+            "code": cache.code_digest(stacked, models, session, randomness, Recipe, NeuralTrainer, *_own_classes(model)),
             "seed": int(seed),
         }
         return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
@@ -153,11 +174,12 @@ class NeuralTrainer:
 
         Networks that are in the cache already are not left out of the count.
         """
+        check_dataset(dataset)
         checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
         chunk = self._chunk_size(checks.whole("k", k, 1))
         with self._workers(-(-k // chunk)) as (pool, n_workers):
-            seconds = self._chunk_seconds(dataset, n, chunk, pool, n_workers)
-        return Estimate(k, seconds * -(-k // chunk // n_workers), n_workers * chunk * self._bytes() / 1e6)
+            seconds = self._chunk_seconds(self._material(dataset), n, chunk, pool, n_workers)
+        return Estimate(k, seconds * -(-k // chunk // n_workers), n_workers * chunk * self._kind.bytes / 1e6)
 
     def _fresh(self, seed: int, number: int) -> nn.Module:
         with randomness.torch_seed(seed, "weights", number):
@@ -176,31 +198,26 @@ class NeuralTrainer:
             raise ValueError(
                 f"make_model must answer (n, {dataset.n_classes}) logits for {dataset.name}, got shape {shape} for n = 2"
             )
-        if not stacked.can_stack(model):
+        if not self._kind.stackable:
             log.warning("%s cannot be stacked: its networks are trained one after another", type(model).__name__)
 
-    def _bytes(self) -> int:
-        return COPIES * 4 * sum(p.numel() for p in self._fresh(0, 0).parameters()) + 1
-
     def _chunk_size(self, k: int) -> int:
-        """Networks in a stack: as many as memory allows on a GPU, few on a core; a convolution gains nothing from
-        others there.
-        """
-        model = self._fresh(0, 0)
-        convolutional = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
-        if not stacked.can_stack(model) or (convolutional and self.device.type == "cpu"):
+        """Networks in a stack: few on a core, and convolutions gain nothing from others there; on a GPU, what memory allows."""
+        kind = self._kind
+        if not kind.stackable or (kind.convolutional and self.device.type == "cpu"):
             return 1
         if self.device.type == "cpu":
             cores = torch.get_num_threads()
             k = -(-k // (cores * -(-k // (cores * ON_ONE_CORE))))
-        return max(1, min(k, self.chunk or k, _free_bytes(self.device) // 2 // self._bytes()))
+        return max(1, min(k, self.chunk or k, _free_bytes(self.device) // 2 // kind.bytes))
 
-    def _chunk_seconds(self, dataset: Dataset, n: int, size: int, pool: ThreadPoolExecutor, n_workers: int) -> float:
+    def _chunk_seconds(self, material: Material, n: int, size: int, pool: ThreadPoolExecutor, n_workers: int) -> float:
         """What `size` networks on n records take, all workers being busy."""
         batch = min(self.recipe.batch_size, n)
+        rows = np.random.default_rng(0).integers(0, len(material[1]), (size, batch))
 
         def trial() -> float:
-            session = _Session(self, dataset, np.tile(np.arange(batch), (size, 1)), 0, list(range(size)))
+            session = self._session(material, rows, 0, list(range(size)))
             session.epoch()
             start = time.perf_counter()
             for _ in range(TRIAL_STEPS):
@@ -211,11 +228,13 @@ class NeuralTrainer:
         return max(t.result() for t in trials) * n / batch * self.recipe.epochs
 
     def _train_missing(self, dataset, rows, seed, first, missing, keys, states) -> None:  # type: ignore[no-untyped-def]
-        stop = threading.Event()
+        material, stop = self._material(dataset), threading.Event()
 
         def work(members: list[int]) -> None:
-            session = _Session(self, dataset, rows[members], seed, [first + j for j in members])
-            for j, state in zip(members, session.run(bar, stop), strict=True):
+            numbers = [first + j for j in members]
+            with self._alone_random(seed, numbers[0]):
+                trained = self._session(material, rows[members], seed, numbers).run(bar, stop)
+            for j, state in zip(members, trained, strict=True):
                 states[j] = {name: value.numpy() for name, value in state.items()}
                 cache.save("weights", keys[j], states[j], device=str(self.device), torch=torch.__version__)
 
@@ -223,7 +242,7 @@ class NeuralTrainer:
         bar = tqdm(total=len(missing) * self.recipe.epochs, desc="training", unit="epoch", leave=False)
         with bar, self._workers(-(-len(missing) // size)) as (pool, n_workers):
             if size > 1 and self.chunk is None:
-                seconds = self._chunk_seconds(dataset, rows.shape[1], size, pool, n_workers)
+                seconds = self._chunk_seconds(material, rows.shape[1], size, pool, n_workers)
                 size = max(1, min(size, int(size * SECONDS_IN_WORK / seconds)))
             try:
                 jobs = [pool.submit(work, missing[start : start + size]) for start in range(0, len(missing), size)]
@@ -232,100 +251,26 @@ class NeuralTrainer:
             finally:
                 stop.set()  # after an error or an interrupt, the other workers end at their next epoch
 
-    def _workers(self, chunks: int) -> AbstractContextManager[tuple[ThreadPoolExecutor, int]]:
-        apart = self.device.type == "cpu" and stacked.can_stack(
-            self._fresh(0, 0)
-        )  # others draw from torch's one global generator
-        return one_a_core(chunks if apart else 1)
+    def _material(self, dataset: Dataset) -> Material:
+        """Records and classes where the training is: on the CPU, mostly empty records by their ones."""
+        x, y = torch.as_tensor(dataset.x), torch.as_tensor(dataset.y)
+        by_ones = self.device.type == "cpu" and self._kind.dense and stacked.is_sparse(dataset.x)
+        return (SparseBits(x) if by_ones and self.recipe.precision == "float32" else x.to(self.device)), y.to(self.device)
 
-
-class _Session:
-    """One stack of networks in training."""
-
-    def __init__(self, trainer: NeuralTrainer, dataset: Dataset, rows: np.ndarray, seed: int, numbers: list[int]) -> None:
-        self.recipe, self.device = trainer.recipe, trainer.device
-        self.x = torch.as_tensor(dataset.x).to(self.device)
-        self.y = torch.as_tensor(dataset.y).to(self.device)
-        self.rows = torch.as_tensor(rows)
-        fresh = [trainer._fresh(seed, number) for number in numbers]
-        self.orders = [randomness.torch_generator(seed, "order", number) for number in numbers]
+    def _session(self, material: Material, rows: np.ndarray, seed: int, numbers: list[int]) -> Session:
+        fresh = [self._fresh(seed, number) for number in numbers]
+        orders = [randomness.torch_generator(seed, "order", number) for number in numbers]
         dropout = [randomness.torch_generator(seed, "dropout", number) for number in numbers]
-        self.stack = stacked.make_stack(fresh, self.device, dropout, self.recipe.precision)
-        self.alone_seed = (seed, "dropout", numbers[0])
-        self.optimizer = make_optimizer(self.stack, self.recipe)
-        self.step = 0
+        stack = stacked.make_stack(fresh, self.device, dropout, self.recipe.precision, isinstance(material[0], SparseBits))
+        return Session(stack, self.recipe, *material, torch.as_tensor(rows), orders)
 
-    def run(self, bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
-        """Train to the end, or until told to stop; the state of each network, in order (none if stopped)."""
-        if isinstance(self.stack, Stack):
-            return self._run(bar, stop)
-        with randomness.torch_seed(*self.alone_seed, devices=[self.device] if self.device.type == "cuda" else []):
-            return self._run(bar, stop)
+    def _alone_random(self, seed: int, number: int) -> AbstractContextManager[None]:
+        """A module trained alone draws its dropout from torch's global generator; a stack has generators of its own."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        return nullcontext() if self._kind.stackable else randomness.torch_seed(seed, "dropout", number, devices=devices)
 
-    def _run(self, bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
-        done: dict[int, dict[str, Tensor]] = {}
-        numbers, best, waited = list(range(len(self.stack))), [float("inf")] * len(self.stack), [0] * len(self.stack)
-        for _ in range(self.recipe.epochs):
-            if stop.is_set():
-                raise InterruptedError("the training was interrupted")
-            losses = self.epoch()
-            bar.update(len(numbers))
-            if self.recipe.patience is None:
-                continue
-            for number, loss in zip(numbers, losses.tolist(), strict=True):
-                waited[number] = 0 if loss < best[number] else waited[number] + 1
-                best[number] = min(best[number], loss)
-            stopped = [j for j, number in enumerate(numbers) if waited[number] >= self.recipe.patience]
-            done |= {numbers[j]: self.stack.state(j) for j in stopped}
-            numbers = self._drop(numbers, stopped)
-            if not numbers:
-                break
-        done |= {number: self.stack.state(j) for j, number in enumerate(numbers)}
-        return [done[number] for number in sorted(done)]
-
-    def epoch(self) -> Tensor:
-        """One pass over the training sets; the mean loss of each network, (k,)."""
-        k, n = self.rows.shape
-        order = torch.stack([torch.randperm(n, generator=generator) for generator in self.orders])
-        picked = self.rows.gather(1, order).to(self.device)
-        total = torch.zeros(k, device=self.device)
-        for batch in picked.split(self.recipe.batch_size, dim=1):
-            total += self._batch(batch) * batch.shape[1]
-        return total / n
-
-    def _batch(self, batch: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-            losses = self.stack.backward(self.x, self.y, batch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr / (1 + self.recipe.lr_decay * self.step)
-        self.optimizer.step()
-        self.step += 1
-        return losses
-
-    def _drop(self, numbers: list[int], stopped: list[int]) -> list[int]:
-        kept = [j for j in range(len(numbers)) if j not in stopped]
-        if stopped and kept and isinstance(self.stack, Stack):
-            self.stack.keep(kept)
-            self.rows, self.orders = self.rows[kept], [self.orders[j] for j in kept]
-            for state in self.optimizer.state.values():
-                state.update({name: value[kept] for name, value in state.items() if value.ndim > 0})
-        return [numbers[j] for j in kept]
-
-
-def make_optimizer(stack: Stack | Alone, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimiser over a stack: the L2 penalty lambda * sum(w^2) has the gradient 2 * lambda * w; biases
-    carry none.
-    """
-    biases = [p for p in stack.parameters if all(p is not weight for weight in stack.weights)]
-    groups: list[dict[str, Any]] = [
-        {"params": stack.weights, "weight_decay": 2 * recipe.l2},
-        {"params": biases, "weight_decay": 0.0},
-    ]
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.SGD
-    return kind([group for group in groups if group["params"]], lr=recipe.lr, fused=True)
-
-
-_training_code = (_Session, make_optimizer, randomness)
+    def _workers(self, chunks: int) -> AbstractContextManager[tuple[ThreadPoolExecutor, int]]:
+        return one_a_core(chunks if self.device.type == "cpu" and self._kind.stackable else 1)
 
 
 def _own_classes(model: nn.Module) -> list[type]:

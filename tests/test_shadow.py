@@ -162,15 +162,16 @@ SLOW_STUDY = """
     import numpy as np
     from mialib import models, shadow, training
     from mialib.data import Dataset
+    from mialib.session import Session
     rng = np.random.default_rng(0)
     dataset = Dataset("bits", rng.integers(0, 2, (120, 12), dtype=np.uint8), rng.integers(0, 3, 120), 3, "standin")
     splits = shadow.sample_splits(np.arange(120), 20, 6, seed=0)
-    epoch = training._Session.epoch
+    epoch = Session.epoch
     def slow(self):
         print("epoch", flush=True)
         time.sleep(float(sys.argv[1]))
         return epoch(self)
-    training._Session.epoch = slow
+    Session.epoch = slow
     trainer = training.NeuralTrainer(lambda: models.mlp(12, 3, hidden=4), training.Recipe(2, 10, 1e-2), "cpu", chunk=1)
     shadow.shadow_attack_data(trainer, dataset, splits, seed=0)
     print("done", flush=True)

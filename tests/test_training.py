@@ -9,9 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
-from mialib import cache, models, randomness, training
+from mialib import cache, models, randomness
 from mialib.data import Dataset
 from mialib.models import Records
+from mialib.session import Session
 from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=1e-2)
@@ -21,6 +22,14 @@ def bits(n=200, d=20, n_classes=4, seed=0):
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 2, (n, d), dtype=np.uint8)
     return Dataset("bits", x, (x[:, :n_classes].argmax(1)).astype(np.int64), n_classes, "standin")
+
+
+def sparse_bits(n=200, d=150, n_classes=4, seed=0):
+    """Bits of which 3% are ones, with an empty record among them."""
+    rng = np.random.default_rng(seed)
+    x = (rng.random((n, d)) < 0.03).astype(np.uint8)
+    x[0] = 0
+    return Dataset("sparse", x, rng.integers(0, n_classes, n), n_classes, "standin")
 
 
 def images(n=60, seed=0):
@@ -35,6 +44,14 @@ def rows_of(dataset, k, n, seed=0):
 
 def mlp():
     return models.mlp(20, 4, hidden=8)
+
+
+def sparse_mlp():
+    return models.mlp(150, 4, hidden=8)
+
+
+def deep_mlp():
+    return nn.Sequential(Records(), nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 4))
 
 
 def dropout_mlp():
@@ -87,7 +104,10 @@ CASES = [
     (bits, mlp, RECIPE),
     (bits, mlp, Recipe(3, 16, 5e-2, lr_decay=1e-2, l2=1e-3)),
     (bits, mlp, Recipe(3, 16, 0.1, l2=1e-2, optimizer="sgd")),
+    (bits, deep_mlp, RECIPE),
     (bits, dropout_mlp, RECIPE),
+    (sparse_bits, sparse_mlp, Recipe(3, 16, 5e-2, l2=1e-3)),
+    (sparse_bits, sparse_mlp, Recipe(3, 16, 0.1, optimizer="sgd")),
     (images, small_cnn, Recipe(2, 8, 1e-3)),
 ]
 
@@ -106,13 +126,25 @@ def test_together_equals_a_literal_loop_over_models(make_data, make_model, recip
         np.testing.assert_allclose(model.predict_proba(dataset.x), answers, atol=1e-4)
 
 
-def test_results_do_not_depend_on_k_chunk_or_order(monkeypatch, tmp_path):
-    dataset = bits()
+def test_each_case_takes_the_path_that_it_is_meant_for():
+    taken = []
+    for make_data, make_model, recipe in CASES:
+        trainer = NeuralTrainer(make_model, recipe, "cpu")
+        trained = trainer._session(trainer._material(make_data()), rows_of(make_data(), 1, 45), 0, [0])
+        taken.append(type(trained.stack).__name__)
+    assert taken == ["DenseStack"] * 4 + ["Stack"] + ["SparseStack"] * 2 + ["Stack"]
+
+
+@pytest.mark.parametrize(
+    ("make_data", "make_model"), [(bits, mlp), (bits, dropout_mlp), (sparse_bits, sparse_mlp), (images, small_cnn)]
+)
+def test_results_do_not_depend_on_k_chunk_or_order(make_data, make_model, monkeypatch, tmp_path):
+    dataset = make_data()
     rows = rows_of(dataset, 6, 45)
 
     def fit(chunk, part, first):
         monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / f"{chunk}-{first}-{len(part)}"))
-        return NeuralTrainer(dropout_mlp, RECIPE, "cpu", chunk=chunk).fit_many(dataset, part, seed=1, first=first)
+        return NeuralTrainer(make_model, RECIPE, "cpu", chunk=chunk).fit_many(dataset, part, seed=1, first=first)
 
     together = fit(None, rows, 0)
     assert_same(together, fit(1, rows, 0))
@@ -136,8 +168,8 @@ def test_another_seed_or_number_gives_another_network():
 def count_epochs(monkeypatch):
     """Networks x epochs trained from here on."""
     trained = []
-    epoch = training._Session.epoch
-    monkeypatch.setattr(training._Session, "epoch", lambda self: trained.append(len(self.stack)) or epoch(self))
+    epoch = Session.epoch
+    monkeypatch.setattr(Session, "epoch", lambda self: trained.append(len(self.stack)) or epoch(self))
     return trained
 
 

@@ -7,6 +7,7 @@ look at one number of the vector; a learned attack is worth its cost only where 
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 HIDDEN = 64  # Sec. VI-C: one hidden layer of 64 ReLU units
 RECIPE = Recipe(epochs=20, batch_size=256, lr=1e-2)  # not stated in the paper; other settings give the same within 0.01
 MIN_STEPS = 300  # however few shadow models there are
+WEIGHTS = ("w1", "b1", "w2", "b2")
+CLASSES_AT_ONCE = 10  # whose answers fit into a core's cache
 NEVER = np.finfo(np.float32).min  # the score where nothing could be learned: no record is called a member
 
 
@@ -79,36 +82,26 @@ class ClassifierAttack:
     def __init__(self, data: AttackData, seed: int) -> None:
         self.n_classes = data.predictions.shape[1]
         classes = _usable_classes(data)
-        self.slot = np.full(self.n_classes, -1)  # class -> network
-        self.slot[classes] = np.arange(len(classes))
-        rows = [np.flatnonzero(data.labels == c) for c in classes]
-        self.centre = np.zeros((self.n_classes, self.n_classes), np.float32)  # of the answers on each true class
-        self.scale = np.ones_like(self.centre)
-        for c, r in zip(classes, rows, strict=True):
-            self.centre[c], self.scale[c] = data.predictions[r].mean(0), data.predictions[r].std(0) + 1e-6
-        x = _standard(data.predictions, self.centre[data.labels], self.scale[data.labels])
-        self.weights = _weights(data, rows, x, classes, seed) if rows else []
+        self.slot = {int(c): i for i, c in enumerate(classes)}
+        self.networks = _fitted(data, classes, seed) if len(classes) else {}
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """Log-odds of membership, float32 (n,); the lowest float for a class without an attack model."""
         check_attack_data(data, self.n_classes)
         scores = np.full(len(data.labels), NEVER, np.float32)
-        if not self.weights:
-            return scores
-        order = np.argsort(data.labels, kind="stable")
-        ends = np.searchsorted(data.labels[order], np.arange(self.n_classes + 1))
-        groups = [(c, order[ends[c] : ends[c + 1]]) for c in np.flatnonzero(self.slot >= 0)]
-        with one_a_core(len(groups)) as (pool, _):
-            parts = pool.map(lambda group: self._class_scores(group[0], data.predictions[group[1]]), groups)
-            for (_, rows), part in zip(groups, parts, strict=True):
-                scores[rows] = part
+        rows = _rows_by_class(data.labels, self.n_classes)
+        with one_a_core(len(self.slot)) as (pool, _):
+            parts = pool.map(lambda c: self._class_scores(c, data.predictions[rows[c]]), self.slot)
+            for c, part in zip(self.slot, parts, strict=True):
+                scores[rows[c]] = part
         return scores
 
     @torch.inference_mode()
     def _class_scores(self, c: int, predictions: np.ndarray) -> np.ndarray:
-        w1, b1, w2, b2 = (weight[self.slot[c]] for weight in self.weights)
-        x = torch.as_tensor(_standard(predictions, self.centre[c], self.scale[c]))
-        out = torch.addmm(b2, torch.addmm(b1, x, w1.T).relu_(), w2.T)
+        network = {name: part[self.slot[c]] for name, part in self.networks.items()}
+        x = _standard(predictions, network["centre"], network["scale"])
+        w1, b1, w2, b2 = (torch.as_tensor(network[name]) for name in WEIGHTS)
+        out = torch.addmm(b2, torch.addmm(b1, torch.as_tensor(x), w1.T).relu_(), w2.T)
         return (out[:, 1] - out[:, 0]).numpy()
 
     def infer(self, data: AttackData) -> np.ndarray:
@@ -116,9 +109,17 @@ class ClassifierAttack:
         return self.membership_score(data) > 0
 
 
+def _rows_by_class(labels: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.searchsorted(labels[order], np.arange(1, n_classes)))
+
+
 def _standard(predictions: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Standard scores, float32, within -10..10: a column that hardly varies on shadow data must not outweigh all others."""
-    return np.clip((predictions - centre) / scale, -10, 10).astype(np.float32)
+    scores = predictions.astype(np.float32, copy=True)
+    scores -= centre
+    scores /= scale
+    return scores.clip(-10, 10, out=scores)
 
 
 def _usable_classes(data: AttackData) -> np.ndarray:
@@ -127,66 +128,74 @@ def _usable_classes(data: AttackData) -> np.ndarray:
     nonmembers = np.bincount(data.labels[~data.member], minlength=n_classes)
     usable = (members > 0) & (nonmembers > 0)
     if not usable.all():
-        log.warning(
-            "classes %s lack members or non-members: their records are answered non-member", np.flatnonzero(~usable).tolist()
-        )
+        lacking = np.flatnonzero(~usable).tolist()
+        log.warning("classes %s lack members or non-members: their records are answered non-member", lacking)
     return np.flatnonzero(usable)
 
 
-def _weights(data: AttackData, rows: list[np.ndarray], x: np.ndarray, classes: np.ndarray, seed: int) -> list[torch.Tensor]:
-    """Weights of all classes' networks, stacked; from the cache if the same data were fitted before."""
-    code = cache.code_digest(
-        ClassifierAttack, _weights, _train_networks, _network, _stream, stacked, make_optimizer, randomness
+def _fitted(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Arrays of all classes' networks, each (n_classes, ...); from the cache if the same data were fitted before."""
+    code = (
+        ClassifierAttack,
+        _standard,
+        _fitted,
+        _fit_networks,
+        _fit_part,
+        _network,
+        _order,
+        stacked,
+        make_optimizer,
+        randomness,
     )
-    key = {"data": cache.digest(*data), "recipe": asdict(RECIPE), "hidden": HIDDEN, "seed": int(seed), "code": code}
+    settings = {"recipe": asdict(RECIPE), "hidden": HIDDEN, "min_steps": MIN_STEPS, "seed": int(seed)}
+    key = {"data": cache.digest(*data), "code": cache.code_digest(*code), **settings}
     stored = cache.load("attacks", key)
     if stored is None:
-        stored = {str(i): p.numpy() for i, p in enumerate(_train_networks(data, rows, x, classes, seed))}
+        stored = _fit_networks(data, classes, seed)
         cache.save("attacks", key, stored)
-    return [torch.as_tensor(stored[str(i)]) for i in range(len(stored))]
+    return stored
 
 
-def _train_networks(
-    data: AttackData, rows: list[np.ndarray], x: np.ndarray, classes: np.ndarray, seed: int
-) -> list[torch.Tensor]:
-    """Every class takes the same number of steps of equal batches from its own rows, reshuffled when they are used up:
-    no padding.
-    """
-    features, target = torch.as_tensor(x), torch.as_tensor(data.member).long()
+def _fit_networks(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Every class takes the same number of steps of equal batches from its own rows, so that none waits for padding."""
+    by_class = _rows_by_class(data.labels, data.predictions.shape[1])
+    rows = [by_class[c] for c in classes]
     steps = max(MIN_STEPS, RECIPE.epochs * -(-max(map(len, rows)) // RECIPE.batch_size))
+    parts = np.array_split(np.arange(len(classes)), -(-len(classes) // CLASSES_AT_ONCE))
+    with one_a_core(len(parts)) as (pool, _):
+        fit = partial(_fit_part, data, steps=steps, seed=seed)
+        fitted = list(pool.map(lambda part: fit([(int(classes[i]), rows[i]) for i in part]), parts))
+    return {name: np.concatenate([part[name] for part in fitted]) for name in fitted[0]}
 
-    def train(part: np.ndarray) -> list[torch.Tensor]:
-        stack = DenseStack([_network(x.shape[1], seed, int(classes[i])) for i in part], torch.device("cpu"))
-        orders = [randomness.torch_generator(seed, "attack order", int(classes[i])) for i in part]
-        streams = [_stream(torch.as_tensor(rows[i]), order) for i, order in zip(part, orders, strict=True)]
-        optimizer = make_optimizer(stack, RECIPE)
-        for _ in range(steps):
-            stack.backward(features, target, torch.stack([stream(RECIPE.batch_size) for stream in streams]))
-            optimizer.step()
-        return [p.detach() for p in stack.parameters]
 
-    with one_a_core(len(classes)) as (pool, n_workers):
-        parts = list(pool.map(train, np.array_split(np.arange(len(classes)), n_workers)))
-    return [torch.cat(columns) for columns in zip(*parts, strict=True)]
+def _fit_part(data: AttackData, part: list[tuple[int, np.ndarray]], steps: int, seed: int) -> dict[str, np.ndarray]:
+    """Some classes' networks, given as (class, its rows): trained as one stack."""
+    centre = np.stack([data.predictions[rows].mean(0) for _, rows in part])
+    scale = np.stack([data.predictions[rows].std(0) + 1e-6 for _, rows in part])
+    blocks = [_standard(data.predictions[rows], m, s) for (_, rows), m, s in zip(part, centre, scale, strict=True)]
+    x = torch.as_tensor(np.concatenate(blocks))
+    target = torch.as_tensor(np.concatenate([data.member[rows] for _, rows in part])).long()
+    starts = np.cumsum([0, *map(len, blocks)])
+    length = steps * RECIPE.batch_size
+    order = torch.stack([start + _order(len(rows), length, seed, c) for start, (c, rows) in zip(starts, part, strict=False)])
+    stack = DenseStack([_network(x.shape[1], seed, c) for c, _ in part], torch.device("cpu"))
+    optimizer = make_optimizer(stack, RECIPE)
+    for batch in order.split(RECIPE.batch_size, dim=1):
+        stack.backward(x, target, batch)
+        optimizer.step()
+    weights = dict(zip(WEIGHTS, (p.detach().numpy() for p in stack.parameters), strict=True))
+    return {"centre": centre, "scale": scale, **weights}
+
+
+def _order(n: int, length: int, seed: int, c: int) -> torch.Tensor:
+    """`length` numbers below n: one shuffle after another."""
+    generator = randomness.torch_generator(seed, "attack order", c)
+    return torch.cat([torch.randperm(n, generator=generator) for _ in range(-(-length // n))])[:length]
 
 
 def _network(n_features: int, seed: int, number: int) -> nn.Module:
     with randomness.torch_seed(seed, "attack weights", number):
         return nn.Sequential(nn.Linear(n_features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
-
-
-def _stream(rows: torch.Tensor, generator: torch.Generator) -> Callable[[int], torch.Tensor]:
-    """A function that gives the next `size` rows of an endless series of shuffles of `rows`."""
-    left = rows[:0]
-
-    def take(size: int) -> torch.Tensor:
-        nonlocal left
-        while len(left) < size:
-            left = torch.cat([left, rows[torch.randperm(len(rows), generator=generator)]])
-        taken, left = left[:size], left[size:]
-        return taken
-
-    return take
 
 
 class ThresholdAttack:

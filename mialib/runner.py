@@ -20,7 +20,7 @@ import nbformat
 from mialib import runs
 from mialib.folders import publish, recover, scratch_folder
 from mialib.parameters import UsageError, merged, notebook_parameters, notebooks
-from mialib.scrub import scrub
+from mialib.scrub import scrub, without_progress
 
 DATA_MODES = ("auto", "real", "standin")
 
@@ -120,6 +120,7 @@ def _checked_record(notebook: str, scratch: Path) -> dict[str, Any]:
 
 def _scrub_file(path: Path, scratch: Path, root: Path) -> None:
     record = json.loads(path.read_text(encoding="utf-8"))
+    record = without_progress(record) if path.suffix == ".ipynb" else record
     runs.write_json(path, scrub(record, scratch, root))
 
 

@@ -18,6 +18,28 @@ def scrub(record: Any, scratch: Path, root: Path) -> Any:
     return _scrubbed(record, _places(scratch, root))
 
 
+def without_progress(notebook: dict[str, Any]) -> dict[str, Any]:
+    """An executed notebook without progress bars: of a line that was written over again and again, the last state stays."""
+    for cell in notebook["cells"]:
+        if "outputs" in cell:
+            cell["outputs"] = _last_states(cell["outputs"])
+    return notebook
+
+
+def _last_states(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    merged: list[dict[str, Any]] = []
+    for output in outputs:
+        if output["output_type"] == "stream" and merged and merged[-1].get("name") == output["name"]:
+            merged[-1]["text"] += "".join(output["text"])
+        else:
+            merged.append(output | {"text": "".join(output["text"])} if output["output_type"] == "stream" else output)
+    for output in merged:
+        if output["output_type"] == "stream" and "\r" in output["text"]:
+            lines = [line.rpartition("\r")[2].rstrip() for line in output["text"].split("\n")]
+            output["text"] = "\n".join(line for line in lines if line)
+    return [output for output in merged if output["output_type"] != "stream" or output["text"].strip()]
+
+
 def absolute_paths(record: Any) -> list[str]:
     """Absolute paths in the texts of a JSON record, pictures left aside."""
     if isinstance(record, str):

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SECONDS_IN_WORK = 120  # a chunk of models takes about this long at most, so that no interrupt costs more
 TRIAL_STEPS = 3
 ON_ONE_CORE = 8  # networks that one core trains together: more gain nothing, and leave its cache
-COPIES = 6  # weights, gradients, two moments of Adam, and room for temporaries
+COPIES = 5  # weights, gradients, two moments of Adam, and room for temporaries
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Trainer(Protocol):
 
 
 class Estimate(NamedTuple):
-    """What a training will take here: models, seconds, and megabytes of memory for the models that are trained at once."""
+    """What a training will take here: models, seconds, and megabytes of memory beyond what is in use."""
 
     models: int
     seconds: float
@@ -92,19 +92,19 @@ Material = tuple[Tensor | SparseBits, Tensor]  # records and classes, as a stack
 
 
 class _Kind(NamedTuple):
-    """What of an architecture decides how it is trained; `bytes`: memory that one network in training takes."""
+    """What of an architecture decides how it is trained."""
 
     stackable: bool
     dense: bool
     convolutional: bool
-    bytes: int
+    n_parameters: int
 
     @classmethod
     def of(cls, module: nn.Module) -> "_Kind":
         stackable = stacked.can_stack(module)
         convolutional = any(isinstance(layer, nn.Conv2d) for layer in module.modules())
-        size = COPIES * 4 * sum(p.numel() for p in module.parameters()) + 1
-        return cls(stackable, stackable and stacked.is_dense(module), convolutional, size)
+        n_parameters = sum(p.numel() for p in module.parameters())
+        return cls(stackable, stackable and stacked.is_dense(module), convolutional, n_parameters)
 
 
 def check_rows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
@@ -176,10 +176,11 @@ class NeuralTrainer:
         """
         check_dataset(dataset)
         checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
-        chunk = self._chunk_size(checks.whole("k", k, 1))
+        chunk = self._chunk_size(checks.whole("k", k, 1), dataset)
         with self._workers(-(-k // chunk)) as (pool, n_workers):
             seconds = self._chunk_seconds(self._material(dataset), n, chunk, pool, n_workers)
-        return Estimate(k, seconds * -(-k // chunk // n_workers), n_workers * chunk * self._kind.bytes / 1e6)
+        memory = n_workers * chunk * self._bytes(dataset) + k * 4 * self._kind.n_parameters
+        return Estimate(k, seconds * -(-k // chunk // n_workers), memory / 1e6)
 
     def _fresh(self, seed: int, number: int) -> nn.Module:
         with randomness.torch_seed(seed, "weights", number):
@@ -201,7 +202,16 @@ class NeuralTrainer:
         if not self._kind.stackable:
             log.warning("%s cannot be stacked: its networks are trained one after another", type(model).__name__)
 
-    def _chunk_size(self, k: int) -> int:
+    def _bytes(self, dataset: Dataset) -> int:
+        """Memory that one network takes in training: parameters and their copies, and what a batch leaves in each layer."""
+        model, outputs = self._fresh(0, 0), []
+        for layer in model.modules():
+            layer.register_forward_hook(lambda _, __, out: outputs.append(out.numel()))
+        with torch.inference_mode():
+            model.eval()(torch.as_tensor(dataset.x[:1]))
+        return 4 * (COPIES * self._kind.n_parameters + 2 * self.recipe.batch_size * sum(outputs))
+
+    def _chunk_size(self, k: int, dataset: Dataset) -> int:
         """Networks in a stack: few on a core, and convolutions gain nothing from others there; on a GPU, what memory allows."""
         kind = self._kind
         if not kind.stackable or (kind.convolutional and self.device.type == "cpu"):
@@ -209,7 +219,7 @@ class NeuralTrainer:
         if self.device.type == "cpu":
             cores = torch.get_num_threads()
             k = -(-k // (cores * -(-k // (cores * ON_ONE_CORE))))
-        return max(1, min(k, self.chunk or k, _free_bytes(self.device) // 2 // kind.bytes))
+        return max(1, min(k, self.chunk or k, _free_bytes(self.device) // 2 // self._bytes(dataset)))
 
     def _chunk_seconds(self, material: Material, n: int, size: int, pool: ThreadPoolExecutor, n_workers: int) -> float:
         """What `size` networks on n records take, all workers being busy."""
@@ -238,7 +248,7 @@ class NeuralTrainer:
                 states[j] = {name: value.numpy() for name, value in state.items()}
                 cache.save("weights", keys[j], states[j], device=str(self.device), torch=torch.__version__)
 
-        size = self._chunk_size(len(missing))
+        size = self._chunk_size(len(missing), dataset)
         bar = tqdm(total=len(missing) * self.recipe.epochs, desc="training", unit="epoch", leave=False)
         with bar, self._workers(-(-len(missing) // size)) as (pool, n_workers):
             if size > 1 and self.chunk is None:

@@ -18,6 +18,7 @@ import mialib
 from mialib import parameters, runner, runs, scrub
 from mialib.folders import publish, recover, scratch_folder
 from mialib.parameters import UsageError
+from mialib.scrub import without_progress
 
 REAL = {"name": "location", "source": "real", "records": 5010, "n_classes": 30, "digest": "ab"}
 STANDIN = {"name": "texas", "source": "standin", "records": 100, "n_classes": 10, "digest": "cd"}
@@ -335,3 +336,16 @@ def test_scrubbing_leaves_text_and_pictures_alone(tmp_path):
     assert clean["text"].startswith("./results/a.csv and ") and clean["image/png"] == "/ab/cd/ef"
     assert clean["text"].endswith("x.py, </td></tr>, https://a.org/b/c, members/non-members, 1/2")
     assert scrub.absolute_paths(clean) == []
+
+
+def test_of_a_progress_bar_only_its_last_state_stays():
+    def stream(name, text):
+        return {"output_type": "stream", "name": name, "text": text}
+
+    picture = {"output_type": "display_data", "data": {"image/png": "\r"}}
+    outputs = [stream("stderr", ["\r", "10%"]), stream("stderr", "\r20%"), stream("stderr", "\r    \r"), picture]
+    outputs += [stream("stdout", "kept\n"), stream("stderr", "bar 1%\rbar 99%\nwarning\n")]
+    cells = [{"cell_type": "code", "outputs": outputs}, {"cell_type": "markdown"}]
+    kept = without_progress({"cells": cells})["cells"]
+    assert kept[0]["outputs"] == [picture, stream("stdout", "kept\n"), stream("stderr", "bar 99%\nwarning")]
+    assert "outputs" not in kept[1]

@@ -3,6 +3,8 @@
 PROFILE = quick
 DATA = auto
 PARAMS =
+ONLY =
+REPEATS = 3
 PYTHON = $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
 
 SHELL = /bin/sh
@@ -12,6 +14,8 @@ SHELL = /bin/sh
 
 PY = .venv/bin/python
 ENVIRONMENT = .venv/.installed
+BENCH_PY = .venv-benchmark/bin/python
+BENCHMARKS = .venv-benchmark/.installed
 RUNNER = $(PY) -m mialib.runner
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
 READERS = $(filter 99_%,$(NOTEBOOKS))
@@ -20,7 +24,7 @@ LOCK_HEADER = '\# What the results were made with (written by make lock).' 'appn
 LOCK_EDITS = -e '/^pip==/d' -e 's/\+[a-z0-9.]+$$//' -e 's/^((cuda|nvidia|triton).*)/\1 ; platform_system == "Linux"/'
 TOOL_CACHES = .pytest_cache .mypy_cache .ruff_cache build dist mialib.egg-info notebooks/.ipynb_checkpoints
 
-.PHONY: help setup data lab reproduce summary figures test lint lock clean $(NOTEBOOKS)
+.PHONY: help setup data lab reproduce summary figures benchmark test lint lock clean $(NOTEBOOKS)
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -59,6 +63,16 @@ endif
 
 figures: setup ## draw all figures again from the saved tables; trains nothing
 	@$(RUNNER) figures
+
+benchmark: $(BENCHMARKS) ## time mialib against other ways to do the same: half an hour (ONLY=W2 REPEATS=5)
+	@$(BENCH_PY) -m benchmarks.run --repeats $(REPEATS) $(if $(ONLY),--only $(ONLY))
+
+$(BENCHMARKS): pyproject.toml requirements.lock benchmarks/requirements.txt
+	@$(PYTHON) -c '$(CHECK_PYTHON)'
+	@$(BENCH_PY) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv-benchmark
+	$(BENCH_PY) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BENCH_PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
 
 test: setup ## run the tests
 	$(PY) -m pytest

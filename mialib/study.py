@@ -250,13 +250,14 @@ def results_table(
         for (setting, variant, _), group in _grouped(outcomes).items():
             if setting != (key["setting"] or REAL[0]):
                 continue
-            value = _published_metric(group, key["metric"])._asdict()
+            value = published_metric(group, key["metric"])._asdict()
             ours = {"source": dataset.source, "our_target": our_target, "our_train_size": float(train_size)}
             table.append(key | {"variant": variant} | value | ours)
     return pd.DataFrame(table)
 
 
-def _published_metric(group: Sequence[Outcome], metric: str) -> metrics.Interval:
+def published_metric(group: Sequence[Outcome], metric: str) -> metrics.Interval:
+    """A metric by its published name (attack_precision_p50, target_test_accuracy …), over the outcomes of several targets."""
     if metric in ("target_train_accuracy", "target_test_accuracy"):
         statistic = "recall" if "train" in metric else "false_positive_rate"
         answers = [o.trial.answers for o in group]

@@ -1,0 +1,1 @@
+"""How fast mialib is beside other ways to do the same. `make benchmark` runs it all; README.md says what is measured."""

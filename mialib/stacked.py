@@ -180,7 +180,7 @@ class SparseBits:
 def is_sparse(x: np.ndarray) -> bool:
     """Whether records are bits (uint8 of 0 and 1) of which so few are ones that `SparseBits` is faster."""
     bits = x.dtype == np.uint8 and x.ndim == 2 and x.max() <= 1
-    return bool(bits and x.mean() < SPARSE)
+    return bool(bits and np.count_nonzero(x.view(bool)) < SPARSE * x.size)
 
 
 class Alone:

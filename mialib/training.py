@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 SECONDS_IN_WORK = 120  # a chunk of models takes about this long at most, so that no interrupt costs more
 TRIAL_STEPS = 3
-ON_ONE_CORE = 8  # networks that one core trains together: more gain nothing, and leave its cache
+SLOW_CORE = 2e9  # operations a second
+ON_ONE_CORE = 10  # networks that one core trains together: more gain nothing, and leave its cache
 COPIES = 5  # weights, gradients, two moments of Adam, and room for temporaries
 
 
@@ -251,7 +252,7 @@ class NeuralTrainer:
         size = self._chunk_size(len(missing), dataset)
         bar = tqdm(total=len(missing) * self.recipe.epochs, desc="training", unit="epoch", leave=False)
         with bar, self._workers(-(-len(missing) // size)) as (pool, n_workers):
-            if size > 1 and self.chunk is None:
+            if size > 1 and self.chunk is None and self._may_be_long(rows.shape[1], size):
                 seconds = self._chunk_seconds(material, rows.shape[1], size, pool, n_workers)
                 size = max(1, min(size, int(size * SECONDS_IN_WORK / seconds)))
             try:
@@ -260,6 +261,11 @@ class NeuralTrainer:
                     job.result()
             finally:
                 stop.set()  # after an error or an interrupt, the other workers end at their next epoch
+
+    def _may_be_long(self, n: int, size: int) -> bool:
+        """Whether a stack could take longer than it may, even at the rate of a very slow core."""
+        operations = 6.0 * self._kind.n_parameters * n * self.recipe.epochs * size
+        return self._kind.convolutional or operations > SLOW_CORE * SECONDS_IN_WORK
 
     def _material(self, dataset: Dataset) -> Material:
         """Records and classes where the training is: on the CPU, mostly empty records by their ones."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mialib import checks
 
-ROWS_AT_ONCE = 4096
+NUMBERS_AT_ONCE = 2**19  # of records queried together: what a layer makes of them should stay in the cache
 
 
 @runtime_checkable
@@ -99,7 +99,8 @@ class TorchBlackBox:
 
 def _parts(x: np.ndarray) -> list[np.ndarray]:
     x = np.ascontiguousarray(x)
-    return [x[start : start + ROWS_AT_ONCE] for start in range(0, max(len(x), 1), ROWS_AT_ONCE)]
+    rows = max(1, NUMBERS_AT_ONCE // max(1, x[:1].size))
+    return [x[start : start + rows] for start in range(0, max(len(x), 1), rows)]
 
 
 def black_box(module: nn.Module) -> TorchBlackBox:

@@ -156,10 +156,11 @@ class SparseStack(DenseStack):
 class SparseBits:
     """Records of bits by their ones. x: uint8 (n, d) of 0 and 1."""
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: np.ndarray) -> None:
         self.n_features = x.shape[1]
-        rows, self.features = x.nonzero(as_tuple=True)
-        self.ends = torch.bincount(rows, minlength=len(x)).cumsum(0)
+        ones = torch.as_tensor(np.flatnonzero(x.view(bool)))
+        self.features = ones % self.n_features
+        self.ends = torch.searchsorted(ones, torch.arange(1, len(x) + 1) * self.n_features)
 
     def ones(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The ones of the records rows (k, b), one record after another.

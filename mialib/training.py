@@ -269,9 +269,11 @@ class NeuralTrainer:
 
     def _material(self, dataset: Dataset) -> Material:
         """Records and classes where the training is: on the CPU, mostly empty records by their ones."""
-        x, y = torch.as_tensor(dataset.x), torch.as_tensor(dataset.y)
-        by_ones = self.device.type == "cpu" and self._kind.dense and stacked.is_sparse(dataset.x)
-        return (SparseBits(x) if by_ones and self.recipe.precision == "float32" else x.to(self.device)), y.to(self.device)
+        y = torch.as_tensor(dataset.y).to(self.device)
+        dense = self.device.type != "cpu" or not self._kind.dense or self.recipe.precision != "float32"
+        if dense or not stacked.is_sparse(dataset.x):
+            return torch.as_tensor(dataset.x).to(self.device), y
+        return SparseBits(dataset.x), y
 
     def _session(self, material: Material, rows: np.ndarray, seed: int, numbers: list[int]) -> Session:
         fresh = [self._fresh(seed, number) for number in numbers]

@@ -211,7 +211,7 @@ class AttackNetwork(NamedTuple):
     """One class's attack model, and the standardisation of what it is asked."""
 
     centre: np.ndarray
-    scale: np.ndarray
+    scale: float
     network: nn.Module
 
     def scores(self, predictions: np.ndarray) -> np.ndarray:
@@ -228,7 +228,7 @@ def plain_attack(data: AttackData, seed: int, batches: Batches) -> list[AttackNe
     for c in range(n_classes):
         rows = data.labels == c
         predictions, member = data.predictions[rows], data.member[rows].astype(np.int64)
-        made = AttackNetwork(predictions.mean(0), predictions.std(0) + 1e-6, attack_network(n_classes))
+        made = AttackNetwork(predictions.mean(0), predictions.std(0).max() + 1e-6, attack_network(n_classes))
         plain_loop(made.network, made.scores(predictions), member, recipe, batches, steps=steps)
         networks.append(made)
     return networks

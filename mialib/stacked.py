@@ -262,7 +262,7 @@ def _known(layer: nn.Module) -> bool:
 
 def _layers(module: nn.Module, parameters: dict[str, Tensor], stack: Stack) -> list[Layer]:
     layers: list[Layer] = []
-    for name, layer in module.named_children():
+    for name, layer in _pooled_first(list(module.named_children())):
         bias = parameters.get(f"{name}.bias")
         if isinstance(layer, nn.Linear):
             layers.append(partial(_linear, parameters[f"{name}.weight"], bias))
@@ -276,6 +276,15 @@ def _layers(module: nn.Module, parameters: dict[str, Tensor], stack: Stack) -> l
         else:  # Records, Pixels, Flatten, MaxPool2d: no parameters, so the networks' batches run as one
             layers.append(partial(_each_record, layer))
     return layers
+
+
+def _pooled_first(children: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
+    """Max-pooling before the activation that it follows: activations keep order, so this gives the same from fewer numbers."""
+    children = list(children)
+    for i in range(len(children) - 1):
+        if isinstance(children[i][1], nn.Tanh | nn.ReLU) and isinstance(children[i + 1][1], nn.MaxPool2d):
+            children[i], children[i + 1] = children[i + 1], children[i]
+    return children
 
 
 def _linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:

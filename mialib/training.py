@@ -108,8 +108,10 @@ class _Kind(NamedTuple):
         return cls(stackable, stackable and stacked.is_dense(module), convolutional, n_parameters)
 
 
-def check_rows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """`rows` as int64 (k, n), k >= 1, n >= 1, within the data set; TypeError or ValueError otherwise."""
+def check_rows(dataset: Dataset, rows: np.ndarray, first: int = 0) -> np.ndarray:
+    """`rows` as int64 (k, n), k >= 1, n >= 1, within the data set; `first` 0 or more. TypeError or ValueError otherwise."""
+    check_dataset(dataset)
+    checks.whole("first", first, 0)
     rows = np.asarray(rows)
     if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.integer):
         raise TypeError(f"rows must be whole numbers of shape (k, n), got {rows.dtype} of shape {rows.shape}")
@@ -118,6 +120,11 @@ def check_rows(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
     if rows.min() < 0 or rows.max() >= len(dataset.x):
         raise ValueError(f"rows must lie in 0..{len(dataset.x) - 1}, got {rows.min()}..{rows.max()}")
     return rows.astype(np.int64, copy=False)
+
+
+def numbered(shared: dict[str, Any], rows: np.ndarray, first: int) -> list[dict[str, Any]]:
+    """What determines each model: what they share, its own rows, and its number."""
+    return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
 
 
 class NeuralTrainer:
@@ -155,13 +162,11 @@ class NeuralTrainer:
             "code": cache.code_digest(stacked, models, session, randomness, Recipe, NeuralTrainer, *_own_classes(model)),
             "seed": int(seed),
         }
-        return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
+        return numbered(shared, rows, first)
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one network a row of `rows` (k, n), or take it from the cache; in the order of the rows."""
-        check_dataset(dataset)
-        rows = check_rows(dataset, rows)
-        checks.whole("first", first, 0)
+        rows = check_rows(dataset, rows, first)
         keys = self.keys(dataset, rows, seed, first)
         states = [cache.load("weights", key) for key in keys]
         missing = [j for j, state in enumerate(states) if state is None]
@@ -335,13 +340,11 @@ class EstimatorTrainer:
             "code": cache.code_digest(EstimatorTrainer, _fit_clone, _ClassifierBlackBox, *filter(_has_source, own)),
             "seed": int(seed),
         }
-        return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
+        return numbered(shared, rows, first)
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one clone a row of `rows` (k, n), on all cores (see `joblib.parallel_config`)."""
-        check_dataset(dataset)
-        rows = check_rows(dataset, rows)
-        checks.whole("first", first, 0)
+        rows = check_rows(dataset, rows, first)
         seeds = [randomness.derive(seed, "estimator", first + j) % 2**32 for j in range(len(rows))]
         jobs = (
             joblib.delayed(_fit_clone)(self.estimator, dataset.x[row], dataset.y[row], s)

@@ -10,7 +10,7 @@ import argparse
 
 import pandas as pd
 
-from mialib import data, models, runs, study
+from mialib import data, models, runs, study, tables
 from mialib.cache import atomic
 from mialib.training import NeuralTrainer, Recipe
 
@@ -22,10 +22,10 @@ def measure(precision: str, options: argparse.Namespace) -> pd.DataFrame:
     cifar = data.load("cifar10", options.data)
     recipe = Recipe(options.epochs, batch_size=32, lr=1e-3, precision=precision)
     trainer = NeuralTrainer(lambda: models.cnn((32, 32, 3), 10), recipe)
-    jobs = study.plan_jobs(cifar, {study.REAL: cifar}, 2500, options.targets, options.shadows, seed=2017)
-    print(study.announce(trainer, jobs), flush=True)
-    outcomes = study.run_attacks(study.run_trials(trainer, jobs), {study.LEARNED: study.ATTACKS[study.LEARNED]})
-    rows = [{"metric": metric} | study.published_metric(outcomes, metric)._asdict() for metric in METRICS]
+    experiment = study.Experiment(cifar, trainer, "local", 2500, options.targets, options.shadows, seed=2017)
+    print(study.announce(experiment), flush=True)
+    outcomes = study.run_attacks(study.run_trials(experiment), study.ONLY_LEARNED)
+    rows = [{"metric": metric} | tables.published_metric(outcomes, metric)._asdict() for metric in METRICS]
     return pd.DataFrame(rows).assign(precision=precision, source=cifar.source, epochs=options.epochs, n_shadows=options.shadows)
 
 

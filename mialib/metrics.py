@@ -86,11 +86,28 @@ def _percentile(v: np.ndarray, q: int) -> np.ndarray:
     return (low + (high - low) * (at % 1))[..., 0]
 
 
+def _whisker(v: np.ndarray, end: int) -> np.ndarray:
+    """The value furthest out, below (-1) or above (1), within 1.5 interquartile ranges of the box, or the box's own end where
+    that is further: Tukey's, as matplotlib draws.
+    """
+    low, high = _percentile(v, 25), _percentile(v, 75)
+    reach = 1.5 * (high - low)
+    inside = np.where((v >= (low - reach)[..., None]) & (v <= (high + reach)[..., None]), v, np.nan)
+    return np.minimum(np.nanmin(inside, -1), low) if end < 0 else np.maximum(np.nanmax(inside, -1), high)
+
+
 SUMMARIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "min": lambda v: np.nanmin(v, -1),
     "mean": lambda v: np.nanmean(v, -1),
     "max": lambda v: np.nanmax(v, -1),
     **{f"p{q}": partial(_percentile, q=q) for q in (10, 25, 50, 75, 90)},
+    "whisker_low": partial(_whisker, end=-1),
+    "whisker_high": partial(_whisker, end=1),
+}
+PATTERNS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "above": lambda v, threshold: (v > threshold).mean(-1),  # share of the classes
+    "below": lambda v, threshold: (v < threshold).mean(-1),
+    "class": lambda v, number: v[..., int(number)],
 }
 
 
@@ -113,24 +130,32 @@ def overall(data: AttackData, decision: np.ndarray) -> dict[str, float]:
 def statistic(counts: Counts, name: str) -> np.ndarray:
     """A metric by name: "precision" over all records, or a summary of the per-class values: "precision_p50", "recall_min" …
 
-    Names: a key of METRICS, alone or followed by "_" and a key of SUMMARIES. Axes of `counts` before the classes are kept.
+    Names: a key of METRICS, alone or followed by "_" and a key of SUMMARIES, or "_above_0.7", "_below_0.1" (the share of the
+    classes), "_class_3" (one class, from 0). Axes of `counts` before the classes are kept.
     """
     metric, summary = _parts(name)
-    if not summary:
+    if summary is None:
         return METRICS[metric](_total(counts))
     values = METRICS[metric](counts)
     defined = ~np.isnan(values).all(-1)
-    return np.where(defined, SUMMARIES[summary](np.where(defined[..., None], values, 0)), np.nan)
+    return np.where(defined, summary(np.where(defined[..., None], values, 0)), np.nan)
 
 
-def _parts(name: str) -> tuple[str, str]:
-    """Metric and summary ("" for all records) of a statistic's name."""
-    metric, summary = (name, "") if name in METRICS else str(name).rpartition("_")[::2]
-    if metric not in METRICS or (summary not in SUMMARIES and name != metric):
-        raise ValueError(
-            f"statistic must be one of {', '.join(METRICS)}, alone or with one of _{', _'.join(SUMMARIES)}, got {name!r}"
-        )
-    return metric, summary
+def _parts(name: str) -> tuple[str, Callable[[np.ndarray], np.ndarray] | None]:
+    """Metric and summary (None for all records) of a statistic's name."""
+    metric = next((m for m in METRICS if name == m or str(name).startswith(f"{m}_")), "")
+    rest = str(name).removeprefix(metric).removeprefix("_")
+    if metric and name == metric:
+        return metric, None
+    if metric and rest in SUMMARIES:
+        return metric, SUMMARIES[rest]
+    pattern, _, number = rest.partition("_")
+    if metric and pattern in PATTERNS and number.replace(".", "", int(pattern != "class")).isdigit():
+        return metric, lambda v: PATTERNS[pattern](v, float(number))
+    raise ValueError(
+        f"statistic must be one of {', '.join(METRICS)}, alone or with one of _{', _'.join(SUMMARIES)}, "
+        f"_above_0.7, _below_0.1, _class_3, got {name!r}"
+    )
 
 
 def _total(counts: Counts) -> Counts:
@@ -163,14 +188,18 @@ def interval(
     draws = [statistic(_resample(c, n_boot, rng), name) for c, value in zip(counts, values, strict=True) if not np.isnan(value)]
     values = values[~np.isnan(values)]
     low, high = wider(values, np.mean(draws, axis=0), level) if len(values) else (np.nan, np.nan)
-    undefined = sum(int(np.isnan(METRICS[metric](c)[c.members + c.nonmembers > 0]).sum()) for c in counts) if summary else 0
+    undefined = (
+        sum(int(np.isnan(METRICS[metric](c)[c.members + c.nonmembers > 0]).sum()) for c in counts) if summary is not None else 0
+    )
     return Interval(float(values.mean()) if len(values) else np.nan, low, high, len(values), undefined)
 
 
-def wider(values: np.ndarray, draws: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+def wider(
+    values: np.ndarray, draws: np.ndarray, level: float = 0.95, bounds: tuple[float, float] = (0, 1)
+) -> tuple[float, float]:
     """The wider of Student's t interval over `values` (n_targets,) and the percentiles of bootstrap means `draws` (n_boot,).
 
-    Both are of rates: the interval ends at 0 and 1.
+    The interval ends at `bounds`: those of a rate, unless others are given.
     """
     tail = (1 - level) / 2
     mean = float(values.mean())
@@ -179,7 +208,7 @@ def wider(values: np.ndarray, draws: np.ndarray, level: float = 0.95) -> tuple[f
     if len(values) > 1:
         half = float(scipy.stats.t.ppf(1 - tail, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
         if 2 * half > high - low:
-            return max(0.0, mean - half), min(1.0, mean + half)
+            return max(bounds[0], mean - half), min(bounds[1], mean + half)
     return low, high
 
 

@@ -5,13 +5,17 @@ They return logits; softmax belongs to the loss while training, and to the black
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from itertools import pairwise
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mialib import checks
+from mialib.bits import SparseBits, is_sparse
+from mialib.workers import one_a_core
 
 NUMBERS_AT_ONCE = 2**19  # of records queried together: what a layer makes of them should stay in the cache
 
@@ -40,14 +44,17 @@ class Pixels(nn.Module):
         return x.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def mlp(n_features: int, n_classes: int, hidden: int = 128) -> nn.Module:
-    """One hidden layer of Tanh units (Sec. VI-C: 128 for Purchase; Table III: 256 and 1,000). Takes (n, n_features),
-    gives logits.
+def mlp(n_features: int, n_classes: int, hidden: int = 128, *, pixels: bool = False) -> nn.Module:
+    """One hidden layer of Tanh units (Sec. VI-C: 128 for Purchase; Table III: 256 and 1,000). Takes (n, n_features), gives
+    logits.
+
+    pixels: records are images (n, h, w[, c]) of n_features numbers in all, scaled as by `Pixels`.
     """
     checks.whole("n_features", n_features, 1)
     checks.whole("n_classes", n_classes, 2)
     checks.whole("hidden", hidden, 1)
-    return nn.Sequential(Records(), nn.Linear(n_features, hidden), nn.Tanh(), nn.Linear(hidden, n_classes))
+    first = [Pixels(), nn.Flatten()] if pixels else [Records()]
+    return nn.Sequential(*first, nn.Linear(n_features, hidden), nn.Tanh(), nn.Linear(hidden, n_classes))
 
 
 def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int = 5) -> nn.Module:
@@ -78,23 +85,66 @@ def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int
     )
 
 
+def pooled_first(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The named layers of a sequence, max-pooling before the activation that it follows: activations keep order, so this
+    gives the same from fewer numbers.
+    """
+    layers = list(module.named_children())
+    for i, ((_, first), (_, second)) in enumerate(pairwise(layers)):
+        if isinstance(first, nn.Tanh | nn.ReLU) and isinstance(second, nn.MaxPool2d):
+            layers[i], layers[i + 1] = layers[i + 1], layers[i]
+    return layers
+
+
 class TorchBlackBox:
     """A trained torch module behind `predict_proba`. Made by `black_box`."""
 
     def __init__(self, module: nn.Module) -> None:
-        self._module = module.eval()
+        module.eval()
+        plain = type(module) is nn.Sequential
+        self._module = nn.Sequential(*(layer for _, layer in pooled_first(module))).eval() if plain else module
 
     @torch.inference_mode()
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Softmax of the module's logits, float32 (n, n_classes), for records x (n, ...), handed over as float32 in parts."""
         device = next((p.device for p in self._module.parameters()), torch.device("cpu"))
-        parts = [self._module(torch.as_tensor(part).to(device).float()) for part in _parts(x)]
-        logits = torch.cat(parts).float()
+        if device.type == "cpu" and self._reads_bits(x) and is_sparse(x):
+            logits = self._logits_by_ones(SparseBits(x))
+        else:
+            logits = self._logits(_parts(x), device)
         if logits.ndim != 2:
             raise ValueError(f"module must return logits of shape (n, n_classes), got {tuple(logits.shape)}")
         if len(logits) and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all()):
             raise ValueError("module must return logits, got rows that are probabilities already: leave out its last softmax")
         return logits.softmax(1).cpu().numpy()
+
+    def _logits(self, parts: list[np.ndarray], device: torch.device) -> Tensor:
+        """The module's logits; on the CPU each part is computed by one core."""
+
+        @torch.inference_mode()
+        def answer(part: np.ndarray) -> Tensor:
+            return cast(Tensor, self._module(torch.as_tensor(part).to(device).float())).float()
+
+        if device.type != "cpu" or len(parts) == 1:
+            return torch.cat([answer(part) for part in parts])
+        with one_a_core(len(parts)) as (pool, _):
+            return torch.cat(list(pool.map(answer, parts)))
+
+    def _reads_bits(self, x: np.ndarray) -> bool:
+        """Whether the module is one of ours that begins with a linear layer on records such as x."""
+        first = list(self._module.children())[:2] if type(self._module) is nn.Sequential else []
+        return [type(layer) for layer in first] == [Records, nn.Linear] and cast(nn.Linear, first[1]).in_features == x[:1].size
+
+    def _logits_by_ones(self, records: SparseBits) -> Tensor:
+        """The module's logits; the first layer adds up the weights of a record's ones alone."""
+        layers = list(self._module.children())
+        linear = cast(nn.Linear, layers[1])
+        starts = torch.cat([records.ends.new_zeros(1), records.ends[:-1]])
+        out = F.embedding_bag(records.features, linear.weight.T.contiguous(), starts, mode="sum")
+        out = out if linear.bias is None else out.add_(linear.bias)
+        for layer in layers[2:]:
+            out = layer(out)
+        return out
 
 
 def _parts(x: np.ndarray) -> list[np.ndarray]:

@@ -16,6 +16,12 @@ KEY = ["id", "dataset", "target", "setting", "train_size", "metric"]
 NEEDED = [*KEY, "value", "low", "high", "n_targets", "source", "our_target", "our_train_size"]
 READINGS = ["stated", "conflicting", "drawn"]  # which one counts where a value was had in several ways: the first
 REPRODUCED, NEAR = 0.02, 0.05
+SETTINGS = {  # words in the figures' legends
+    "10% noise": "shadow:noise10",
+    "20% noise": "shadow:noise20",
+    "marginal-based synthetic": "shadow:marginal",
+    "model-based synthetic": "shadow:model_based",
+}
 
 
 def published() -> pd.DataFrame:
@@ -27,14 +33,25 @@ def published() -> pd.DataFrame:
 
 
 def curves(figure: str, quantity: str = "attack_precision") -> pd.DataFrame:
-    """Points of one of the paper's figures ("Fig. 8"): series, key_kind, key, value. Raises ValueError for what has no
-    points.
+    """Points of one of the paper's figures ("Fig. 8"): series, target, setting, key_kind, key, value; target and setting as in
+    `published`. Raises ValueError for what has no points.
     """
     table = _read("curves.csv")
     checks.choice("figure", figure, sorted(table["figure"].unique()))
     table = table[table["figure"] == figure]
     checks.choice("quantity", quantity, sorted(table["quantity"].unique()))
-    return table.loc[table["quantity"] == quantity, ["series", "key_kind", "key", "value"]].reset_index(drop=True)
+    table = table[table["quantity"] == quantity].reset_index(drop=True)
+    parts = table["series"].str.partition("; ")
+    target = parts[0].map(_target_of)
+    setting = parts[2].map(lambda words: SETTINGS.get(words, "shadow:real"))
+    return table.assign(target=target, setting=setting)[["series", "target", "setting", "key_kind", "key", "value"]]
+
+
+def _target_of(series: str) -> str:
+    """The target, as in `published`, that a legend means: Purchase alone is Google's, CIFAR a local network's."""
+    if series.startswith("Amazon"):
+        return series.lower()
+    return "local" if series.startswith(("Neural Network", "CIFAR")) else "google"
 
 
 def _read(name: str) -> pd.DataFrame:
@@ -61,7 +78,7 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise ValueError(f"results must have the columns {NEEDED}, lacks {missing}")
     results = results.assign(setting=results["setting"].fillna(""))  # an empty cell of a table that was read back
-    twice = results.duplicated([*KEY, *(["variant"] if "variant" in results else [])])
+    twice = results.duplicated([*KEY, "our_target", "our_train_size", *(["variant"] if "variant" in results else [])])
     if twice.any():
         raise ValueError(f"results must have one row a value, got several for {_names(results[twice])}")
     table = results.merge(_one_reading(), on=KEY, how="left", indicator="found")

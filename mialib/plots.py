@@ -3,7 +3,7 @@
 The paper's values are hollow markers or thin lines; ours are filled or thick; 0.5, the score of a coin, is dashed grey.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,24 @@ from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 GREY = "#888888"
 OURS = "#0072B2"
-NOISE_COLOURS: dict[float, str] = {0: "#0072B2", 10: "#E69F00", 20: "#CC79A7"}
-CURVES = {  # series of the paper's figures: the setting of which they are
-    "Google; real shadow data": "shadow:real",
-    "Google; 10% noise": "shadow:noise10",
-    "Google; 20% noise": "shadow:noise20",
-}
+MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
 READINGS = {"flip": "#0072B2", "random": "#009E73"}
+COLOURS = {  # of a line by its name (`tables.NAMES`): the same in every figure
+    "Google": "#0072B2",
+    "Amazon (10, 1e-6)": "#E69F00",
+    "Amazon (100, 1e-4)": "#CC79A7",
+    "local network": "#009E73",
+    "real": "#0072B2",
+    "10% noise": "#E69F00",
+    "20% noise": "#CC79A7",
+    "marginal": "#009E73",
+    "model-based": "#D55E00",
+    "Purchase-2": "#000000",
+    "Purchase-10": "#CC79A7",
+    "Purchase-20": "#E69F00",
+    "Purchase-50": "#009E73",
+    "Purchase-100": "#0072B2",
+}
 
 
 def _noise(setting: str) -> float:
@@ -27,16 +38,30 @@ def _noise(setting: str) -> float:
     return float(setting.partition("noise")[2] or 0)
 
 
-def _source(setting: str) -> tuple[str, str]:
-    """Name and colour of a source of shadow data."""
-    noise = _noise(setting)
-    return (f"{noise:g}% noise" if noise else "real"), NOISE_COLOURS.get(noise, "#009E73")
+def _colours(lines: Iterable[str]) -> dict[str, str]:
+    """A colour for each line: its own, or one that none of the others has."""
+    lines = list(dict.fromkeys(lines))
+    spare = iter(c for c in sns.color_palette("colorblind").as_hex() if c.upper() not in COLOURS.values())
+    return {line: COLOURS.get(line) or next(spare, GREY) for line in lines}
 
 
-def _key(ax: Axes, entries: Iterable[tuple[str, str]], x: float = 0.02, y: float = 0.98, size: float = 8) -> None:
-    """Coloured words in a corner: a legend without a box."""
+def _key(
+    ax: Axes, entries: Sequence[tuple[str, str]], x: float = 0.02, y: float = 0.98, size: float = 8, *, right: bool = False
+) -> None:
+    """Coloured words in a corner, from y (share of the axes) down, or up from a y in the lower half: a legend without a box."""
+    first = 0.0 if y > 0.5 else 1.4 * size * (len(entries) - 1)
     for line, (text, colour) in enumerate(entries):
-        ax.text(x, y - 0.085 * line, text, color=colour, transform=ax.transAxes, va="top", fontsize=size)
+        ax.annotate(
+            text,
+            (x, y),
+            (0, first - 1.4 * size * line),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=colour,
+            va="top" if y > 0.5 else "bottom",
+            ha="right" if right else "left",
+            fontsize=size,
+        )
 
 
 def _coin(ax: Axes, vertical: bool = False) -> None:
@@ -48,31 +73,88 @@ def _from(values: pd.Series, usual: float = 0.45) -> float:
     return min(usual, float(values.min()) - 0.03) if values.notna().any() else usual
 
 
-def precision_cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
-    """Fig. 8: the share of classes whose attack precision is at most x, all targets together, over the paper's curves (thin).
+def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "precision", ours: str = "ours") -> None:
+    """Figs. 5 to 9: the share of classes whose attack precision (or recall) is at most x, all targets together, over the
+    paper's curves (thin).
 
-    classes: setting, target, precision; paper: series, value.
+    classes: line, the metric; paper: line, value. ours: what the thick lines are.
     """
     _coin(ax, vertical=True)
-    for series, points in paper.groupby("series", sort=False):
+    colours = _colours(classes["line"])
+    for line, points in paper[paper["line"].isin(colours)].groupby("line", sort=False):
         steps = np.sort(points["value"])
-        shares = np.arange(1, len(steps) + 1) / len(steps)
-        ax.step(steps, shares, where="post", color=_source(CURVES[str(series)])[1], linewidth=0.9)
-    for setting, rows in classes.groupby("setting", sort=False):
-        sns.ecdfplot(x=rows["precision"].dropna(), ax=ax, color=_source(str(setting))[1], linewidth=2.2)
-    words = [_source(setting) for setting in classes["setting"].unique()]
-    for place, (text, colour) in enumerate([*words, ("thin: the paper", GREY)]):
-        ax.text(
-            0.02 + 0.2 * place + 0.02 * (place > 1), 0.97, text, color=colour, transform=ax.transAxes, va="top", fontsize=7.5
-        )
-    ax.set(
-        xlim=(_from(classes["precision"]), 1.01),
-        ylim=(0, 1.15),
-        xlabel="attack precision of a class",
-        ylabel="share of classes",
-    )
-    ax.set_yticks(np.linspace(0, 1, 6))
+        ax.step(steps, np.arange(1, len(steps) + 1) / len(steps), where="post", color=colours[str(line)], linewidth=0.9)
+    for line, rows in classes.groupby("line", sort=False):
+        sns.ecdfplot(x=rows[metric].dropna(), ax=ax, color=colours[str(line)], linewidth=2.2)
+    values = pd.concat([classes[metric], paper["value"]])
+    left = _from(values)
+    words = [*colours.items(), (f"thick: {ours}", GREY), ("thin: the paper", GREY)]
+    high = values.median() > (left + 1) / 2
+    beside_coin = (0.5 - left) / (1.01 - left) + 0.015
+    _key(ax, words, x=beside_coin if high else 0.97, y=0.97 if high else 0.04, size=7.5, right=not high)
+    ax.set(xlim=(left, 1.01), ylim=(0, 1.02), xlabel=f"attack {metric} of a class", ylabel="share of classes")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def boxes(classes: pd.DataFrame, compared: pd.DataFrame, ax: Axes) -> None:
+    """Fig. 10: the attack precision of the classes, a filled box a number of classes; the paper's box beside it, hollow.
+
+    classes: dataset, precision; compared: dataset, metric (attack_precision_p25 …), published.
+    """
+    _coin(ax)
+    names = list(dict.fromkeys(classes["dataset"]))
+    pens = {"linewidth": 1, "color": "black"}
+    for place, name in enumerate(names):
+        values = classes.loc[classes["dataset"] == name, "precision"].dropna()
+        drawn = ax.boxplot(values, positions=[place - 0.2], widths=0.32, patch_artist=True, flierprops={"markersize": 2})
+        drawn["boxes"][0].set(facecolor=OURS, alpha=0.6)
+        drawn["medians"][0].set_color("black")
+        own = compared[(compared["dataset"] == name) & (compared["id"] == "F10")]
+        known = own.set_index("metric")["published"]
+        if len(known):
+            box = {key: known[f"attack_precision_{of}"] for key, of in BOX.items()}
+            ax.bxp([{**box, "fliers": []}], positions=[place + 0.2], widths=0.32, medianprops=pens, boxprops=pens)
+    _key(ax, [("ours", OURS), ("hollow: the paper", "black")])
+    ax.set(xlabel="classes", ylabel="attack precision of a class", xlim=(-0.6, len(names) - 0.4))
+    ax.set(ylim=(_from(classes["precision"]), 1.04))
+    ax.set_xticks(range(len(names)), [name.removeprefix("purchase") for name in names])
+
+
+BOX = {"whislo": "whisker_low", "q1": "p25", "med": "p50", "q3": "p75", "whishi": "whisker_high"}
+
+
+def scatter(points: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
+    """Fig. 11: one fact of a class against another; ours filled, the paper's hollow. points, paper: line, panel, x, y."""
+    colours = _colours(points["line"])
+    for line, colour in colours.items():
+        theirs, own = paper[paper["line"] == line], points[points["line"] == line]
+        ax.plot(theirs["x"], theirs["y"], "o", color=colour, markerfacecolor="none", markersize=3.5, markeredgewidth=0.6)
+        ax.plot(own["x"], own["y"], "o", color=colour, markersize=2.5, alpha=0.7, markeredgewidth=0)
+    y, _, x = str(points["panel"].iloc[0]).partition(" by ")
+    share = x == "class share"
+    if share:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    _key(ax, [*colours.items(), ("hollow: the paper", GREY)], x=0.97 if share else 0.03, right=share, size=7)
+    ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.2 * np.ptp(ax.get_ylim())))
+
+
+def histograms(bars: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
+    """Fig. 12: how uncertain and how right the answers are, for members and non-members: bars are ours, outlines the paper's.
+
+    bars, paper: member, bin_left, share.
+    """
+    for member, colour in ((True, MEMBERS), (False, NONMEMBERS)):
+        own = bars[bars["member"] == member].sort_values("bin_left")
+        width = 1 / len(own)
+        ax.bar(own["bin_left"], own["share"], width, align="edge", color=colour, alpha=0.45, linewidth=0)
+        theirs = paper[paper["member"] == member].sort_values("bin_left")
+        if len(theirs):
+            ax.stairs(theirs["share"], np.append(theirs["bin_left"], 1), color=colour, linewidth=1.2)
+    words = [("members", MEMBERS), ("non-members", NONMEMBERS), *([("outline: the paper", GREY)] if len(paper) else [])]
+    left = (bars["share"] * bars["bin_left"]).sum() > 0.9
+    _key(ax, words, x=0.03 if left else 0.97, size=7, right=not left)
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=str(bars["panel"].iloc[0]).partition(": ")[2], ylabel="share of records")
 
 
 def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, ax: Axes, metric: str = "precision") -> None:
@@ -94,7 +176,7 @@ def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, ax: Axes, 
     known = compared.drop_duplicates("noise")
     ax.plot(known["noise"], known["published"], "o", color="black", markerfacecolor="none", markersize=7)
     words = [("ours, bits flipped", READINGS["flip"]), ("ours, bits replaced at random", READINGS["random"])]
-    _key(ax, [*words, ("faint: single targets", GREY), ("\u25cb the paper", "black")], y=0.4)
+    _key(ax, [*words, ("faint: single targets", GREY), ("\u25cb the paper", "black")], y=0.14)
     ax.set(xlabel="features disturbed in the shadow data (%)", ylabel=f"attack {metric}", xticks=sorted(set(compared["noise"])))
 
 
@@ -119,7 +201,9 @@ def attack_comparison(table: pd.DataFrame, ax: Axes) -> None:
         if not np.isnan(row["published"]):
             ax.plot(row["published"], y, "o", color="black", markerfacecolor="none", markersize=7)
             ax.annotate("paper", (row["published"], y), (0, -8), textcoords="offset points", ha="center", va="top", fontsize=7)
-    ax.set(xlim=(_from(table["low"]), 1.02), ylim=(-0.6, len(table) - 0.4), xlabel="mean over targets")
+    ax.set(
+        xlim=(_from(table["low"]), 1.02), ylim=(-0.6, len(table) - 0.4), xlabel=f"{table['metric'].iloc[0]}, mean over targets"
+    )
     ax.set_yticks(range(len(table)), table["attack"])
 
 
@@ -158,7 +242,7 @@ def roc_curves(table: pd.DataFrame, ax: Axes) -> None:
         ax.plot(rows["fpr"], rows["tpr"], color=colour)
         ends.append((str(name), colour))
     ax.plot([1e-3, 1], [1e-3, 1], color=GREY, linestyle="--", linewidth=1)
-    _key(ax, ends, x=0.56, y=0.46)
+    _key(ax, ends, x=0.98, y=0.05, right=True)
     ax.set(
         xscale="log", yscale="log", xlim=(3e-3, 1), ylim=(3e-3, 1.05), xlabel="false positive rate", ylabel="true positive rate"
     )

@@ -59,7 +59,7 @@ class Run:
     def save_figure(self, name: str, function: Callable[..., Any] | str, *tables: str, **options: Any) -> Any:
         """Draw `mialib.plots.FUNCTION(*tables, ax=…, **options)` from this run's saved tables; write `name.png` and `name.svg`.
 
-        Options of `draw` (facet, size, share) are taken too. All of them must be plain (JSON) values: they are kept in
+        Options of `draw` (facet, size, share, columns) are taken too. All of them must be plain (JSON) values: they are kept in
         run.json, so that the figure can be drawn again from the tables. Returns the picture, for the notebook to show.
         """
         _check_name("name", name)
@@ -155,17 +155,18 @@ def draw(
     facet: str | None = None,
     size: tuple[float, float] | None = None,
     share: bool = True,
+    columns: int = PANELS_A_ROW,
     note: str = "",
     **options: Any,
 ) -> Figure:
     """A figure of `function(*frames, ax=…, **options)`, in the current style.
 
     facet: a column of the first frame: one panel for each of its values, in order of appearance, titled by it; other
-    frames that have the column are cut alike. size: inches of the whole. share: panels have the same axes. note: small
-    text below the whole picture.
+    frames that have the column are cut alike. size: inches of the whole. share: panels have the same axes. columns: panels
+    in a row, at most. note: small text below the whole picture.
     """
     values = [None] if facet is None else _values(frames[0], facet)
-    columns = min(len(values), PANELS_A_ROW)
+    columns = min(len(values), columns)
     rows = -(-len(values) // columns)
     figure = Figure(figsize=size or _size(rows, columns), layout="constrained")
     FigureCanvasAgg(figure)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from tqdm.std import tqdm
 
-from mialib.stacked import Alone, SparseBits, Stack
+from mialib.bits import SparseBits
+from mialib.stacked import Alone, Stack
 
 if TYPE_CHECKING:
     from mialib.training import Recipe

@@ -10,15 +10,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mialib.models import Pixels, Records
+from mialib.bits import SparseBits
+from mialib.models import Pixels, Records, pooled_first
 
 Layer = Callable[[Tensor], Tensor]
-SPARSE = 0.05  # share of ones
 
 
 class Stack:
@@ -153,37 +152,6 @@ class SparseStack(DenseStack):
         return F.embedding_bag(having, slope.flatten(0, 1), counts.cumsum(0) - counts, mode="sum").view_as(weight)
 
 
-class SparseBits:
-    """Records of bits by their ones. x: uint8 (n, d) of 0 and 1."""
-
-    def __init__(self, x: np.ndarray) -> None:
-        self.n_features = x.shape[1]
-        ones = torch.as_tensor(np.flatnonzero(x.view(bool)))
-        self.features = ones % self.n_features
-        self.ends = torch.searchsorted(ones, torch.arange(1, len(x) + 1) * self.n_features)
-
-    def ones(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The ones of the records rows (k, b), one record after another.
-
-        Returns their features, numbered on from model to model, (n_ones,); where each record's ones start, and how many it has,
-        (k * b,).
-        """
-        flat = rows.flatten()
-        ends = self.ends[flat]
-        lengths = ends - torch.where(flat > 0, self.ends[flat - 1], 0)
-        stops = lengths.cumsum(0)
-        first = torch.arange(len(rows)).repeat_interleave(rows.shape[1]) * self.n_features
-        shift = (ends - stops).repeat_interleave(lengths)
-        features = self.features[torch.arange(int(stops[-1])) + shift] + first.repeat_interleave(lengths)
-        return features, stops - lengths, lengths
-
-
-def is_sparse(x: np.ndarray) -> bool:
-    """Whether records are bits (uint8 of 0 and 1) of which so few are ones that `SparseBits` is faster."""
-    bits = x.dtype == np.uint8 and x.ndim == 2 and x.max() <= 1
-    return bool(bits and np.count_nonzero(x.view(bool)) < SPARSE * x.size)
-
-
 class Alone:
     """The same interface around one module that cannot be stacked."""
 
@@ -262,7 +230,7 @@ def _known(layer: nn.Module) -> bool:
 
 def _layers(module: nn.Module, parameters: dict[str, Tensor], stack: Stack) -> list[Layer]:
     layers: list[Layer] = []
-    for name, layer in _pooled_first(list(module.named_children())):
+    for name, layer in pooled_first(module):
         bias = parameters.get(f"{name}.bias")
         if isinstance(layer, nn.Linear):
             layers.append(partial(_linear, parameters[f"{name}.weight"], bias))
@@ -276,15 +244,6 @@ def _layers(module: nn.Module, parameters: dict[str, Tensor], stack: Stack) -> l
         else:  # Records, Pixels, Flatten, MaxPool2d: no parameters, so the networks' batches run as one
             layers.append(partial(_each_record, layer))
     return layers
-
-
-def _pooled_first(children: list[tuple[str, nn.Module]]) -> list[tuple[str, nn.Module]]:
-    """Max-pooling before the activation that it follows: activations keep order, so this gives the same from fewer numbers."""
-    children = list(children)
-    for i in range(len(children) - 1):
-        if isinstance(children[i][1], nn.Tanh | nn.ReLU) and isinstance(children[i + 1][1], nn.MaxPool2d):
-            children[i], children[i + 1] = children[i + 1], children[i]
-    return children
 
 
 def _linear(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
-from mialib import cache, checks, models, randomness, session, stacked
+from mialib import bits, cache, checks, models, randomness, session, stacked
+from mialib.bits import SparseBits
 from mialib.data import Dataset, check_dataset
 from mialib.models import BlackBox, black_box
 from mialib.session import Session
-from mialib.stacked import SparseBits
 from mialib.workers import one_a_core
 
 log = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class NeuralTrainer:
             "architecture": repr(model),
             "shapes": {name: list(p.shape) for name, p in model.named_parameters()},
             "recipe": asdict(self.recipe),
-            "code": cache.code_digest(stacked, models, session, randomness, Recipe, NeuralTrainer, *_own_classes(model)),
+            "code": cache.code_digest(bits, stacked, models, session, randomness, Recipe, NeuralTrainer, *_own_classes(model)),
             "seed": int(seed),
         }
         return numbered(shared, rows, first)
@@ -276,7 +276,7 @@ class NeuralTrainer:
         """Records and classes where the training is: on the CPU, mostly empty records by their ones."""
         y = torch.as_tensor(dataset.y).to(self.device)
         dense = self.device.type != "cpu" or not self._kind.dense or self.recipe.precision != "float32"
-        if dense or not stacked.is_sparse(dataset.x):
+        if dense or not bits.is_sparse(dataset.x):
             return torch.as_tensor(dataset.x).to(self.device), y
         return SparseBits(dataset.x), y
 

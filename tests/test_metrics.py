@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.metrics
+from matplotlib.cbook import boxplot_stats
 
 from mialib import metrics
 from mialib.metrics import Counts
@@ -87,6 +88,67 @@ def test_statistic_summarises_the_classes_that_are_defined():
     never = metrics.count(data, np.zeros_like(decision))
     assert np.isnan(metrics.statistic(never, "precision_p50"))
     assert metrics.statistic(never, "recall_max") == 0
+
+
+@pytest.mark.parametrize("n_classes", [1, 2, 4, 10, 100])
+def test_whiskers_are_those_that_matplotlib_draws(n_classes):
+    rng = np.random.default_rng(n_classes)
+    hits, false = rng.binomial(30, 0.6, (2, 200, n_classes))
+    hits[rng.random(hits.shape) < 0.15] = 0  # outliers, ties, and classes without answers
+    false[rng.random(hits.shape) < 0.15] = 0
+    sizes = np.full(hits.shape, 30)
+    counts = Counts(sizes, hits, sizes, false)
+    for metric in ("precision", "false_positive_rate"):
+        low, high = (metrics.statistic(counts, f"{metric}_whisker_{end}") for end in ("low", "high"))
+        n_outliers = 0
+        for i, values in enumerate(metrics.METRICS[metric](counts)):
+            values = values[~np.isnan(values)]
+            if not len(values):
+                assert np.isnan([low[i], high[i]]).all()
+                continue
+            (box,) = boxplot_stats(values)
+            assert (low[i], high[i]) == pytest.approx((box["whislo"], box["whishi"]))
+            n_outliers += len(box["fliers"])
+        assert (n_outliers > 0) == (n_classes > 2)
+
+
+def test_a_whisker_does_not_end_inside_the_box():
+    """The upper quartile lies between 0 and an outlier, and nothing else above 0."""
+    counts = Counts(*np.array([[100] * 4, [0, 0, 0, 100], [100] * 4, [100, 100, 100, 0]]))
+    assert metrics.statistic(counts, "precision_p75") == 0.25
+    assert metrics.statistic(counts, "precision_whisker_high") == 0.25
+    assert metrics.statistic(counts, "precision_whisker_low") == 0
+    assert metrics.statistic(counts, "precision_max") == 1
+
+
+def test_statistics_of_shares_and_of_single_classes():
+    """Precision of the classes: 0, 0.25, 0.5, 1, and none; recall: 0, 0.1, 0.4, 1, 0."""
+    counts = Counts(*np.array([[10] * 5, [0, 1, 4, 10, 0], [10] * 5, [2, 3, 4, 0, 0]]))
+    shares = {"above_0.25": 0.4, "above_0": 0.6, "above_1": 0, "below_0.25": 0.2, "below_0.3": 0.4, "below_1.1": 0.8}
+    for name, share in shares.items():  # of all classes; a class without a value is neither above nor below
+        assert metrics.statistic(counts, f"precision_{name}") == pytest.approx(share)
+    assert metrics.statistic(counts, "recall_below_0.1") == pytest.approx(0.4)
+    assert metrics.statistic(counts, "false_positive_rate_above_0.2") == pytest.approx(0.4)
+    found = [float(metrics.statistic(counts, f"precision_class_{i}")) for i in range(5)]
+    np.testing.assert_array_equal(found, [0, 0.25, 0.5, 1, np.nan])
+    assert metrics.statistic(counts, "recall_class_4") == 0
+    many = Counts(*(np.stack([part, part[::-1]]) for part in counts))  # leading axes are kept
+    np.testing.assert_array_equal(metrics.statistic(many, "precision_class_3"), [1, 0.25])
+    np.testing.assert_allclose(metrics.statistic(many, "precision_above_0.25"), [0.4, 0.4])
+
+
+def test_interval_of_a_share_and_of_a_class():
+    targets = [random_case(seed) for seed in range(3)]
+    own = [metrics.by_class(*target).set_index("cls") for target in targets]
+    found = metrics.interval(targets, "precision_above_0.35", n_boot=50)
+    assert found.value == pytest.approx(np.mean([(table["precision"] > 0.35).sum() / 7 for table in own]))  # of all seven
+    assert 0 <= found.low < found.value < found.high <= 1
+    assert found.undefined == 3
+    found = metrics.interval(targets, "recall_class_2", n_boot=50)
+    assert found.value == pytest.approx(np.mean([table.loc[2, "recall"] for table in own]))
+    assert found.low < found.value < found.high
+    never = metrics.interval(targets, "precision_class_6", n_boot=50)
+    assert (never.n_targets, np.isnan(never.value)) == (0, True)
 
 
 @pytest.mark.parametrize("name", [*metrics.METRICS, *(f"{m}_{s}" for m in metrics.METRICS for s in metrics.SUMMARIES)])
@@ -184,6 +246,10 @@ def test_wider_takes_the_wider():
     assert metrics.wider(values, draws) == pytest.approx((0.5 - half, 0.5 + half))
     assert metrics.wider(np.array([0.5]), draws) == pytest.approx((0.405, 0.595))
     assert metrics.wider(np.array([0.2, 0.9]), draws) == (0, 1)  # of rates
+    assert metrics.wider(np.array([-0.9, 0.9]), draws, bounds=(-1, 1)) == (-1, 1)
+    half = 12.706205 * np.std([0.4, 0.5], ddof=1) / np.sqrt(2)
+    assert metrics.wider(np.array([0.4, 0.5]), draws, bounds=(-1, 1)) == pytest.approx((0.45 - half, 1))
+    assert metrics.wider(np.array([-0.5]), draws - 1, bounds=(-1, 1)) == pytest.approx((-0.595, -0.405))
 
 
 def test_interval_narrows_with_the_level_and_depends_on_its_seed_alone():
@@ -252,6 +318,28 @@ DATA, DECISION = random_case(0)
         (lambda: metrics.interval([(DATA, DECISION)], "f1"), ValueError, "statistic must be one of precision.*'f1'"),
         (lambda: metrics.interval([(DATA, DECISION)], "precision_p33"), ValueError, "'precision_p33'"),
         (lambda: metrics.interval([(DATA, DECISION)], "precision_"), ValueError, "'precision_'"),
+        *(
+            (lambda name=name: metrics.interval([(DATA, DECISION)], name), ValueError, f"statistic must be .*'{name}'$")
+            for name in (
+                "precision_above_",
+                "precision_above",
+                "precision_above_.",
+                "precision_above_x",
+                "precision_below_-1",
+                "precision_below_0.5.1",
+                "precision_class_",
+                "precision_class_x",
+                "precision_class_1.5",
+                "precision_class_-1",
+                "precision_whisker",
+                "precision_whisker_mid",
+                "_class_1",
+                "above_0.5",
+                "precisions",
+                "f1_class_1",
+                "",
+            )
+        ),
         (lambda: metrics.interval([(DATA, DECISION)], level=0), ValueError, "level must be above 0"),
         (lambda: metrics.interval([(DATA, DECISION)], level=95), ValueError, "level must be above 0 and at most 1, got 95"),
         (lambda: metrics.interval([(DATA, DECISION)], n_boot=0), ValueError, "n_boot must be at least 1, got 0"),

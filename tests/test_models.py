@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mialib import models
+from mialib.bits import is_sparse
 from mialib.models import BlackBox
 
 
@@ -162,3 +163,25 @@ class Wrong(nn.Module):
 def test_bad_arguments_are_named(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_answers_by_ones_are_those_by_all_bits():
+    """Records of which few bits are ones take a shorter way through the first layer."""
+    x = (np.random.default_rng(0).random((300, 200)) < 0.01).astype(np.uint8)
+    x[:3] = 0  # a record without any one, at the beginning too
+    module = models.mlp(200, 5, hidden=16)
+    with torch.inference_mode():
+        expected = module(torch.as_tensor(x)).softmax(1).numpy()
+    box = models.black_box(module)
+    assert box._reads_bits(x)
+    assert is_sparse(x)
+    np.testing.assert_allclose(box.predict_proba(x), expected, atol=1e-6)
+    np.testing.assert_allclose(box.predict_proba(x.astype(np.float32)), expected, atol=1e-6)
+    assert box.predict_proba(x[:0]).shape == (0, 5)
+
+
+def test_a_network_on_pixels_scales_them():
+    x = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
+    module = models.mlp(16, 3, hidden=8, pixels=True)
+    scaled = torch.as_tensor(x.reshape(6, 16) / 127.5 - 1).float()
+    torch.testing.assert_close(module(torch.as_tensor(x)), module[2:](scaled))

@@ -84,7 +84,7 @@ def test_figure_8(data):
 
 def test_figure_8_curves_agree_with_the_numbers():
     curves = paper.curves("Fig. 8")
-    assert list(curves.columns) == ["series", "key_kind", "key", "value"]
+    assert list(curves.columns) == ["series", "target", "setting", "key_kind", "key", "value"]
     assert curves["series"].value_counts().to_dict() == {
         "Google; real shadow data": 30,
         "Google; 10% noise": 30,
@@ -121,6 +121,43 @@ def test_curves_by_class(figure):
     for _, rows in points.groupby("series"):
         assert rows["value"].is_monotonic_increasing
         assert rows["key"].astype(int).tolist() == list(range(1, len(rows) + 1))
+
+
+AMAZONS = ("amazon(10,1e-6)", "amazon(100,1e-4)")
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [
+        ("Fig. 4 left", {("local", "shadow:real")}),
+        ("Fig. 4 right", {("local", "shadow:real")}),
+        ("Fig. 5", {(target, "shadow:real") for target in (*AMAZONS, "google")}),
+        ("Fig. 6", {("google", "shadow:real")}),
+        ("Fig. 7", {(target, "shadow:real") for target in (*AMAZONS, "google", "local")}),
+        ("Fig. 8", {("google", f"shadow:{data}") for data in FIG_8}),
+        ("Fig. 9", {("google", f"shadow:{data}") for data in ("real", "marginal", "model_based")}),
+    ],
+)
+def test_curves_name_target_and_setting_as_published(figure, expected):
+    points = paper.curves(figure)
+    assert set(zip(points["target"], points["setting"], strict=True)) == expected
+    of_series = points.groupby("series")[["target", "setting"]].nunique()
+    assert (of_series == 1).all(axis=None)
+    if not figure.startswith("Fig. 4"):  # a series a training size
+        assert len(of_series) == len(expected)
+    rows = paper.published()
+    rows = rows[rows["id"] == f"F{figure.split()[1]}"]
+    known = set(zip(rows["target"], rows["setting"].replace("", "shadow:real"), strict=True))
+    assert expected <= known or figure == "Fig. 7"  # numbers of the others are under Fig. 5
+
+
+@pytest.mark.parametrize(("figure", "id_"), [("Fig. 5", "F5"), ("Fig. 9", "F9")])
+def test_curves_of_a_target_and_setting_end_at_its_published_numbers(figure, id_):
+    for (target, setting), points in paper.curves(figure).groupby(["target", "setting"]):
+        found = values(id=id_, target=target, reading="drawn", setting="" if figure == "Fig. 5" else setting)
+        assert found["attack_precision_min"] == pytest.approx(points["value"].min(), abs=0.001)
+        assert found["attack_precision_max"] == pytest.approx(points["value"].max(), abs=0.001)
+        assert found["attack_precision_mean"] == pytest.approx(points["value"].mean(), abs=0.002)
 
 
 def test_curves_of_what_was_not_drawn_are_refused():
@@ -243,6 +280,20 @@ def test_two_rows_of_one_value_are_named():
     assert len(paper.compare(told_apart)) == 3
     with pytest.raises(ValueError, match="got several"):
         paper.compare(told_apart.assign(variant="flip"))
+
+
+def test_rows_of_other_targets_or_sizes_of_ours_may_stand_beside_one_value():
+    """The local network and the surrogate, or two training sizes, beside Google's number."""
+    rows = [result(0.6), result(0.7, our_target="local"), result(0.8, our_train_size=600)]
+    table = paper.compare(pd.DataFrame(rows).assign(variant="none"))
+    assert table["published"].tolist() == [0.678] * 3
+    assert table["value"].tolist() == [0.6, 0.7, 0.8]
+    assert table["counts"].tolist() == [True, False, False]
+    for again in (result(0.9, our_target="local"), result(0.9, our_train_size=600)):
+        with pytest.raises(ValueError, match="one row a value, got several for F8"):
+            paper.compare(pd.DataFrame([*rows, again]))
+    with pytest.raises(ValueError, match="got several"):
+        paper.compare(pd.DataFrame([result(0.6), result(0.7, source="standin")]))  # of one experiment there is one source
 
 
 @pytest.mark.parametrize("column", paper.NEEDED)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
 from mialib import models, paper, plots, study
+from mialib import tables as tidy
 from mialib.data import Dataset
 from mialib.training import NeuralTrainer, Recipe
 
@@ -23,35 +24,46 @@ def tables(tmp_path_factory):
     x = rng.integers(0, 2, (160, 10), dtype=np.uint8)
     dataset = Dataset("location", x, rng.integers(0, 3, 160), 3, "standin")
     trainer = NeuralTrainer(lambda: models.mlp(10, 3, hidden=8), Recipe(2, 10, 0.05), "cpu", chunk=4)
+    sources = study.noisy_sources(dataset, (0.1, 0.2), ("flip", "random"), 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIALIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        sources = study.noisy_sources(dataset, (0.1, 0.2), ("flip", "random"), 1)
-        trials = study.run_trials(trainer, study.plan_jobs(dataset, sources, 30, 2, 2, 1))
-    outcomes = study.run_attacks(trials)
-    learned = [o for o in outcomes if o.attack == study.LEARNED]
-    summary = study.summary(outcomes)
-    rows = study.published_rows("location", ["F8"])
-    compared = paper.compare(study.results_table(learned, rows, dataset=dataset, our_target="local", train_size=30))
-    real = [trial for trial in trials if trial.setting == "shadow:real"]
-    rocs = study.roc_table(outcomes, points=20)
-    baselines = study.beside_baselines(summary, compared)
+        trials = study.run_trials(study.Experiment(dataset, trainer, "local", 30, 2, 2, 1, sources))
+        outcomes = study.run_attacks(trials)
+        counts = tidy.by_shadow_count([trial for trial in trials if trial.case.setting == "shadow:real"], (1, 2))
+    learned = study.learned(outcomes)
+    compared = paper.compare(tidy.results_table(learned, ["F8"]))
+    rocs = tidy.roc_table(outcomes, points=20)
+    baselines = tidy.beside_baselines(tidy.summary(outcomes), compared)
+    facts = tidy.class_facts(learned).assign(dataset="purchase10")
+    points = tidy.fig11(facts)
+    bars = tidy.fig12(tidy.histograms(learned).assign(dataset="purchase10"))
+    theirs = paper.published()
     return {
-        "classes": study.for_each_variant(study.class_table(learned)).query("variant == 'flip'"),
-        "curves": paper.curves("Fig. 8"),
+        "classes": tidy.lines(tidy.for_each_variant(tidy.class_table(learned)), "setting").query("variant == 'flip'"),
+        "curves": tidy.lines(paper.curves("Fig. 8"), "setting"),
         "compared": compared,
-        "targets": study.target_table(learned),
+        "targets": tidy.target_table(learned),
         "baselines": baselines[baselines["metric"] == "precision"],
-        "counts": study.by_shadow_count(real, (1, 2)),
+        "counts": counts,
         "rocs": rocs[rocs["setting"] == "shadow:real"],
+        "by count": tidy.class_table(learned).assign(dataset=lambda t: t["target"].map({0: "purchase2", 1: "purchase10"})),
+        "boxes": theirs[theirs["id"] == "F10"].rename(columns={"value": "published"}),
+        "points": points[points["panel"] == "precision by class share"],
+        "their points": tidy.fig11_paper().query("panel == 'precision by class share'"),
+        "bars": bars[bars["panel"] == "Purchase-10: accuracy"],
+        "their bars": tidy.fig12_paper().query("panel == 'Purchase-10: accuracy'"),
     }
 
 
 CALLS = {
-    plots.precision_cdfs: ("classes", "curves"),
+    plots.cdfs: ("classes", "curves"),
     plots.precision_by_noise: ("compared", "targets"),
     plots.attack_comparison: ("baselines",),
     plots.shadow_count: ("counts",),
     plots.roc_curves: ("rocs",),
+    plots.boxes: ("by count", "boxes"),
+    plots.scatter: ("points", "their points"),
+    plots.histograms: ("bars", "their bars"),
 }
 
 
@@ -90,7 +102,7 @@ def test_every_figure_is_tested():
 def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
     arguments = [tables[name].copy() for name in CALLS[plot]]
     ax = draw(plot, *arguments)
-    assert ax.lines
+    assert ax.lines or ax.patches
     assert ax.get_xlabel()
     assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()] == list(reversed(study.ATTACKS))
     assert ax.get_legend() is None  # labels stand beside the lines
@@ -99,7 +111,7 @@ def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
 
 
 def test_cdfs_rise_to_one_over_all_classes(tables):
-    ax = draw(plots.precision_cdfs, tables["classes"], tables["curves"])
+    ax = draw(plots.cdfs, tables["classes"], tables["curves"])
     thin = [line for line in ax.lines if line.get_linewidth() == 0.9]
     thick = [line for line in ax.lines if line.get_linewidth() == 2.2]
     assert [len(line.get_xdata()) for line in thin] == [30] * 3
@@ -160,7 +172,7 @@ def test_roc_curves_are_named(tables):
 
 def test_values_far_below_a_coin_stay_inside_the_axes(tables):
     classes = tables["classes"].assign(precision=np.linspace(0.1, 0.6, len(tables["classes"])))
-    assert draw(plots.precision_cdfs, classes, tables["curves"]).get_xlim()[0] < 0.1
+    assert draw(plots.cdfs, classes, tables["curves"]).get_xlim()[0] < 0.1
     lower = tables["counts"].assign(value=0.2, low=0.05, high=0.3)
     assert draw(plots.shadow_count, lower).get_ylim()[0] < 0.05
     lower = tables["baselines"].assign(value=0.2, low=0.05, high=0.3)
@@ -172,7 +184,48 @@ def test_classes_never_called_members_are_left_out(tables):
     classes["precision"] = np.linspace(0.4, 0.9, len(classes))
     real = classes.index[classes["setting"] == "shadow:real"]
     classes.loc[real[:2], "precision"] = np.nan
-    ax = draw(plots.precision_cdfs, classes, tables["curves"])
+    ax = draw(plots.cdfs, classes, tables["curves"])
     first = next(line for line in ax.lines if line.get_linewidth() == 2.2)
     np.testing.assert_array_equal(first.get_xdata()[1:], classes.loc[real[2:], "precision"])
     assert first.get_ydata()[-1] == 1
+
+
+def test_recall_is_drawn_when_asked_for(tables):
+    ax = draw(plots.cdfs, tables["classes"], tables["curves"], metric="recall")
+    thick = [line for line in ax.lines if line.get_linewidth() == 2.2]
+    assert sorted(thick[0].get_xdata()[1:]) == sorted(tables["classes"].query("setting == 'shadow:real'")["recall"].dropna())
+    assert "recall" in ax.get_xlabel()
+
+
+def test_boxes_stand_beside_the_papers(tables):
+    table = tables["by count"]
+    ax = draw(plots.boxes, table, tables["boxes"])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["2", "10"]
+    medians = [
+        float(line.get_ydata()[0]) for line in ax.lines if len(set(line.get_ydata())) == 1 and len(line.get_ydata()) == 2
+    ]
+    for name in ("purchase2", "purchase10"):
+        assert any(m == pytest.approx(table.loc[table["dataset"] == name, "precision"].median()) for m in medians)
+    assert any(m == pytest.approx(0.553) for m in medians)  # the paper's, for ten classes; for two it draws no box
+    assert has_coin(ax, vertical=False)
+
+
+def test_scatter_shows_every_class_of_ours_and_of_the_paper(tables):
+    own, theirs = tables["points"], tables["their points"].query("line == 'Purchase-10'")
+    ax = draw(plots.scatter, own, tables["their points"])
+    expected = sorted(zip(theirs["x"], theirs["y"], strict=True))
+    assert points(ax, hollow=True) == expected
+    assert len(points(ax)) == len(own)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("class share", "precision")
+    assert ax.get_xscale() == "log"
+
+
+def test_histograms_show_both_groups_and_the_papers_outline(tables):
+    bars = tables["bars"]
+    ax = draw(plots.histograms, bars, tables["their bars"])
+    heights = [patch.get_height() for patch in ax.patches if hasattr(patch, "get_height")]
+    assert sorted(heights) == pytest.approx(sorted(bars["share"]))
+    outlines = [patch for patch in ax.patches if not hasattr(patch, "get_height")]
+    assert len(outlines) == 2
+    np.testing.assert_allclose(outlines[0].get_data().values, tables["their bars"].query("member")["share"])
+    assert draw(plots.histograms, bars, tables["their bars"].iloc[:0]).patches  # the paper may have none

@@ -1,19 +1,16 @@
-"""An experiment from split to table: targets and shadows stay apart, and one changes nothing of the other."""
-
-import logging
+"""An experiment from split to decision: targets and shadows stay apart, and one changes nothing of the other."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mialib import attack, metrics, models, paper, study
+from mialib import models, study
 from mialib.data import Dataset
 from mialib.shadow import AttackData
+from mialib.study import Case, Experiment
 from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe
 
 N, N_TARGETS, N_SHADOWS, SEED = 30, 2, 3, 7
-F8_SETTINGS = {"", "shadow:real", "shadow:noise10", "shadow:noise20"}
 
 
 def tiny(name="location", source="real"):
@@ -22,26 +19,41 @@ def tiny(name="location", source="real"):
     return Dataset(name, x, rng.integers(0, 3, 240), 3, source)
 
 
-def trainer():
-    return NeuralTrainer(lambda: models.mlp(12, 3, hidden=8), Recipe(2, 10, 0.05), "cpu", chunk=4)
+def trainer(hidden=8):
+    return NeuralTrainer(lambda: models.mlp(12, 3, hidden), Recipe(2, 10, 0.05), "cpu", chunk=4)
 
 
-def plan(dataset=None, n_targets=N_TARGETS, n_shadows=N_SHADOWS, rates=(0.1, 0.2), modes=("flip", "random"), seed=SEED):
-    dataset = dataset or tiny()
-    return study.plan_jobs(dataset, study.noisy_sources(dataset, rates, modes, seed), N, n_targets, n_shadows, seed)
+def experiment(rates=(0.1, 0.2), modes=("flip", "random"), **other):
+    settings = {
+        "dataset": tiny(), "trainer": trainer(), "our_target": "local", "train_size": N,
+        "n_targets": N_TARGETS, "n_shadows": N_SHADOWS, "seed": SEED,
+    } | other  # fmt: skip
+    sources = study.noisy_sources(settings["dataset"], rates, modes, settings["seed"])
+    return Experiment(**{"sources": sources} | settings)
+
+
+def plan(**other):
+    return study.plan_jobs(experiment(**other))
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory):
+def cache_folder(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def trained(cache_folder):
     """All trials of one tiny experiment: two targets, five sources of shadow data."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIALIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return study.run_trials(trainer(), plan())
+        patch.setenv("MIALIB_CACHE", cache_folder)
+        return study.run_trials(experiment())
 
 
-@pytest.fixture(scope="module")
-def outcomes(trials):
-    return study.run_attacks(trials)
+@pytest.fixture
+def trials(trained, cache_folder, monkeypatch):
+    """The same, whose shadows are read from where they were trained."""
+    monkeypatch.setenv("MIALIB_CACHE", cache_folder)
+    return trained
 
 
 def rows_of(job):
@@ -102,6 +114,16 @@ def test_sources_differ_in_their_data_alone():
     assert not np.array_equal(rows_of(first), rows_of(second))
 
 
+def test_without_sources_shadows_come_from_the_same_population():
+    e = experiment(sources=None)
+    jobs = study.plan_jobs(e)
+    assert [job.source for job in jobs] == [study.REAL] * (1 + N_TARGETS)
+    assert all(job.dataset is e.dataset for job in jobs)
+    for job, other in zip(jobs, plan(rates=()), strict=True):
+        np.testing.assert_array_equal(rows_of(job), rows_of(other))
+        assert job.seed == other.seed
+
+
 def test_more_shadows_or_targets_change_nothing_of_the_others():
     few, many = plan(n_targets=1, n_shadows=1), plan(n_targets=3, n_shadows=4)
     np.testing.assert_array_equal(rows_of(few[0])[0], rows_of(many[0])[0])
@@ -115,27 +137,50 @@ def test_another_seed_is_another_experiment():
     assert not np.array_equal(rows_of(plan()[0])[0], rows_of(plan(seed=8)[0])[0])
 
 
+def test_two_kinds_of_target_have_the_same_splits():
+    local = experiment(rates=())
+    surrogate = local._replace(our_target="google surrogate", trainer=trainer(hidden=4))
+    for one, other in zip(study.plan_jobs(local), study.plan_jobs(surrogate), strict=True):
+        np.testing.assert_array_equal(rows_of(one), rows_of(other))
+        assert (one.target, one.source, one.seed) == (other.target, other.source, other.seed)
+        assert one.trainer is local.trainer
+        assert other.trainer is surrogate.trainer
+    trials = study.run_trials(local, surrogate)
+    assert [(t.case.our_target, t.target) for t in trials] == [
+        ("local", 0), ("local", 1), ("google surrogate", 0), ("google surrogate", 1),
+    ]  # fmt: skip
+    for one, other in zip(trials[:2], trials[2:], strict=True):
+        np.testing.assert_array_equal(one.answers.labels, other.answers.labels)
+        np.testing.assert_array_equal(one.shadows.labels, other.shadows.labels)
+        assert not np.array_equal(one.answers.predictions, other.answers.predictions)
+        assert not np.array_equal(one.shadows.predictions, other.shadows.predictions)
+
+
 def test_announce_says_what_is_real_and_how_much_is_missing():
-    jobs = plan(n_shadows=2)
-    text = study.announce(trainer(), jobs)
-    assert text.startswith("location: real data; 22 of 22 models to train, about ")
+    e = experiment(n_shadows=2)
+    text = study.announce(e)
+    assert text.startswith("location, local, n = 30: real data; 22 of 22 models to train, about ")
     assert text.endswith(" MB on this machine")
-    study.run_trials(trainer(), plan(n_shadows=1))
-    assert study.announce(trainer(), jobs).startswith("location: real data; 10 of 22 models to train, about ")
-    study.run_trials(trainer(), jobs)
-    assert study.announce(trainer(), jobs) == "location: real data; 0 of 22 models to train"
-    standin = plan(tiny(source="standin"), rates=())
-    assert "standin data" in study.announce(trainer(), standin)
+    study.run_trials(experiment(n_shadows=1))
+    assert study.announce(e).startswith("location, local, n = 30: real data; 10 of 22 models to train, about ")
+    study.run_trials(e)
+    done = "location, local, n = 30: real data; 0 of 22 models to train"
+    assert study.announce(e) == done
+    standin = experiment(dataset=tiny("adult", "standin"), rates=(), seed=8)
+    first, second = study.announce(e, standin).splitlines()
+    assert first == done
+    assert second.startswith("adult, local, n = 30: standin data; 8 of 8 models to train, about ")
 
 
 def test_announce_of_a_trainer_that_gives_no_estimate():
-    text = study.announce(EstimatorTrainer(LogisticRegression()), plan(rates=()))
-    assert text == "location: real data; 8 of 8 models to train"
+    text = study.announce(experiment(trainer=EstimatorTrainer(LogisticRegression()), rates=()))
+    assert text == "location, local, n = 30: real data; 8 of 8 models to train"
 
 
 def test_trials_hold_each_targets_own_answers(trials):
     targets, *shadows = plan()
-    assert [(t.target, t.setting, t.variant) for t in trials] == [(job.target, *job.source) for job in shadows]
+    assert [t.target for t in trials] == [job.target for job in shadows]
+    assert [t.case for t in trials] == [Case("location", "real", "local", N, *job.source) for job in shadows]
     for trial in trials:
         split = targets.splits[trial.target]
         np.testing.assert_array_equal(trial.answers.labels, tiny().y[np.concatenate(split)])
@@ -147,169 +192,52 @@ def test_trials_hold_each_targets_own_answers(trials):
     np.testing.assert_array_equal(trials[0].shadows.labels, trials[1].shadows.labels)
 
 
-def test_accuracies_are_counted_on_members_and_nonmembers(trials):
-    table = study.accuracies(trials, tolerance=1)
-    assert table["model"].value_counts().to_dict() == {"shadows": 10, "target": 2}
-    for trial in (trials[0], trials[7]):
-        right = trial.shadows.predictions.argmax(1) == trial.shadows.labels
-        row = table[
-            (table["target"] == trial.target) & (table["setting"] == trial.setting) & (table["variant"] == trial.variant)
-        ].set_index("model").loc["shadows"]  # fmt: skip
-        assert row["train_accuracy"] == pytest.approx(right[trial.shadows.member].mean())
-        assert row["test_accuracy"] == pytest.approx(right[~trial.shadows.member].mean())
+def test_shadows_are_read_again_equal(trials, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(NeuralTrainer, "fit_many", None)  # nothing is trained to read what was trained
+        first = [trial.shadows for trial in trials]
+        for trial, read in zip(trials, first, strict=True):
+            assert_same(trial.shadows, read)
+    monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / "empty"))
+    for job, read in list(zip(plan()[1:], first, strict=True))[::4]:
+        assert_same(job.answers(), read)  # trained anew
 
 
-def test_shadows_that_are_trained_otherwise_are_named_in_a_warning(trials, caplog):
-    right = np.eye(3, dtype=np.float32)[trials[0].shadows.labels]
-    perfect = trials[0]._replace(shadows=trials[0].shadows._replace(predictions=right))
-    with caplog.at_level(logging.WARNING, "mialib"):
-        study.accuracies([perfect])
-    assert "target 0" in caplog.text
-    assert "its shadows 1.000" in caplog.text
-    caplog.clear()
-    study.accuracies([trials[0]._replace(shadows=trials[0].answers)])
-    assert not caplog.records
+def test_the_first_shadows_are_those_of_a_smaller_experiment(trials):
+    fewer = study.run_trials(experiment(n_shadows=2))
+    for trial, other in zip(trials[::3], fewer[::3], strict=True):
+        first = trial.first_shadows(2)
+        assert (first.case, first.target, first.n_shadows) == (trial.case, trial.target, 2)
+        assert_same(first.answers, trial.answers)
+        np.testing.assert_allclose(first.shadows.predictions, other.shadows.predictions, rtol=1e-5)
+        assert_same(first.shadows._replace(predictions=0), other.shadows._replace(predictions=0))
+        assert_same(first.shadows, AttackData(*(part[: 2 * 2 * N] for part in trial.shadows)))
+        assert_same(first.first_shadows(1).shadows, trial.first_shadows(1).shadows)
+        assert_same(trial.first_shadows(N_SHADOWS).shadows, trial.shadows)
+    with pytest.raises(ValueError, match="stop must be"):
+        _ = trials[0].first_shadows(N_SHADOWS + 1).shadows
 
 
-def test_run_attacks_fits_on_shadows_and_asks_about_the_target(trials, outcomes):
-    assert len(outcomes) == len(trials) * len(study.ATTACKS)
-    for outcome in outcomes[:5]:
-        fitted = study.ATTACKS[outcome.attack](outcome.trial.shadows)
-        np.testing.assert_array_equal(outcome.decision, fitted.infer(outcome.trial.answers))
-        np.testing.assert_array_equal(outcome.score, fitted.membership_score(outcome.trial.answers))
-    assert [o.attack for o in outcomes[:5]] == list(study.ATTACKS)
+def test_run_attacks_fits_on_shadows_and_asks_about_the_target(trials):
+    outcomes = study.run_attacks(trials[:2])
+    assert [o.attack for o in outcomes] == 2 * list(study.ATTACKS)
+    assert [o.case for o in outcomes] == [t.case for t in trials[:2] for _ in study.ATTACKS]
+    for outcome in outcomes[5:]:
+        fitted = study.ATTACKS[outcome.attack](trials[1].shadows)
+        np.testing.assert_array_equal(outcome.decision, fitted.infer(trials[1].answers))
+        np.testing.assert_array_equal(outcome.score, fitted.membership_score(trials[1].answers))
+    assert study.learned(outcomes) == [outcomes[0], outcomes[5]]
+    (alone,) = study.run_attacks(trials[:1], study.ONLY_LEARNED)
+    assert alone.attack == study.LEARNED
+    np.testing.assert_array_equal(alone.score, outcomes[0].score)
 
 
-def test_tables_are_tidy_and_hold_what_metrics_says(outcomes):
-    classes, targets, table = study.class_table(outcomes), study.target_table(outcomes), study.summary(outcomes)
-    key = ["setting", "variant", "attack"]
-    assert not classes.duplicated([*key, "target", "cls"]).any()
-    assert len(targets) == len(outcomes)
-    assert len(table) == 5 * 5 * 3
-    assert not table.duplicated([*key, "metric"]).any()
-    one = outcomes[6]
-    of_one = (one.trial.setting, one.trial.variant, one.attack, one.trial.target)
-    own = classes.set_index([*key, "target"]).loc[[of_one]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(own, metrics.by_class(one.trial.answers, one.decision))
-    means = targets.groupby(key)["accuracy"].mean()
-    ours = table[table["metric"] == "accuracy"].set_index(key)["value"]
-    pd.testing.assert_series_equal(ours.sort_index(), means.sort_index(), check_names=False)
-    assert (table["n_targets"] <= N_TARGETS).all()
-    left_out = table[table["n_targets"] < N_TARGETS]  # a target without a "member" answer has no precision
-    assert set(left_out["metric"]) <= {"precision"}
-    assert len(left_out) < len(table) / 4
-
-
-def test_ranking_and_roc_are_means_of_the_curves(outcomes):
-    ranks = study.ranking(outcomes, fprs=(0.1,))
-    assert ranks.loc[0, "auc"] == metrics.auc(outcomes[0].trial.answers, outcomes[0].score)
-    assert ranks.loc[0, "tpr_at_0.1"] == metrics.tpr_at_fpr(outcomes[0].trial.answers, outcomes[0].score, 0.1)
-    group = [o for o in outcomes if (o.trial.setting, o.attack) == ("shadow:real", study.LEARNED)]
-    curves = study.roc_table(group, points=7)
-    assert len(curves) == 7
-    for point in curves.itertuples():
-        assert point.tpr == pytest.approx(
-            np.mean([metrics.tpr_at_fpr(o.trial.answers, o.score, min(point.fpr, 1)) for o in group])
-        )
-    assert curves["tpr"].iloc[-1] == 1
-
-
-def test_for_each_variant_repeats_the_real_rows():
-    table = pd.DataFrame(
-        {
-            "setting": ["shadow:real", "shadow:noise10", "shadow:noise10", "shadow:noise20"],
-            "variant": ["none", "flip", "random", "flip"],
-            "value": [1, 2, 3, 4],
-        }
-    )
-    panels = study.for_each_variant(table)
-    assert panels[panels["variant"] == "flip"]["value"].tolist() == [1, 2, 4]
-    assert panels[panels["variant"] == "random"]["value"].tolist() == [1, 3]
-    assert len(panels) == 5
-    assert table["variant"].tolist() == ["none", "flip", "random", "flip"]
-    real = table.iloc[:1]
-    one_panel = study.for_each_variant(real)
-    pd.testing.assert_frame_equal(one_panel.drop(columns="reading"), real)
-    assert one_panel["reading"].nunique() == 1
-
-
-def test_by_shadow_count_is_a_refit_with_fewer_shadows(trials, tmp_path):
-    real = [trial for trial in trials if trial.setting == "shadow:real"]
-    table = study.by_shadow_count(real, (1, 2, 3, 50))
-    assert table["k"].unique().tolist() == [1, 2, 3]  # there are no 50
-    for k in (1, 3):
-        anew = study.run_attacks(study.run_trials(trainer(), plan(n_shadows=k, rates=())), {study.LEARNED: attack.fit_attack})
-        ours = table[table["k"] == k].drop(columns="k").reset_index(drop=True)
-        pd.testing.assert_frame_equal(ours, study.summary(anew), rtol=1e-6)
-    assert table[table["k"] == 1]["value"].tolist() != table[table["k"] == 3]["value"].tolist()
-
-
-def compared(outcomes, dataset=None, ids=("F8", "T2"), **other):
-    rows = study.published_rows("location", ids)
-    learned = [o for o in outcomes if o.attack == study.LEARNED]
-    ours = {"dataset": dataset or tiny(), "our_target": "google", "train_size": 1200} | other
-    return paper.compare(study.results_table(learned, rows, **ours))
-
-
-def test_every_published_number_of_location_stands_beside_ours(outcomes):
-    table = compared(outcomes)
-    rows = study.published_rows("location", ["F8", "T2"])
-    assert set(rows["setting"]) == F8_SETTINGS
-    assert set(table["setting"]) == F8_SETTINGS
-    n_noisy = rows[rows["setting"].str.contains("noise")].drop_duplicates(paper.KEY).shape[0]
-    assert len(table) == rows.drop_duplicates(paper.KEY).shape[0] + n_noisy  # noise has two readings
-    assert not table["published"].isna().any()
-    assert not table["value"].isna().any()
-    assert table["counts"].all()
-    precision = table[(table["metric"] == "attack_precision") & (table["setting"] == "shadow:noise20")].set_index("variant")
-    ours = study.summary(outcomes).query("setting == 'shadow:noise20' and metric == 'precision' and attack == @study.LEARNED")
-    assert precision["value"].to_dict() == ours.set_index("variant")["value"].to_dict()
-
-
-def test_accuracies_of_the_target_are_those_that_accuracies_tells(trials, outcomes):
-    table = compared(outcomes)
-    table = table[table["id"] == "T2"].set_index("metric")
-    own = study.accuracies(trials, tolerance=1).query("model == 'target'")
-    assert table.loc["target_train_accuracy", "value"] == pytest.approx(own["train_accuracy"].mean())
-    assert table.loc["target_test_accuracy", "value"] == pytest.approx(own["test_accuracy"].mean())
-    assert table.loc["target_test_accuracy", "low"] < table.loc["target_test_accuracy", "value"]
-
-
-def test_what_is_not_the_papers_does_not_count(outcomes):
-    assert compared(outcomes, ids=["T2"])["counts"].all()
-    assert not compared(outcomes, tiny(source="standin"), ids=["T2"])["counts"].any()
-    assert not compared(outcomes, ids=["T2"], our_target="local")["counts"].any()
-    assert not compared(outcomes, ids=["T2"], train_size=N)["counts"].any()
-
-
-def test_several_attacks_in_one_table_are_refused(outcomes):
-    rows = study.published_rows("location", ["T2"])
-    table = study.results_table(outcomes, rows, dataset=tiny(), our_target="local", train_size=N)
-    with pytest.raises(ValueError, match="one row a value, got several for T2, location"):
-        paper.compare(table)
-
-
-def test_published_values_stand_beside_the_learned_attack_alone(outcomes):
-    table = study.beside_baselines(study.summary(outcomes), compared(outcomes))
-    assert set(table["setting"]) == {"shadow:real"}
-    assert table["attack"].nunique() == len(study.ATTACKS)
-    known = table.dropna(subset="published")
-    assert known[["attack", "metric", "published"]].to_numpy().tolist() == [
-        [study.LEARNED, "precision", 0.678],
-        [study.LEARNED, "recall", 0.98],
-    ]
-
-
-def test_headline_says_ours_and_the_papers(outcomes):
-    table = compared(outcomes, our_target="local")
-    lines = study.headline(table)
-    assert len(lines) == 2 * 5  # precision and recall: real, and two rates in two readings
-    row = table[
-        (table["setting"] == "shadow:noise10") & (table["variant"] == "flip") & (table["metric"] == "attack_recall")
-    ].iloc[0]
-    expected = f"attack_recall {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]; paper (google) 0.990"
-    assert f"location (real, local target), shadow:noise10 flip: {expected}" in lines
-    assert sum(line.startswith("location (real, local target), shadow:real: attack_precision") for line in lines) == 1
+def test_usable_counts_are_those_that_all_trials_have(trials):
+    assert study.usable_counts(trials, (50, 3, 1, 1, 0, -2)) == [1, 3]
+    fewer = [trials[0], trials[1].first_shadows(2)]
+    assert study.usable_counts(fewer, (1, 2, 3)) == [1, 2]
+    with pytest.raises(ValueError, match=r"counts must hold .* between 1 and 2, got \[3, 4\]"):
+        study.usable_counts(fewer, (3, 4))
 
 
 @pytest.mark.parametrize(
@@ -329,4 +257,4 @@ def test_a_target_that_is_too_large_is_refused_with_the_largest_possible():
     with pytest.raises(ValueError, match=r"n must be between 1 and 120 .*half of the 240 records"):
         study.target_splits(tiny(), 121, 1, 0)
     with pytest.raises(ValueError, match="the pool has 40 records, and a split takes 2 n"):
-        study.plan_jobs(tiny(), {study.REAL: tiny()}, 100, 1, 1, 0)
+        plan(rates=(), train_size=100)

@@ -109,6 +109,7 @@ def _download(url: str, file: File, path: Path) -> Path:
     import pooch  # where no widgets are installed its import warns: only those who download need it
 
     known_hash = file.sha256 or (file.md5 and f"md5:{file.md5}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
         if not path.exists():  # another process may have been quicker
             pooch.retrieve(url, known_hash, path.name, path.parent, downloader=Resuming(file, path))

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mialib import cache
+from mialib import cache, packed
 from mialib.official import DataCorrupt
-from mialib.sources import Arrays, Source
+from mialib.parsers import Arrays
+from mialib.sources import Source
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def read(path: Path, source: Source) -> Arrays:
 def _arrays(path: Path) -> Arrays:
     with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as stored:
         if "x_packed" in stored.files:
-            return np.unpackbits(stored["x_packed"], axis=1, count=int(stored["n_features"])), stored["y"]
+            return packed.unpack(stored), stored["y"]
         return stored["x"], stored["y"]
 
 
@@ -71,7 +72,7 @@ def write(path: Path, x: np.ndarray, y: np.ndarray, source: Source) -> bool:
     """Store x and y at `path`, atomically; a folder that cannot be written to is named in a warning. True if stored."""
     origin = source.official.origin()
     meta = json.dumps({"name": source.name, "source": "real", "origin": origin, "sha256": content_digest(x, y)})
-    stored = {"x_packed": np.packbits(x, axis=1), "n_features": np.array(x.shape[1])} if source.bits else {"x": x}
+    stored = packed.pack(x) if source.bits else {"x": x}
     try:
         with cache.atomic(path) as file:
             np.savez(file, allow_pickle=False, **stored, y=y, meta=np.array(meta))

@@ -5,14 +5,15 @@ was, and is over-fitted by a network about as the real one is. Each is one fixed
 on a stand-in are marked everywhere, and are never counted as agreement with the paper.
 """
 
+import sys
+
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-SIDE = 32
-CANVAS = 48
+from mialib import cache, clusters, packed
 
 
-def _rng(seed: int) -> np.random.Generator:
+def generator(seed: int) -> np.random.Generator:
+    """The random numbers of a stand-in: the same everywhere."""
     return np.random.Generator(np.random.PCG64(seed))
 
 
@@ -24,7 +25,7 @@ def location() -> tuple[np.ndarray, np.ndarray]:
     into 30 classes of 97 to 308 users, the official sizes. Measured: density 0.12, and a 128-unit Tanh network trained on 1,200
     users reaches train accuracy 1.0 and test accuracy 0.63 (the real set: 0.60).
     """
-    rng = _rng(20170522)
+    rng = generator(20170522)
     x = _visits(rng, n_users=5010, n_places=446, n_habits=50)
     return x, _k_means(x, 30, rng, smallest=97, largest=308)
 
@@ -80,63 +81,35 @@ def _priced(distances: np.ndarray, smallest: int, largest: int) -> np.ndarray:
     raise RuntimeError(f"no classes of {smallest} to {largest} records found: sizes are {sorted(sizes)}")
 
 
-def cifar10() -> tuple[np.ndarray, np.ndarray]:
-    """Stand-in for CIFAR-10: x uint8 (60000, 32, 32, 3), y uint8 0..9 (60000,), 6,000 a class. See `textured_images`.
+def purchase(n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Stand-in for Purchase (paper, Sec. V-A): x uint8 0/1 (197324, 600), y uint8 (197324,). See `shopping`.
 
-    Measured: the CNN of `models.cnn`, trained on 2,500 images, reaches train accuracy 1.0 and test accuracy 0.52 (the real
-    set: 0.51).
+    x is the same for every number of classes; these are made by `clusters.classes`, as those of the official records with fewer
+    than 100 classes. Both are kept in the cache.
     """
-    return textured_images(_rng(20170523), n=60_000, n_classes=10)
+    key = {"name": "purchase", "code": cache.code_digest(sys.modules[__name__])}
+    x, _ = packed.kept("standins", key, lambda: (shopping(generator(20170526), 197_324), np.zeros(0, np.uint8)))
+    return x, clusters.classes(x, n_classes)
 
 
-def textured_images(
-    rng: np.random.Generator, n: int, n_classes: int, prototypes: int = 8, clutter: float = 1.25, noise: float = 0.7
-) -> tuple[np.ndarray, np.ndarray]:
-    """Equal classes of textured colour images: x uint8 (n, 32, 32, 3), y uint8 (n,).
+def shopping(rng: np.random.Generator, n: int, n_products: int = 600, n_styles: int = 150) -> np.ndarray:
+    """What n shoppers bought in a year: bits uint8 (n, n_products).
 
-    A class has a few prototypes, each an oriented coloured grating plus a smooth random field. A record shows one of them at a
-    random shift and contrast, over clutter (a texture from a bank that all classes share), with pixel noise and a colour cast
-    of its own, and is squeezed smoothly into 0..255. Made in parts, so that memory stays near the size of the result.
+    Products have beta-distributed popularity; latent shopping styles each boost some products (gamma factors); a shopper mixes
+    few styles (sparse Dirichlet, total concentration 1.5) and buys more or less (log-normal); Bernoulli purchases plus 2%
+    noise.
     """
-    y = rng.permutation(np.arange(n) % n_classes).astype(np.uint8)
-    shown = y.astype(np.int64) * prototypes + rng.integers(prototypes, size=n)
-    signal, background = _textures(rng, n_classes * prototypes), _textures(rng, 500)
-    x = np.empty((n, SIDE, SIDE, 3), np.uint8)
-    for start in range(0, n, 2000):
-        rows = slice(start, min(start + 2000, n))
-        size = rows.stop - start
-        image = _crops(rng, signal, shown[rows]) * rng.uniform(0.6, 1.4, (size, 1, 1, 1)).astype(np.float32)
-        image += clutter * _crops(rng, background, rng.integers(len(background), size=size))
-        image += noise * rng.standard_normal(image.shape, np.float32)
-        image += 0.5 * rng.standard_normal((size, 1, 1, 3), np.float32)
-        x[rows] = 127.5 + 127.5 * np.tanh(0.5 * image)
-    return x, y
+    popularity = 0.005 + rng.beta(0.45, 4.0, n_products)
+    styles = popularity * rng.gamma(0.35, 1 / 0.35, (n_styles, n_products))
+    mixtures = rng.dirichlet(np.full(n_styles, 1.5 / n_styles), n) * rng.lognormal(0, 0.35, (n, 1))
+    return _bernoulli(rng, mixtures, styles, noise=0.02)
 
 
-def _textures(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Textures float32 (n, CANVAS, CANVAS, 3) of mean 0 and deviation 1: half grating, half smooth field."""
-    down, across = np.mgrid[:CANVAS, :CANVAS]
-    angle, pitch, phase = rng.uniform(0, np.pi, n), rng.uniform(4, 16, n), rng.uniform(0, 2 * np.pi, n)
-    along = np.einsum("n,hw->nhw", np.cos(angle), down) + np.einsum("n,hw->nhw", np.sin(angle), across)
-    grating = np.sin(2 * np.pi * along / pitch[:, None, None] + phase[:, None, None])
-    gratings = np.einsum("nhw,nc->nhwc", grating, rng.standard_normal((n, 3)))
-    return (_standard(gratings) + _standard(_smooth_fields(rng, n))).astype(np.float32) / np.float32(np.sqrt(2))
-
-
-def _smooth_fields(rng: np.random.Generator, n: int, knots: int = 9) -> np.ndarray:
-    """Random values on a coarse grid, interpolated linearly."""
-    at = np.linspace(0, knots - 1, CANVAS)
-    weights = np.clip(1 - np.abs(at[:, None] - np.arange(knots)), 0, None)
-    return np.einsum("hk,wl,nklc->nhwc", weights, weights, rng.standard_normal((n, knots, knots, 3)), optimize=True)
-
-
-def _standard(images: np.ndarray) -> np.ndarray:
-    images = images - images.mean((1, 2, 3), keepdims=True)
-    return images / images.std((1, 2, 3), keepdims=True)
-
-
-def _crops(rng: np.random.Generator, textures: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """A 32 x 32 window of textures[which], each at a random place: float32 (len(which), 32, 32, 3)."""
-    windows = sliding_window_view(textures, (SIDE, SIDE), (1, 2))
-    places = rng.integers(CANVAS - SIDE + 1, size=(2, len(which)))
-    return np.ascontiguousarray(windows[which, places[0], places[1]].transpose(0, 2, 3, 1))
+def _bernoulli(rng: np.random.Generator, mixtures: np.ndarray, rates: np.ndarray, noise: float) -> np.ndarray:
+    """Bits uint8 (n, d): 1 where a Poisson count of rate mixtures @ rates (n, d) is not 0, or by noise. Made in parts."""
+    x = np.empty((len(mixtures), rates.shape[1]), np.uint8)
+    rows = 2**22 // rates.shape[1]
+    for start in range(0, len(x), rows):
+        chance = 1 - (1 - noise) * np.exp(-mixtures[start : start + rows] @ rates)
+        x[start : start + rows] = rng.random(chance.shape, np.float32) < chance
+    return x

@@ -1,0 +1,208 @@
+"""Services: Amazon's is a documented algorithm, repeated here literally; the other one must not tell what it is."""
+
+import numpy as np
+import pytest
+import torch
+
+from mialib import randomness, shadow, study
+from mialib.data import Dataset, Split
+from mialib.services import BINS, AmazonML
+
+
+def bits(n=300, d=24, n_classes=4, seed=0):
+    """Noisy copies of one pattern a class."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, n_classes, n)
+    patterns = rng.random((n_classes, d)) < 0.4
+    return Dataset("bits", (patterns[y] ^ (rng.random((n, d)) < 0.15)).astype(np.uint8), y, n_classes, "standin")
+
+
+def table(n=300, seed=0):
+    """Two binary columns, and two numeric ones of very different ranges; the class is a band of the first numeric one."""
+    rng = np.random.default_rng(seed)
+    x = np.column_stack([rng.integers(0, 2, (n, 2)), rng.normal(size=n), 1e4 * rng.random(n)]).astype(np.float32)
+    return Dataset("table", x, (np.abs(x[:, 2]) < 0.7).astype(np.int64), 2, "standin")
+
+
+def images(n=80, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    x = rng.integers(0, 40, (n, 6, 6)) + 60 * y[:, None, None]
+    return Dataset("images", x.astype(np.uint8), y, 3, "standin")
+
+
+def rows_of(dataset, k, n, seed=0):
+    rng = np.random.default_rng(seed)
+    return np.stack([rng.permutation(len(dataset.x))[:n] for _ in range(k)])
+
+
+def answers(model, dataset):
+    return model.predict_proba(dataset.x)
+
+
+def accuracy(model, dataset):
+    return (answers(model, dataset).argmax(1) == dataset.y).mean()
+
+
+def literal_amazon(dataset, row, passes, l2, seed, number, rate):
+    """Softmax regression by gradient descent on batches, written out; starts and orders from the documented streams."""
+    torch.manual_seed(randomness.derive(seed, "weights", number))
+    layer = torch.nn.Linear(dataset.x.shape[1], dataset.n_classes)
+    w, b = layer.weight.detach().double().numpy(), layer.bias.detach().double().numpy()
+    x, y = dataset.x[row].astype(float), np.eye(dataset.n_classes)[dataset.y[row]]
+    order = randomness.torch_generator(seed, "order", number)
+    for _ in range(passes):
+        shuffled = torch.randperm(len(row), generator=order).numpy()
+        for start in range(0, len(row), 50):
+            batch = shuffled[start : start + 50]
+            slope = softmax(x[batch] @ w.T + b) - y[batch]
+            w, b = w - rate * (slope.T @ x[batch] / len(batch) + 2 * l2 * w), b - rate * slope.mean(0)
+    return softmax(dataset.x @ w.T + b)
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(("passes", "l2"), [(3, 0.0), (2, 1e-3), (2, 0.2)])
+def test_amazon_is_softmax_regression_by_gradient_descent(passes, l2):
+    data, row = bits(), np.arange(120)
+    squared_length = (data.x[row].astype(float) ** 2).sum(1).mean()
+    rate = 2 ** round(np.log2(400 / squared_length))
+    expected = literal_amazon(data, row, passes, l2, 5, 0, min(rate, 0.25 / l2) if l2 else rate)
+    found = AmazonML(passes, l2).fit_many(data, row[None], seed=5)[0]
+    np.testing.assert_allclose(answers(found, data), expected, atol=1e-4)
+
+
+def test_amazon_bins_numbers_by_quantiles_of_its_own_training_set():
+    data, row = table(), np.arange(100, 250)
+    encoded = [data.x[:, :2]]
+    for column in (2, 3):
+        edges = np.sort(data.x[row, column])[[int(q * (len(row) - 1) / BINS) for q in range(1, BINS)]]
+        number = np.array([sum(value > edge for edge in edges) for value in data.x[:, column]])
+        encoded.append(number[:, None] == np.arange(BINS))
+    binned = data._replace(x=np.concatenate(encoded, 1).astype(np.uint8))
+    expected = literal_amazon(binned, row, 2, 1e-6, 3, 0, 2 ** round(np.log2(400 / binned.x[row].sum(1).mean())))
+    found = AmazonML(2).fit_many(data, row[None], seed=3)[0]
+    np.testing.assert_allclose(answers(found, data), expected, atol=1e-4)
+    assert (
+        accuracy(AmazonML().fit_many(data, row[None], seed=3)[0], data) > 0.85
+    )  # a band: no line through the raw numbers separates it
+
+
+def test_amazon_takes_images_and_attributes_outside_the_range_that_it_saw():
+    data = images()
+    model = AmazonML().fit_many(data, np.arange(40)[None], seed=0)[0]
+    assert accuracy(model, data) > 0.9
+    beyond = model.predict_proba(np.full_like(data.x[:3], 255))
+    assert np.isfinite(beyond).all() and np.allclose(beyond.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("make_data", [bits, table, images])
+def test_amazon_models_depend_on_seed_number_and_their_own_rows_only(make_data, monkeypatch, tmp_path):
+    data = make_data()
+    rows = rows_of(data, 4, 40)
+    together = [answers(model, data) for model in AmazonML().fit_many(data, rows, seed=1, first=2)]
+    for j in (3, 0):
+        monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / f"alone{j}"))
+        others = np.setdiff1d(np.arange(len(data.x)), rows[j])
+        changed = data._replace(x=data.x.copy(), y=data.y.copy())
+        changed.x[others[:20]], changed.y[others[:20]] = data.x[rows[j][0]], 0
+        alone = AmazonML().fit_many(changed, rows[j][None], seed=1, first=2 + j)[0]
+        np.testing.assert_allclose(answers(alone, data), together[j], atol=1e-4)
+    other = AmazonML().fit_many(data, rows[:1], seed=1, first=3)[0]
+    assert not np.array_equal(answers(other, data), together[0])
+
+
+def test_amazon_rates_follow_the_data_of_each_model():
+    data = bits(d=120)
+    dense = data._replace(x=np.concatenate([data.x[:150], np.repeat(data.x[150:, :30], 4, 1) | 1]))
+    rows = np.stack([np.arange(50), np.arange(200, 250), np.arange(60, 110)])
+    together = AmazonML(1, 0).fit_many(dense, rows, seed=0)
+    for j, row in enumerate(rows):
+        rate = 2 ** round(np.log2(400 / dense.x[row].sum(1, dtype=float).mean()))
+        expected = literal_amazon(dense, row, 1, 0, 0, j, rate)
+        np.testing.assert_allclose(answers(together[j], dense), expected, atol=1e-4)
+
+
+def test_amazon_settings_do_what_they_say():
+    data = bits(n=600, d=100, n_classes=8)._replace(y=np.random.default_rng(0).integers(0, 8, 600))
+    row = np.arange(200)
+    few, many, flat = (AmazonML(*s).fit_many(data, row[None], 0)[0] for s in ((1, 0.0), (40, 0.0), (40, 10.0)))
+    members = data._replace(x=data.x[row], y=data.y[row])
+    assert accuracy(few, members) < 0.9 < accuracy(many, members)
+    assert answers(flat, data).max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ({"max_passes": 0}, ValueError, "max_passes.*between 1 and 10000, got 0"),
+        ({"max_passes": 1.5}, TypeError, "max_passes must be a whole number, got 1.5"),
+        ({"max_passes": True}, TypeError, "max_passes"),
+        ({"l2": -1e-6}, ValueError, "l2 must be at least 0, got -1e-06"),
+        ({"l2": float("nan")}, ValueError, "l2 must be at least 0, got nan"),
+        ({"l2": float("inf")}, ValueError, "l2"),
+        ({"l2": "mild"}, TypeError, "l2 must be a number, got 'mild'"),
+    ],
+)
+def test_amazon_settings_that_are_wrong_are_named(arguments, error, words):
+    with pytest.raises(error, match=words):
+        AmazonML(**arguments)
+
+
+def changes():
+    data, rows = bits(), np.arange(20).reshape(2, 10)
+    yield "passes", AmazonML(11), data, rows, 0, 0
+    yield "l2", AmazonML(l2=1e-4), data, rows, 0, 0
+    yield "data", AmazonML(), bits(seed=1), rows, 0, 0
+    yield "classes", AmazonML(), data._replace(n_classes=5), rows, 0, 0
+    yield "rows", AmazonML(), data, rows + 1, 0, 0
+    yield "seed", AmazonML(), data, rows, 1, 0
+    yield "number", AmazonML(), data, rows, 0, 2
+
+
+@pytest.mark.parametrize("change", list(changes()), ids=lambda change: change[0])
+def test_what_changes_amazon_changes_its_keys(change):
+    kept = AmazonML().keys(bits(), np.arange(20).reshape(2, 10), 0, 0)
+    assert kept == AmazonML(10, 1e-6).keys(bits(), np.arange(20).reshape(2, 10), 0, 0)
+    assert all(key not in kept for key in change[1].keys(*change[2:]))
+
+
+SERVICES = [AmazonML()]
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("make_data", [bits, table, images])
+def test_services_make_shadow_data_once(service, make_data, monkeypatch):
+    data = make_data()
+    splits = [Split(row[:30], row[30:]) for row in rows_of(data, 3, 60)]
+    found = shadow.shadow_attack_data(service, data, splits, seed=1)
+    assert found.predictions.shape == (180, data.n_classes)
+    assert shadow.count_missing(service, data, splits, seed=1) == 0
+    monkeypatch.setattr(type(service), "fit_many", None)
+    again = shadow.shadow_attack_data(service, data, splits, seed=1)
+    np.testing.assert_array_equal(found.predictions, again.predictions)
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("make_data", [bits, table])
+def test_services_are_announced_with_their_cost(service, make_data):
+    data = make_data()
+    jobs = study.plan_jobs(data, {study.REAL: data}, n=20, n_targets=1, n_shadows=2, seed=0)
+    assert "3 of 3 models to train, about" in study.announce(service, jobs)
+    estimate = service.estimate(data, 50, 3)
+    assert estimate.models == 3 and estimate.seconds > 0 and estimate.megabytes > 0
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda s: type(s).__name__)
+def test_services_name_bad_rows(service):
+    with pytest.raises(ValueError, match=r"rows must lie in 0\.\.299, got 0\.\.300"):
+        service.fit_many(bits(), np.array([[0, 300]]), 0)
+    with pytest.raises(TypeError, match="rows must be whole numbers"):
+        service.fit_many(bits(), np.zeros((1, 3)), 0)
+    with pytest.raises(ValueError, match="first must be at least 0"):
+        service.fit_many(bits(), np.array([[0, 1]]), 0, first=-1)
+    with pytest.raises(ValueError, match="n must be between 1 and 300"):
+        service.estimate(bits(), 301, 1)

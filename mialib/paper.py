@@ -108,9 +108,10 @@ def _verdict(row) -> str:  # type: ignore[no-untyped-def]
         return "undecided"
     if not np.isnan(row.published_low):
         return "met" if row.value >= row.published_low else "not met"
-    if abs(row.difference) <= REPRODUCED + 1e-9:
+    scale = 100 if row.metric.startswith("n_classes_") else 1  # counts of classes: all of sets that have 100
+    if abs(row.difference) <= REPRODUCED * scale + 1e-9:
         return "reproduced"
-    if abs(row.difference) <= NEAR + 1e-9:
+    if abs(row.difference) <= NEAR * scale + 1e-9:
         return "near"
-    outside = row.low > row.published + NEAR or row.high < row.published - NEAR
+    outside = row.low > row.published + NEAR * scale or row.high < row.published - NEAR * scale
     return "differs" if outside else "undecided"

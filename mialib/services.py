@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mialib import cache, checks, models, randomness, session, stacked
+from mialib import bits, cache, checks, models, randomness, session, stacked
 from mialib.data import Dataset, check_dataset
 from mialib.models import BlackBox, Records
 from mialib.training import Estimate, NeuralTrainer, Recipe, check_rows
 
 BINS = 10
 RATE = 400.0
-_ENGINE = (stacked, session, models, randomness)
+_ENGINE = (bits, stacked, session, models, randomness)
 
 
 @dataclass(frozen=True)

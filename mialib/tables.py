@@ -180,10 +180,13 @@ def histograms(outcomes: Sequence[Outcome], bins: int = 10) -> pd.DataFrame:
     """
     cases, parts = [], []
     edges = np.linspace(0, 1, bins + 1)
-    for (case, _), group in _grouped(outcomes).items():
+    answers: dict[Case, dict[int, AttackData]] = {}
+    for o in outcomes:
+        answers.setdefault(o.case, {})[o.trial.target] = o.trial.answers
+    for case, targets in answers.items():
         for member in (True, False):
             for quantity, of in QUANTITIES.items():
-                values = np.concatenate([of(o.trial.answers)[o.trial.answers.member == member] for o in group])
+                values = np.concatenate([of(data)[data.member == member] for data in targets.values()])
                 shares = np.histogram(np.clip(values, 0, 1), edges)[0] / len(values)
                 cases.append(case)
                 parts.append(pd.DataFrame({"member": member, "quantity": quantity, "bin_left": edges[:-1], "share": shares}))
@@ -298,10 +301,10 @@ def results_table(outcomes: Sequence[Outcome], ids: Iterable[str]) -> pd.DataFra
 def _beside(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
     """Keys of the published rows that a case stands beside."""
     rows = rows[~rows["metric"].str.startswith(("spearman", "mean_"))]
+    rows = rows[rows["setting"].replace("", REAL[0]) == case.setting]
     same = rows["target"] == case.our_target.removesuffix(SURROGATE)
-    if case.our_target == "local" and not same.any():
-        same = rows["target"].notna()
-    rows = rows[same & (rows["setting"].replace("", REAL[0]) == case.setting)]
+    if same.any() or case.our_target != "local" or rows["target"].nunique() > 1:
+        rows = rows[same]
     sizes = rows["train_size"].dropna().unique()
     if len(sizes):
         nearest = sizes[np.abs(np.log(sizes / case.train_size)).argmin()]

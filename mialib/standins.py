@@ -101,8 +101,39 @@ def shopping(rng: np.random.Generator, n: int, n_products: int = 600, n_styles: 
     """
     popularity = 0.005 + rng.beta(0.45, 4.0, n_products)
     styles = popularity * rng.gamma(0.35, 1 / 0.35, (n_styles, n_products))
-    mixtures = rng.dirichlet(np.full(n_styles, 1.5 / n_styles), n) * rng.lognormal(0, 0.35, (n, 1))
+    mixtures = rng.dirichlet(np.full(n_styles, 1.5 / n_styles), n) * rng.lognormal(0, 0.2, (n, 1))
     return _bernoulli(rng, mixtures, styles, noise=0.02)
+
+
+def texas() -> tuple[np.ndarray, np.ndarray]:
+    """Stand-in for Texas (paper, Sec. V-A): x uint8 0/1 (67330, 6170), y uint8 0..99 (67330,). Kept in the cache.
+
+    See `discharges`.
+    """
+    key = {"name": "texas", "code": cache.code_digest(sys.modules[__name__])}
+    return packed.kept("standins", key, lambda: discharges(generator(20170527), 67_330))
+
+
+def discharges(
+    rng: np.random.Generator, n: int, n_codes: int = 6170, n_classes: int = 100, n_conditions: int = 150
+) -> tuple[np.ndarray, np.ndarray]:
+    """Discharge records of n patients: bits uint8 (n, n_codes), and their main procedures uint8 (n,).
+
+    Procedures and codes have Zipf-like popularity; the most frequent of 100 procedures has eleven times the share of the last.
+    Latent conditions each boost a few codes (gamma factors). A procedure goes with a few conditions; a patient has those of the
+    procedure and, at 12%, others (sparse Dirichlet), and is more or less ill (log-normal): about 80 codes in the mean.
+    """
+    popularity = rng.permutation(1 / (np.arange(n_codes) + 20) ** 1.1)
+    conditions = ILLNESS * popularity / popularity.sum() * rng.gamma(0.1, 1 / 0.1, (n_conditions, n_codes))
+    frequency = 1 / (np.arange(n_classes) + 10)
+    y = rng.choice(n_classes, n, p=frequency / frequency.sum())
+    usual = rng.dirichlet(np.full(n_conditions, 0.1), n_classes)
+    mixtures = rng.standard_gamma(6.0 * (0.88 * usual + 0.12 / n_conditions)[y])
+    mixtures *= rng.lognormal(0, 0.5, (n, 1)) / mixtures.sum(1, keepdims=True)
+    return _bernoulli(rng, mixtures, conditions, noise=0.0), y.astype(np.uint8)
+
+
+ILLNESS = 90  # codes of a patient of the mean illness, were none to come twice
 
 
 def _bernoulli(rng: np.random.Generator, mixtures: np.ndarray, rates: np.ndarray, noise: float) -> np.ndarray:

@@ -3,46 +3,20 @@
 import dataclasses
 import hashlib
 import http.server
-import io
 import logging
 import pickle
 import shutil
-import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from archives import NOWHERE, describe_file, replace_source, tar_gz
 
-from mialib import cache, data, layouts, official, parsers, prepared, sources, standin_images, standins
+from mialib import cache, data, layouts, official, parsers, prepared, sources
 from mialib.data import Dataset, Features, load
 from mialib.official import DataCorrupt, DataUnavailable, File
-
-NOWHERE = "http://127.0.0.1:9/dataset_location.tgz"  # the discard port: nobody listens
-
-
-# Small official files, in the places of the real ones
-
-
-def tar_gz(contents: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        for name, content in contents.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def describe_file(content: bytes, url: str = NOWHERE) -> File:
-    return File("dataset_location.tgz", (url,), size=len(content), sha256=hashlib.sha256(content).hexdigest())
-
-
-def replace_source(monkeypatch, name: str, **changes) -> sources.Source:
-    changed = dataclasses.replace(sources.SOURCES[name], **changes)
-    monkeypatch.setitem(sources.SOURCES, name, changed)
-    return changed
 
 
 class SmallLocation:
@@ -548,51 +522,20 @@ def test_the_pinned_location_archive_has_both_digests(official_folder):
 # Stand-ins
 
 
-@pytest.fixture(scope="session")
-def location_standin():
-    return load("location", "standin")
-
-
 def test_standins_touch_neither_disk_nor_network(monkeypatch):
     def forbidden(*_, **__):
         raise AssertionError("the stand-in must not ask for this")
 
     for module, name in ((cache, "data_folder"), (official, "fetch"), (prepared, "read"), (prepared, "write")):
         monkeypatch.setattr(module, name, forbidden)
-    replace_source(monkeypatch, "cifar10", stand_in=lambda: small_images(0), shape=(50, 32, 32, 3))
+    replace_source(
+        monkeypatch,
+        "cifar10",
+        stand_in=lambda: (np.zeros((50, 32, 32, 3), np.uint8), np.arange(50) % 10),
+        shape=(50, 32, 32, 3),
+    )
     for name in ("cifar10", "location", "adult"):
         assert load(name, "standin").source == "standin"
-
-
-def small_images(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    return standin_images.textured_images(np.random.default_rng(seed), n=50, n_classes=10)
-
-
-def test_location_standin_has_the_shape_and_skew_of_the_real_one(location_standin):
-    x, y = location_standin.x, location_standin.y
-    sizes = np.bincount(y, minlength=30)
-    assert x.shape == (5010, 446) and set(np.unique(x)) == {0, 1} and 0.10 < x.mean() < 0.14
-    assert len(sizes) == 30 and sizes.min() >= 97 and sizes.max() <= 308 and sizes.max() > 2 * sizes.min()
-    again = standins.location()
-    assert np.array_equal(again[0], x) and np.array_equal(again[1], y)
-
-
-def test_cifar_standin_has_the_shape_of_the_real_one():
-    dataset = load("cifar10", "standin")
-    assert dataset.x.shape == (60_000, 32, 32, 3) and dataset.x.dtype == np.uint8
-    assert np.bincount(dataset.y).tolist() == [6000] * 10
-    assert 100 < dataset.x[:1000].mean() < 155 and dataset.x[:1000].std() > 40
-
-
-def test_textured_images_are_deterministic():
-    (x, y), (again, labels) = small_images(3), small_images(3)
-    assert np.array_equal(x, again) and np.array_equal(y, labels) and not np.array_equal(x, small_images(4)[0])
-
-
-def test_classes_that_k_means_cannot_balance_raise(monkeypatch):
-    x = np.zeros((60, 5), np.uint8)
-    with pytest.raises(RuntimeError, match="no classes of 10 to 20 records"):
-        standins._k_means(x, 3, np.random.default_rng(0), smallest=10, largest=20)
 
 
 # Splits, checks, provenance

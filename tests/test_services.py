@@ -1,12 +1,22 @@
 """Services: Amazon's is a documented algorithm, repeated here literally; the other one must not tell what it is."""
 
+import copy
+import gc
+import json
+import logging
+import pickle
+import sys
+import traceback
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
-from mialib import randomness, shadow, study
+from mialib import cache, families, models, randomness, shadow, study
 from mialib.data import Dataset, Split
-from mialib.services import BINS, AmazonML
+from mialib.services import BINS, AmazonML, PredictionAPI
+from mialib.training import NeuralTrainer
 
 
 def bits(n=300, d=24, n_classes=4, seed=0):
@@ -170,7 +180,7 @@ def test_what_changes_amazon_changes_its_keys(change):
     assert all(key not in kept for key in change[1].keys(*change[2:]))
 
 
-SERVICES = [AmazonML()]
+SERVICES = [AmazonML(), PredictionAPI()]
 
 
 @pytest.mark.parametrize("service", SERVICES, ids=lambda s: type(s).__name__)
@@ -206,3 +216,224 @@ def test_services_name_bad_rows(service):
         service.fit_many(bits(), np.array([[0, 1]]), 0, first=-1)
     with pytest.raises(ValueError, match="n must be between 1 and 300"):
         service.estimate(bits(), 301, 1)
+
+
+def api_model(data, row, seed=0, first=0):
+    return PredictionAPI().fit_many(data, np.asarray(row)[None], seed, first)[0]
+
+
+@pytest.mark.parametrize("make_data", [bits, table, images])
+def test_api_models_depend_on_seed_number_and_their_own_rows_only(make_data):
+    data = make_data()
+    rows = rows_of(data, 4, 40)
+    together = [answers(model, data) for model in PredictionAPI().fit_many(data, rows, seed=1, first=2)]
+    for j in (3, 0):
+        others = np.setdiff1d(np.arange(len(data.x)), rows[j])
+        changed = data._replace(x=data.x.copy(), y=data.y.copy())
+        changed.x[others[:20]], changed.y[others[:20]] = data.x.max(), 0
+        alone = answers(api_model(changed, rows[j], 1, 2 + j), data)
+        np.testing.assert_allclose(alone, together[j], atol=1e-4)
+    assert not np.array_equal(answers(api_model(data, rows[0], 1, 3), data), together[0])
+    assert not np.array_equal(answers(api_model(data, rows[0], 2, 2), data), together[0])
+
+
+@pytest.mark.parametrize("make_data", [bits, table, images])
+def test_api_answers_are_probabilities_of_a_model_that_learned(make_data):
+    data = make_data()
+    model = api_model(data, np.arange(60))
+    found = answers(model, data)
+    assert found.dtype == np.float32 and found.shape == (len(data.x), data.n_classes)
+    assert found.min() >= 0 and found.max() <= 1 and np.allclose(found.sum(1), 1, atol=1e-5)
+    assert accuracy(model, data) > np.bincount(data.y).max() / len(data.y) + (0.0 if data.name == "table" else 0.2)
+    assert model.predict_proba(data.x[:0]).shape == (0, data.n_classes)
+
+
+@pytest.mark.parametrize("make_data", [bits, table, images])
+@pytest.mark.parametrize("row", [[5], [5, 6], [7] * 6])
+def test_api_takes_the_smallest_training_sets(make_data, row):
+    data = make_data()
+    found = answers(api_model(data, row), data)
+    assert np.isfinite(found).all() and np.allclose(found.sum(1), 1, atol=1e-5)
+
+
+def test_api_keys_change_with_what_determines_a_model():
+    data, rows = bits(), np.arange(20).reshape(2, 10)
+    kept = PredictionAPI().keys(data, rows, 0, 0)
+    assert kept == PredictionAPI().keys(data, rows, 0, 0) and kept[0] != kept[1]
+    for change in ((bits(seed=1), rows, 0, 0), (data, rows + 1, 0, 0), (data, rows, 1, 0), (data, rows, 0, 2)):
+        assert all(key not in kept for key in PredictionAPI().keys(*change))
+
+
+def sayer(shares, seen=None):
+    """A family that answers the held-out classes right with the given share, whatever it is trained on."""
+
+    def learn(x, y, n_classes, seed, number):
+        if seen is not None:
+            seen.append(x)
+
+        def ask(asked):
+            right = np.arange(len(asked)) < shares * len(asked)
+            return np.eye(n_classes)[np.where(right, asked[:, 0], (asked[:, 0] + 1) % n_classes)]
+
+        return ask
+
+    return learn
+
+
+@pytest.mark.parametrize(("shares", "chosen"), [((0.5, 0.9), 1), ((0.9, 0.5), 0), ((0.5, 0.52), 0), ((0.5, 0.6, 0.61), 1)])
+def test_the_best_family_is_chosen_and_the_first_of_equals(shares, chosen):
+    y = np.random.default_rng(0).integers(0, 4, 1000)
+    candidates = [sayer(share) for share in shares]
+    assert families.choose(candidates, y[:, None], y, 4, 0, 0) is candidates[chosen]
+
+
+def test_families_are_tried_on_records_that_they_were_not_trained_on():
+    x, seen = np.arange(100)[:, None], []
+    held = []
+
+    def learn(*arguments):
+        ask = sayer(1.0, seen)(*arguments)
+        return lambda asked: held.append(asked) or ask(asked % 4)
+
+    families.choose([learn, learn], x, np.arange(100) % 4, 4, 0, 0)
+    assert len(seen) == len(held) == 2
+    for trained, asked in zip(seen, held, strict=True):
+        assert len(asked) == 20 and sorted([*trained[:, 0], *asked[:, 0]]) == list(range(100))
+    np.testing.assert_array_equal(held[0], held[1])
+
+
+def test_the_network_is_what_the_trainer_of_networks_makes():
+    data, row = bits(), np.arange(90)
+    expected = NeuralTrainer(lambda: models.mlp(24, 4), families.RECIPE, device="cpu").fit_many(data, row[None], 3, first=4)[0]
+    found = families.network(data.x[row], data.y[row], 4, 3, 4)(data.x)
+    np.testing.assert_allclose(found, answers(expected, data), atol=1e-5)
+
+
+def test_the_kernel_machine_is_regularised_least_squares():
+    data, row = bits(n=120), np.arange(50)
+    distance = ((data.x[:, None].astype(float) - data.x[None, row]) ** 2).sum(2)
+    kernel = np.exp(-distance / distance[row].mean())
+    weights = np.linalg.solve(kernel[row] + families.RIDGE * np.eye(50), np.eye(4)[data.y[row]])
+    powers = (np.maximum(kernel @ weights, 0) + families.FLOOR) ** families.POWER
+    found = families.kernel_machine(data.x[row], data.y[row], 4, 0, 0)(data.x)
+    np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), atol=1e-4)
+
+
+def test_what_is_offered_follows_from_the_kind_of_records_and_their_cost(monkeypatch):
+    assert families.kernel_machine in families.offered(bits().x)
+    assert families.kernel_machine not in families.offered(table().x)
+    assert families.kernel_machine not in families.offered(np.zeros((3, families.MOST_BITS + 1), np.uint8))
+    monkeypatch.setattr(families, "MOST_RECORDS", 299)
+    assert families.kernel_machine not in families.offered(bits().x)
+
+
+FAMILIES = [families.network, families.kernel_machine, families.softmax_regression]
+TELLING = ["network", "kernel", "softmax", "regression", "mlp", "tanh", "sequential", "linear", "cholesky", "families", "learn"]
+
+
+def both(monkeypatch, look):
+    """What `look` sees of a model of each family."""
+    seen = []
+    for family in FAMILIES:
+        monkeypatch.setattr(families, "offered", lambda x, only=family: [only])
+        seen.append(look(api_model(bits(), np.arange(60))))
+    return seen
+
+
+def silent(text):
+    return not [word for word in TELLING if word in str(text).lower()]
+
+
+def refusal(action):
+    with pytest.raises(Exception) as caught:
+        action()
+    error = caught.value
+    told = "".join(traceback.format_exception(error))
+    return type(error), str(error), error.__cause__, error.__context__, silent(told.replace("test_services", ""))
+
+
+LOOKS = {
+    "repr": lambda m: repr(m).split(" at ")[0],
+    "str": lambda m: str(m).split(" at ")[0],
+    "type": lambda m: (type(m), type(m).__mro__),
+    "dir": dir,
+    "size": sys.getsizeof,
+    "attributes": lambda m: [getattr(m, name) for name in dir(m) if not callable(getattr(m, name)) and name != "__doc__"],
+    "no dictionary": lambda m: hasattr(m, "__dict__"),
+    "referents": lambda m: gc.get_referents(m),
+    "pickle": lambda m: refusal(lambda: pickle.dumps(m)),
+    "copy": lambda m: refusal(lambda: copy.copy(m)),
+    "deep copy": lambda m: refusal(lambda: copy.deepcopy(m)),
+    "wrong shape": lambda m: refusal(lambda: m.predict_proba(np.zeros((2, 23), np.uint8))),
+    "wrong dimensions": lambda m: refusal(lambda: m.predict_proba(np.zeros(24, np.uint8))),
+    "wrong type": lambda m: refusal(lambda: m.predict_proba(np.full((2, 24), "a"))),
+    "not finite": lambda m: refusal(lambda: m.predict_proba(np.full((2, 24), np.nan))),
+    "answer": lambda m: (m.predict_proba(bits().x[:3]).dtype, m.predict_proba(bits().x[:3]).flags.c_contiguous),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_model_of_the_api_looks_the_same_whatever_it_is(look, monkeypatch):
+    first, *others = both(monkeypatch, LOOKS[look])
+    assert all(other == first for other in others)
+    assert silent(first)
+
+
+def test_only_predict_proba_is_public(monkeypatch):
+    for public in both(monkeypatch, lambda m: [name for name in dir(m) if not name.startswith("_")]):
+        assert public == ["predict_proba"]
+
+
+def test_what_is_behind_a_model_goes_with_it():
+    model = api_model(bits(), np.arange(20))
+    reference = weakref.ref(model)
+    del model
+    gc.collect()
+    assert reference() is None
+
+
+@pytest.mark.parametrize(("family", "part"), [("network", "mlp"), ("kernel_machine", "_distances")])
+def test_errors_from_inside_tell_nothing(family, part, monkeypatch):
+    def fail(*_):
+        raise ValueError(f"{family} failed")
+
+    monkeypatch.setattr(families, "offered", lambda x: [getattr(families, family)])
+    model = api_model(bits(), np.arange(30))
+    monkeypatch.setattr(families, part, fail)
+    kind, text, cause, context, quiet = refusal(lambda: api_model(bits(), np.arange(30), first=4))
+    assert (kind, text) == (RuntimeError, "the service could not train model 4 on 30 records")
+    assert cause is None and context is None and quiet
+    if family == "kernel_machine":
+        kind, text, cause, context, quiet = refusal(lambda: model.predict_proba(bits().x[:2]))
+        assert (kind, text) == (RuntimeError, "the service could not answer for 2 records")
+        assert cause is None and context is None and quiet
+
+
+def test_training_and_asking_say_nothing(caplog, capfd, recwarn, monkeypatch):
+    caplog.set_level(logging.DEBUG)
+    both(monkeypatch, lambda m: m.predict_proba(bits().x))
+    printed = "".join(capfd.readouterr())
+    assert silent(printed) and not caplog.records and not recwarn.list
+
+
+def test_what_the_api_keeps_on_disk_names_no_family(monkeypatch):
+    data = bits()
+    splits = [Split(np.arange(30), np.arange(30, 60))]
+    for family in FAMILIES:
+        monkeypatch.setattr(families, "offered", lambda x, only=family: [only])
+        shadow.shadow_attack_data(PredictionAPI(), data, splits, seed=FAMILIES.index(family))
+    files = [path for path in cache.cache_folder().rglob("*") if path.is_file()]
+    assert len(files) == 3 and {path.parts[-3] for path in files} == {"answers"}
+    for path in files:
+        with np.load(path) as stored:
+            assert set(stored.files) == {"answers", "key"}
+            assert silent(json.loads(str(stored["key"])))
+    assert len({path.stat().st_size for path in files}) == 1
+
+
+def test_the_service_itself_tells_nothing():
+    assert silent(repr(PredictionAPI())) and silent(vars(PredictionAPI()))
+    assert [name for name in dir(PredictionAPI()) if not name.startswith("_")] == ["at_once", "estimate", "fit_many", "keys"]
+    with pytest.raises(TypeError):
+        PredictionAPI(0.1)
+    assert silent(PredictionAPI().keys(bits(), np.arange(20).reshape(2, 10), 0))

@@ -1,0 +1,130 @@
+"""What the surrogate of the Prediction API chooses among, and how: its users see none of this.
+
+A network is preferred; instead of it, records of at most 1,024 bits get a kernel machine, and all others softmax regression,
+where that is clearly better on held-out records. Everything depends on a model's own records and on (seed, its number) alone.
+
+All constants were chosen by the accuracies of Table II and the histograms of Fig. 12 (see `mialib.services`), or by cost; none
+by the outcome of an attack.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.std import tqdm
+
+from mialib import randomness, stacked
+from mialib.models import Records, black_box, mlp
+from mialib.session import Session
+from mialib.training import Recipe
+
+Ask = Callable[[np.ndarray], np.ndarray]  # records (n, d) as trained on, to answers (n, n_classes)
+Learn = Callable[[np.ndarray, np.ndarray, int, int, int], Ask]
+
+MOST_BITS, MOST_RECORDS = 1024, 20_000  # beyond, a kernel machine takes minutes and gigabytes
+TRIED_ON = 5000  # records, a fifth of them held out
+CLEARLY = 0.025  # of held-out accuracy: less would make the models of one experiment differ in kind, by chance
+RECIPE = Recipe(epochs=25, batch_size=50, lr=0.125, lr_decay=0.0, l2=1e-4, optimizer="sgd")
+RIDGE, FLOOR, POWER = 0.3, 0.01, 1.5
+LONGEST = 100.0  # mean squared length of a record, beyond which the network's rate is too high
+
+
+def learn(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+    """Model `number` of records x (n, ...), classes y (n,): a function from raw records to answers float64 (m, n_classes)."""
+    prepare = _preparation(x)
+    x = prepare(x)
+    candidates = offered(x)
+    ask = choose(candidates, x, y, n_classes, seed, number)(x, y, n_classes, seed, number)
+    return lambda asked: ask(prepare(asked))
+
+
+def offered(x: np.ndarray) -> list[Learn]:
+    """The families for prepared records x (n, d), the preferred one first."""
+    return [network, kernel_machine if few_bits(x) else softmax_regression]
+
+
+def few_bits(x: np.ndarray) -> bool:
+    """Whether records x (n, ...) are bits, and a kernel machine on them is cheap enough."""
+    bits = x.dtype == np.uint8 and x.ndim == 2 and x.max() <= 1
+    return bool(bits and x.shape[1] <= MOST_BITS and len(x) <= MOST_RECORDS)
+
+
+def choose(candidates: Sequence[Learn], x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Learn:
+    """The candidate with the best held-out accuracy, an earlier one unless a later one is better by more than CLEARLY."""
+    order = randomness.generator(seed, "held out", number).permutation(len(x))[:TRIED_ON]
+    kept, held = np.split(order, [len(order) - len(order) // 5])
+    if not len(held):
+        return candidates[0]
+    best, to_beat = candidates[0], -1.0
+    for candidate in candidates:
+        answers = candidate(x[kept], y[kept], n_classes, seed, number)(x[held])
+        share = float((answers.argmax(1) == y[held]).mean())
+        if share > to_beat:
+            best, to_beat = candidate, share + CLEARLY
+    return best
+
+
+def _preparation(x: np.ndarray) -> Ask:
+    """To flat records: bits as they are; pixels and columns of tables to about 0..1, by the range seen; none too long."""
+    flat = x.reshape(len(x), -1)
+    if x.dtype == np.uint8 and x.ndim == 2 and x.max() <= 1:
+        return lambda asked: asked
+    low = flat.min(0) if x.dtype == np.float32 else np.zeros(1, np.float32)
+    width = flat.max(0) - low if x.dtype == np.float32 else np.full(1, 255, np.float32)
+    width = np.where(width > 0, width, 1)
+    length = ((((flat - low) / width) ** 2).sum(1)).mean()
+    factor = np.float32(min(1.0, np.sqrt(LONGEST / max(length, 1e-9))))
+    return lambda asked: ((asked.reshape(len(asked), -1) - low) / width * factor).astype(np.float32)
+
+
+def network(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+    """One hidden layer of 128 Tanh units, few epochs of SGD."""
+    return _descent(partial(mlp, x.shape[1], n_classes), x, y, seed, number)  # type: ignore[arg-type]
+
+
+def softmax_regression(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+    """No hidden layer, trained as the network is."""
+    return _descent(lambda: nn.Sequential(Records(), nn.Linear(x.shape[1], n_classes)), x, y, seed, number)
+
+
+def _descent(make_model: Callable[[], nn.Sequential], x: np.ndarray, y: np.ndarray, seed: int, number: int) -> Ask:
+    with randomness.torch_seed(seed, "weights", number):
+        model = make_model()
+    stack = stacked.make_stack([model], torch.device("cpu"), (), RECIPE.precision, sparse=False)
+    orders = [randomness.torch_generator(seed, "order", number)]
+    session = Session(stack, RECIPE, torch.as_tensor(x), torch.as_tensor(y), torch.arange(len(x))[None], orders)
+    model.load_state_dict(session.run(tqdm(disable=True), threading.Event())[0])
+    return black_box(model).predict_proba
+
+
+def kernel_machine(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+    """Regularised least squares on indicators of the classes, with the kernel exp(-d^2 / mean d^2) of records of bits.
+
+    Answers are the classes' shares of the powers of the scores, negative ones counting nothing.
+    """
+    records = torch.as_tensor(x).float()
+    distances = _distances(records, records)
+    mean = max(float(distances.mean()), 1e-9)
+    kernel = distances.div_(-mean).exp_()
+    kernel.diagonal().add_(RIDGE)
+    indicators = nn.functional.one_hot(torch.as_tensor(y), n_classes).float()
+    weights = torch.cholesky_solve(indicators, torch.linalg.cholesky(kernel))
+    del kernel, distances
+
+    def ask(asked: np.ndarray) -> np.ndarray:
+        rows = max(1, 2**24 // len(records))
+        parts = torch.as_tensor(asked).split(rows)
+        scores = torch.cat([_distances(part.float(), records).div_(-mean).exp_() @ weights for part in parts])
+        powers = (scores.clamp_(min=0).double() + FLOOR) ** POWER
+        return (powers / powers.sum(1, keepdim=True)).numpy()
+
+    return ask
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances of records a (n, d) to records b (m, d): (n, m)."""
+    squares = torch.addmm((b**2).sum(1), a, b.T, alpha=-2)
+    return squares.add_((a**2).sum(1)[:, None]).clamp_(min=0)

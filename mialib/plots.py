@@ -136,7 +136,7 @@ def scatter(points: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     _key(ax, [*colours.items(), ("hollow: the paper", GREY)], x=0.97 if share else 0.03, right=share, size=7)
-    ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.2 * np.ptp(ax.get_ylim())))
+    ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.4 * np.ptp(ax.get_ylim())))
 
 
 def histograms(bars: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:

@@ -242,8 +242,8 @@ def fig11_paper() -> pd.DataFrame:
 
 PANELS = {
     "precision by class share": ("Fig. 11 left", "train_fraction", "precision"),
-    "precision by train-test gap": ("Fig. 11 middle", "train_test_gap", "precision"),
-    "train-test gap by class share": ("Fig. 11 right", "train_fraction", "train_test_gap"),
+    "precision by gap": ("Fig. 11 middle", "train_test_gap", "precision"),
+    "gap by class share": ("Fig. 11 right", "train_fraction", "train_test_gap"),
 }
 
 

@@ -303,7 +303,7 @@ def test_figure_11_has_the_papers_panels_and_lines():
     assert set(ours["panel"]) == set(theirs["panel"])
     assert set(ours["line"]) == set(theirs["line"])
     assert len(ours) == 3 * len(table)
-    own = ours[(ours["panel"] == "train-test gap by class share") & (ours["line"] == "Purchase-20")]
+    own = ours[(ours["panel"] == "gap by class share") & (ours["line"] == "Purchase-20")]
     expected = table.loc[table["dataset"] == "purchase20", ["train_fraction", "train_test_gap"]]
     np.testing.assert_array_equal(own[["x", "y"]], expected)
     drawn = paper.curves("Fig. 11 left", "train_fraction -> attack_precision")

@@ -17,7 +17,7 @@ from mialib.study import LEARNED, REAL, Case, Fit, Outcome, Trial, run_attacks, 
 log = logging.getLogger(__name__)
 
 CASE = list(Case._fields)
-READINGS = {"flip": "noise: bits flipped", "random": "noise: bits replaced at random"}
+READINGS = {"flip": "bits flipped", "random": "bits replaced"}
 NAMES = {  # how figures and headlines call targets and sources of shadow data
     "google": "Google",
     "amazon(10,1e-6)": "Amazon (10, 1e-6)",

@@ -281,7 +281,7 @@ def test_for_each_variant_repeats_the_real_rows():
     assert panels[panels["variant"] == "flip"]["value"].tolist() == [1, 2, 4]
     assert panels[panels["variant"] == "random"]["value"].tolist() == [1, 3]
     assert len(panels) == 5
-    assert panels["reading"].unique().tolist() == ["noise: bits flipped", "noise: bits replaced at random"]
+    assert panels["reading"].unique().tolist() == ["bits flipped", "bits replaced"]
     assert table["variant"].tolist() == ["none", "flip", "random", "flip"]
     real = table.iloc[:1]
     one_panel = tables.for_each_variant(real)

@@ -200,8 +200,8 @@ def test_services_make_shadow_data_once(service, make_data, monkeypatch):
 @pytest.mark.parametrize("make_data", [bits, table])
 def test_services_are_announced_with_their_cost(service, make_data):
     data = make_data()
-    jobs = study.plan_jobs(data, {study.REAL: data}, n=20, n_targets=1, n_shadows=2, seed=0)
-    assert "3 of 3 models to train, about" in study.announce(service, jobs)
+    experiment = study.Experiment(data, service, "surrogate", train_size=20, n_targets=1, n_shadows=2, seed=0)
+    assert "3 of 3 models to train, about" in study.announce(experiment)
     estimate = service.estimate(data, 50, 3)
     assert estimate.models == 3 and estimate.seconds > 0 and estimate.megabytes > 0
 

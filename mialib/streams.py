@@ -1,0 +1,73 @@
+"""Counter-based random numbers: every number is a function of its stream and its index, and of nothing drawn before.
+
+A stream is a 64-bit state. `fork(state, i)` is its i-th child: a random number, and the state of a stream of its own. So a tree
+of streams (seed, class, record, step …) needs no memory, and thousands are read at once, each as it would be read alone.
+fork(s, i) = mix(s ^ mix((i + 1) * GOLDEN)), mix the finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom
+number generators, OOPSLA 2014); each mix is a bijection, so that the children of one stream all differ.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+GOLDEN = 0x9E3779B97F4A7C15
+FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+AT_ONCE = 2**15  # draws: their 64-bit words stay in a core's cache
+
+
+def fork(state: np.ndarray | int, index: np.ndarray | int) -> np.ndarray:
+    """Children number `index` (from 0) of the streams `state`: uint64, of at least one dimension, shapes broadcast."""
+    state, index = (np.array(part, np.uint64, ndmin=1) for part in (state, index))
+    return _mix(state ^ _mix((index + np.uint64(1)) * np.uint64(GOLDEN)))
+
+
+def _mix(z: np.ndarray) -> np.ndarray:
+    z ^= z >> np.uint64(30)
+    z *= np.uint64(FIRST)
+    z ^= z >> np.uint64(27)
+    z *= np.uint64(SECOND)
+    z ^= z >> np.uint64(31)
+    return z
+
+
+@lru_cache(maxsize=64)
+def _salts(start: int, stop: int) -> np.ndarray:
+    return _mix(np.arange(start + 1, stop + 1, dtype=np.uint64) * np.uint64(GOLDEN))
+
+
+def words(state: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Children start..stop-1 of each of m streams: uint64 (stop - start, m)."""
+    return _mix(state ^ _salts(start, stop)[:, None])
+
+
+def below(word: np.ndarray, bound: np.ndarray | int) -> np.ndarray:
+    """Whole numbers 0..bound-1 (bound up to 2**32) from random words: uint64; uniform within bound / 2**32."""
+    return ((word >> np.uint64(32)) * np.asarray(bound, np.uint64)) >> np.uint64(32)
+
+
+def share(word: np.ndarray) -> np.ndarray:
+    """Float64 uniform in [0, 1) from random words."""
+    return (word >> np.uint64(11)) * 2.0**-53
+
+
+def mark_distinct(state: np.ndarray, k: int, marks: np.ndarray, rows: np.ndarray) -> None:
+    """In each of `rows` of `marks` (m, n), all zero before, make k of the n places nonzero: the first k different ones of the
+    places below(fork(state, 0), n), below(fork(state, 1), n), … of the row's own stream: a uniform choice without replacement.
+
+    state: uint64, one stream a row. marks: unsigned integers that can hold k, in memory row after row.
+    """
+    n = marks.shape[1]
+    places = marks.reshape(-1)
+    tags = np.arange(1, k + 1, dtype=marks.dtype)[:, None]
+    for start in range(0, len(rows), block := max(1, AT_ONCE // k)):
+        streams, first = state[start : start + block], rows[start : start + block] * n
+        drawn = below(words(streams, 0, k), n).astype(np.int64) + first
+        places[drawn] = tags  # of equal places one tag stays, whichever: as many stay as there are different places
+        missing = k - (places[drawn] == tags).sum(0)
+        i = k
+        while (short := np.flatnonzero(missing)).size:
+            streams, first, missing = streams[short], first[short], missing[short]
+            place = below(words(streams, i, i + 1)[0], n).astype(np.int64) + first
+            missing -= places[place] == 0
+            places[place] = 1
+            i += 1

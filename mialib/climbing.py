@@ -132,8 +132,9 @@ class Climbers:
         rows = np.flatnonzero(self.rejected[asked] > self.rules.rej_max)
         self.k[rows] = np.maximum(self.k_min, (self.k[rows] + 1) // 2)
         self.rejected[rows] = 0
-        spent = np.flatnonzero(self.step[asked] >= self.rules.iter_max)
-        return found, np.setdiff1d(spent, found, assume_unique=True)
+        spent = self.step[asked] >= self.rules.iter_max
+        spent[found] = False
+        return found, np.flatnonzero(spent)
 
     def _selected(self, answers: np.ndarray, own: np.ndarray, sure: np.ndarray) -> np.ndarray:
         """Those of the rows `sure` whose class is the answer, and that are selected: with probability y_c."""
@@ -147,8 +148,9 @@ class Climbers:
     def end(self, rows: np.ndarray) -> None:
         """Forget these rows; the last ones move into the holes, which keeps the active ones together."""
         left = self.active - len(rows)
-        holes = rows[rows < left]
-        movers = np.setdiff1d(np.arange(left, self.active), rows, assume_unique=True)
+        stays = np.ones(self.active, bool)
+        stays[rows] = False
+        holes, movers = np.flatnonzero(~stays[:left]), left + np.flatnonzero(stays[left:])
         for part in (
             self.best, self.best_confidence, self.rejected, self.k, self.step, self.label, self.stream, self.jobs,
         ):  # fmt: skip
@@ -189,7 +191,7 @@ def climb(
                 for rows, tell in ((found, queue.found), (gave_up, queue.gave_up)):
                     for job in climbers.jobs[rows].tolist():
                         tell(Job(*job))
-                climbers.end(np.union1d(found, gave_up))
+                climbers.end(np.concatenate([found, gave_up]))
                 bar.set_postfix(queries=int(queries.sum()), refresh=False)
                 bar.update(len(found))
             if queries.sum() == max_queries:

@@ -6,13 +6,14 @@ fork(s, i) = mix(s ^ mix((i + 1) * GOLDEN)), mix the finaliser of SplitMix64 (St
 number generators, OOPSLA 2014); each mix is a bijection, so that the children of one stream all differ.
 """
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
 GOLDEN = 0x9E3779B97F4A7C15
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-AT_ONCE = 2**15  # draws: their 64-bit words stay in a core's cache
+AT_ONCE = 2**17  # draws: their 64-bit words stay in the cache
 
 
 def fork(state: np.ndarray | int, index: np.ndarray | int) -> np.ndarray:
@@ -56,18 +57,29 @@ def mark_distinct(state: np.ndarray, k: int, marks: np.ndarray, rows: np.ndarray
 
     state: uint64, one stream a row. marks: unsigned integers that can hold k, in memory row after row.
     """
-    n = marks.shape[1]
+    n, kind = marks.shape[1], marks.dtype
     places = marks.reshape(-1)
-    tags = np.arange(1, k + 1, dtype=marks.dtype)[:, None]
+    tags = np.arange(1, k + 1, dtype=kind)[:, None]
+    spare = int(2 * (n * math.log(n / (n - k + 0.5)) - k)) + 4  # about twice the draws that repeat an earlier one
     for start in range(0, len(rows), block := max(1, AT_ONCE // k)):
         streams, first = state[start : start + block], rows[start : start + block] * n
-        drawn = below(words(streams, 0, k), n).astype(np.int64) + first
+        drawn = _places(words(streams, 0, k), n, first)
         places[drawn] = tags  # of equal places one tag stays, whichever: as many stay as there are different places
-        missing = k - (places[drawn] == tags).sum(0)
-        i = k
-        while (short := np.flatnonzero(missing)).size:
-            streams, first, missing = streams[short], first[short], missing[short]
-            place = below(words(streams, i, i + 1)[0], n).astype(np.int64) + first
-            missing -= places[place] == 0
-            places[place] = 1
-            i += 1
+        missing = (k - (places[drawn] == tags).view(np.uint8).sum(0, dtype=kind)).astype(kind)
+        done = k
+        while missing.any():
+            for place in _places(words(streams, done, done + spare), n, first):
+                new = (places[place] == 0) & (missing > 0)
+                missing -= new
+                places[place[new]] = 1
+            done += spare
+
+
+def _places(word: np.ndarray, n: int, first: np.ndarray) -> np.ndarray:
+    """first + below(word, n) as int64, in the memory of `word`."""
+    word >>= np.uint64(32)
+    word *= np.uint64(n)
+    word >>= np.uint64(32)
+    place = word.view(np.int64)
+    place += first
+    return place

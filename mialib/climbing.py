@@ -122,19 +122,19 @@ class Climbers:
         own = answers[np.arange(len(answers)), self.label[asked]].astype(np.float64)
         kept = own >= self.best_confidence[asked]
         sure = kept & (own > np.float32(self.rules.conf_min))  # a float32 answer of 0.2 does not exceed 0.2
-        found = self._selected(answers, own, np.flatnonzero(sure))
+        found = self._selected(answers, own, sure.nonzero()[0])
         self.step[asked] += 1
-        rows = np.flatnonzero(kept)
+        rows = kept.nonzero()[0]
         self.best[rows] = self.proposal[rows]
         self.best_confidence[rows] = own[rows]
         self.rejected[asked] += 1
         self.rejected[rows] = 0
-        rows = np.flatnonzero(self.rejected[asked] > self.rules.rej_max)
+        rows = (self.rejected[asked] > self.rules.rej_max).nonzero()[0]
         self.k[rows] = np.maximum(self.k_min, (self.k[rows] + 1) // 2)
         self.rejected[rows] = 0
         spent = self.step[asked] >= self.rules.iter_max
         spent[found] = False
-        return found, np.flatnonzero(spent)
+        return found, spent.nonzero()[0]
 
     def _selected(self, answers: np.ndarray, own: np.ndarray, sure: np.ndarray) -> np.ndarray:
         """Those of the rows `sure` whose class is the answer, and that are selected: with probability y_c."""
@@ -150,7 +150,7 @@ class Climbers:
         left = self.active - len(rows)
         stays = np.ones(self.active, bool)
         stays[rows] = False
-        holes, movers = np.flatnonzero(~stays[:left]), left + np.flatnonzero(stays[left:])
+        holes, movers = (~stays[:left]).nonzero()[0], left + stays[left:].nonzero()[0]
         for part in (
             self.best, self.best_confidence, self.rejected, self.k, self.step, self.label, self.stream, self.jobs,
         ):  # fmt: skip
@@ -161,10 +161,7 @@ class Climbers:
         """Change k random features of each active climber's best record."""
         now = slice(self.active)
         self.marks[now] = 0
-        where = self._streams(WHERE, now)
-        for k in np.unique(self.k[now]):
-            rows = np.flatnonzero(self.k[now] == k)
-            streams.mark_distinct(where[rows], int(k), self.marks, rows)
+        streams.mark_distinct(self._streams(WHERE, now), self.k[now], self.marks[now])
         self.proposal[now] = self.space.changed(self.best[now], self.marks[now], self._streams(VALUE, now))
 
 

@@ -6,7 +6,6 @@ fork(s, i) = mix(s ^ mix((i + 1) * GOLDEN)), mix the finaliser of SplitMix64 (St
 number generators, OOPSLA 2014); each mix is a bijection, so that the children of one stream all differ.
 """
 
-import math
 from functools import lru_cache
 
 import numpy as np
@@ -51,35 +50,38 @@ def share(word: np.ndarray) -> np.ndarray:
     return (word >> np.uint64(11)) * 2.0**-53
 
 
-def mark_distinct(state: np.ndarray, k: int, marks: np.ndarray, rows: np.ndarray) -> None:
-    """In each of `rows` of `marks` (m, n), all zero before, make k of the n places nonzero: the first k different ones of the
-    places below(fork(state, 0), n), below(fork(state, 1), n), … of the row's own stream: a uniform choice without replacement.
+def mark_distinct(state: np.ndarray, k: np.ndarray, marks: np.ndarray) -> None:
+    """In row i of `marks` (m, n), all zero before, make k[i] of the n places nonzero: the first k[i] different ones among
+    below(fork(state[i], 0), n), below(fork(state[i], 1), n), … That is a uniform choice without replacement.
 
-    state: uint64, one stream a row. marks: unsigned integers that can hold k, in memory row after row.
+    state: uint64 (m,). k: int64 (m,), 1..n. marks: unsigned integers that can hold every k, in memory row after row.
     """
-    n, kind = marks.shape[1], marks.dtype
-    places = marks.reshape(-1)
-    tags = np.arange(1, k + 1, dtype=kind)[:, None]
-    spare = int(2 * (n * math.log(n / (n - k + 0.5)) - k)) + 4  # about twice the draws that repeat an earlier one
-    for start in range(0, len(rows), block := max(1, AT_ONCE // k)):
-        streams, first = state[start : start + block], rows[start : start + block] * n
-        drawn = _places(words(streams, 0, k), n, first)
-        places[drawn] = tags  # of equal places one tag stays, whichever: as many stay as there are different places
-        missing = (k - (places[drawn] == tags).view(np.uint8).sum(0, dtype=kind)).astype(kind)
-        done = k
-        while missing.any():
-            for place in _places(words(streams, done, done + spare), n, first):
-                new = (places[place] == 0) & (missing > 0)
-                missing -= new
-                places[place[new]] = 1
-            done += spare
+    n, kind, flat = marks.shape[1], marks.dtype, marks.reshape(-1)
+    missing, read = k.copy(), k.copy()
+    for each in np.unique(k).tolist():
+        tags, rows = np.arange(1, each + 1, dtype=kind)[:, None], (k == each).nonzero()[0]
+        for start in range(0, len(rows), block := max(1, AT_ONCE // each)):
+            part = rows[start : start + block]
+            place = _places(words(state[part], 0, each), n, part)
+            flat[place] = tags  # of words for one place one tag stays, whichever: so many stay as there are different places
+            missing[part] -= (flat[place] == tags).sum(0, kind)
+    while (short := missing.nonzero()[0]).size:  # as many more words as places are missing: never one too many
+        count = missing[short]
+        row = np.repeat(short, count)
+        order = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        place = _places(fork(state[row], read[row] + order), n, row)
+        free = (flat[place] == 0).nonzero()[0]
+        place, tags = place[free], (order[free] + 1).astype(kind)
+        flat[place] = tags
+        missing -= np.bincount(row[free[flat[place] == tags]], minlength=len(missing))
+        read[short] += count
 
 
-def _places(word: np.ndarray, n: int, first: np.ndarray) -> np.ndarray:
-    """first + below(word, n) as int64, in the memory of `word`."""
+def _places(word: np.ndarray, n: int, row: np.ndarray) -> np.ndarray:
+    """The places below(word, n) in rows of n places: int64, in the memory of `word`."""
     word >>= np.uint64(32)
     word *= np.uint64(n)
     word >>= np.uint64(32)
     place = word.view(np.int64)
-    place += first
+    place += row * n
     return place

@@ -97,17 +97,17 @@ def literal_places(state, k, n):
 def test_distinct_places_are_the_first_different_ones(n, k, monkeypatch):
     monkeypatch.setattr(streams, "AT_ONCE", 3 * k)
     state = streams.fork(5, np.arange(10))
-    marks = np.zeros((12, n), np.min_scalar_type(k))
-    rows = np.array([11, 0, 2, 3, 4, 5, 6, 7, 8, 10])
-    streams.mark_distinct(state, k, marks, rows)
-    assert [np.flatnonzero(marks[row]).tolist() for row in rows] == [literal_places(int(s), k, n) for s in state]
-    assert not marks[[1, 9]].any()
+    counts = np.array([k, k, 1, k, max(1, k - 1), k, k, 1, k, k])
+    marks = np.zeros((10, n), np.min_scalar_type(k))
+    streams.mark_distinct(state, counts, marks)
+    expected = [literal_places(int(s), count, n) for s, count in zip(state, counts, strict=True)]
+    assert [np.flatnonzero(row).tolist() for row in marks] == expected
 
 
 @pytest.mark.parametrize("k", [2, 9])
 def test_all_sets_of_distinct_places_are_equally_likely(k):
     """n = 11: 55 sets of two places, and of nine."""
     marks = np.zeros((60_000, 11), np.uint8)
-    streams.mark_distinct(streams.fork(2, np.arange(60_000)), k, marks, np.arange(60_000))
+    streams.mark_distinct(streams.fork(2, np.arange(60_000)), np.full(60_000, k), marks)
     _, counts = np.unique(marks != 0, axis=0, return_counts=True)
     assert len(counts) == 55 and uniform(counts) > 1e-4

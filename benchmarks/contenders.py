@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks import climbs
 from benchmarks.workloads import Answers, TargetAndPool, TrainingSets, Workload, attack_network, make_model
 from mialib import attack, metrics, shadow
 from mialib.data import Split
@@ -61,6 +62,8 @@ def ours(workload: Workload, material: Any, seed: int, watch: Stopwatch) -> Foun
     """mialib."""
     if workload.kind == "stage":
         return _our_stage(material, seed, watch)
+    if workload.kind == "synthesis":
+        return climbs.ours(workload, material, seed, watch)
     if workload.kind == "attack":
         return _our_attack(workload, material, seed, watch, attack.fit_attack)
     trainer = _trainer(workload)
@@ -166,6 +169,8 @@ def plain(batches: Batches) -> Contender:
     def contender(workload: Workload, material: Any, seed: int, watch: Stopwatch) -> Found:
         if workload.kind == "stage":
             return _plain_stage(material, seed, watch, batches)
+        if workload.kind == "synthesis":
+            return climbs.plain(workload, material, seed, watch)
         if workload.kind == "attack":
             return _plain_attack(workload, material, seed, watch, batches)
         x, y = material.dataset.x, material.dataset.y

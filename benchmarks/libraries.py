@@ -4,6 +4,7 @@ Both see what mialib sees: probabilities of a black box. Installed in the benchm
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,8 @@ from mia.estimators import AttackModelBundle, ShadowModelBundle, prepare_attack_
 from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
+from benchmarks import climbs
+from benchmarks.climbs import RULES
 from benchmarks.contenders import Contender, Found, Stopwatch, judged, plain_answers, plain_loop, plain_model
 from benchmarks.workloads import TargetAndPool, Workload, make_model
 from mialib.shadow import AttackData
@@ -61,6 +64,30 @@ def _art_classifier(workload: Workload, model: nn.Module) -> PyTorchClassifier:
 
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr)
     return Classifier(model, nn.CrossEntropyLoss(), workload.shape, workload.n_classes, optimizer, device_type="cpu")
+
+
+def art_climbing(workload: Workload, material: TargetAndPool, seed: int, watch: Stopwatch) -> Found:
+    """ART's hill climbing, as `ShadowModels.generate_synthetic_shadow_dataset` calls it for each record, without the shadows.
+
+    Its own random records and changes are uniform floats, which find nothing among bits: it is given callbacks for bits.
+    """
+    target = _art_classifier(workload, material.target)
+    shadows, rng = ShadowModels(target, num_shadow_models=1, random_state=seed), np.random.default_rng(seed)
+    target.predict = ask = climbs.Counted(target.predict)
+    climb = partial(
+        shadows._hill_climbing_synthesis, target,
+        min_confidence=RULES.conf_min, max_features_randomized=RULES.k_max, min_features_randomized=RULES.k_min,
+        max_iterations=RULES.iter_max, max_rejections=RULES.rej_max,
+        random_record_fn=lambda: rng.integers(0, 2, workload.shape).astype(np.float32),
+        randomize_features_fn=lambda x, k: climbs.flipped(x, k, rng),
+    )  # fmt: skip
+    records: list[np.ndarray] = []
+    with watch("records"):
+        for c in range(workload.n_classes):
+            while len(records) < (c + 1) * (workload.k // workload.n_classes):
+                with suppress(RuntimeError):  # a climb that gave up
+                    records.append(climb(c))
+    return climbs.found(watch, np.array(records), ask.n)
 
 
 def mia(attack_model: Callable[[int], Any]) -> Contender:
@@ -137,6 +164,7 @@ def _target_answers(material: TargetAndPool) -> AttackData:
 CONTENDERS: dict[str, Contender] = {
     "ART nn": art("nn"),
     "ART rf": art("rf"),
+    "ART hill climbing": art_climbing,
     "mia nn": mia(_ExampleAttack),
     "mia rf": mia(_ForestAttack),
 }

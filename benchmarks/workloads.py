@@ -25,8 +25,9 @@ BLOCK = 4096  # records made at once, so that the making needs little memory
 class Workload:
     """One thing to measure: k models, trained on n records each.
 
-    kind: "attack" (shadows, attack, inference), "training" (models and their answers on their members) or "stage" (attack
-    models on n rows each, then `records` rows scored). rows: the table's rows, each the sum of the named phases.
+    kind: "attack" (shadows, attack, inference), "training" (models and their answers on their members), "stage" (attack models
+    on n rows each, then `records` rows scored) or "synthesis" (k records from a target trained on n). rows: the table's rows,
+    each the sum of the named phases.
     """
 
     name: str
@@ -47,12 +48,14 @@ class Workload:
         recipe = self.recipe
         if self.kind == "stage":
             return f"{self.n * self.k:,} rows, {self.k} attack models, batch {recipe.batch_size}; {self.records:,} rows scored"
+        if self.kind == "synthesis":
+            return f"{self.k:,} records of {self.n_classes} classes, the target trained on {self.n:,}"
         texts = [f"n = {self.n:,}", f"k = {self.k}", f"{recipe.epochs} epochs", f"batch {recipe.batch_size}", recipe.precision]
         return ", ".join(texts)
 
 
 class TargetAndPool(NamedTuple):
-    """Of kind "attack": a trained target model, its split, and the rows left to the attacker."""
+    """Of kind "attack" or "synthesis": a trained target model, its split, and the rows left to the attacker."""
 
     dataset: Dataset
     split: Split
@@ -78,6 +81,8 @@ Material = TargetAndPool | TrainingSets | Answers
 LIBRARIES = ("ART nn", "ART rf", "mia nn", "mia rf")
 PLAIN = ("plain loop", "plain loop, sliced")
 WHOLE = {"end to end": ("shadows", "attack", "inference")}
+QUERIES = 100_000  # contenders need not ask equally often for the same records, so seconds are compared for so many, too
+SYNTHESISED = {"1,000 records": ("records",), "100,000 queries": ("queries",)}
 TRAINED = {"training and answers": ("training", "answers")}
 
 
@@ -104,6 +109,10 @@ WORKLOADS = {
         _training("W3", "Texas shape, MLP", 67_330, (6_170,), 10, 10_000, _recipe(2)),
         _CNN,
         replace(_CNN, name="W4-GPU", title="CIFAR CNN on a GPU", k=100, device="cuda"),
+        Workload(
+            "S", "synthesis of 600 bits", "synthesis", 8_000, (600,), 100, 2_000, 1_000, _recipe(10),
+            ("ours", "plain loop", "ART hill climbing"), SYNTHESISED,
+        ),
         Workload(
             "A", "attack stage", "stage", 1_000_000, (100,), 100, 4_000, 100, attack.RECIPE,
             ("ours", *PLAIN), {"fitting": ("attack",), "scoring": ("inference",)},
@@ -192,7 +201,7 @@ def _pictures(workload: Workload, rng: np.random.Generator) -> Draw:
     return lambda y: (textures[y] + 40 * rng.standard_normal((len(y), *workload.shape), np.float32)).clip(0, 255)
 
 
-MAKERS = {"W1": _prototypes, "W2": _baskets, "W3": _stays, "W4": _pictures}
+MAKERS = {"W1": _prototypes, "S": _prototypes, "W2": _baskets, "W3": _stays, "W4": _pictures}
 
 
 def _blocks(n: int) -> Iterator[slice]:
@@ -200,11 +209,11 @@ def _blocks(n: int) -> Iterator[slice]:
 
 
 def training_operations(workload: Workload, answers: bool = True) -> float:
-    """Multiplications and additions of the matrix products that the workload's models take; nan for a whole attack.
+    """Multiplications and additions of the matrix products that the workload's models take; nan for an attack, a synthesis.
 
     A layer's products: its output, its weights' gradient, and its input's gradient, which the first layer does without.
     """
-    if workload.kind == "attack":
+    if workload.kind in ("attack", "synthesis"):
         return float("nan")
     first, rest = _products(workload)
     seen = workload.k * workload.n * workload.recipe.epochs

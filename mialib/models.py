@@ -44,24 +44,26 @@ class Pixels(nn.Module):
         return x.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def mlp(n_features: int, n_classes: int, hidden: int = 128, *, pixels: bool = False) -> nn.Module:
+def mlp(n_features: int, n_classes: int, hidden: int = 128, *, pixels: bool = False, dropout: float = 0.0) -> nn.Module:
     """One hidden layer of Tanh units (Sec. VI-C: 128 for Purchase; Table III: 256 and 1,000). Takes (n, n_features), gives
     logits.
 
-    pixels: records are images (n, h, w[, c]) of n_features numbers in all, scaled as by `Pixels`.
+    pixels: records are images (n, h, w[, c]) of n_features numbers in all, scaled as by `Pixels`. dropout: the share of hidden
+    units, 0 or more and below 1, left out of each training step (Sec. VIII names it, unmeasured).
     """
     checks.whole("n_features", n_features, 1)
     checks.whole("n_classes", n_classes, 2)
     checks.whole("hidden", hidden, 1)
     first = [Pixels(), nn.Flatten()] if pixels else [Records()]
-    return nn.Sequential(*first, nn.Linear(n_features, hidden), nn.Tanh(), nn.Linear(hidden, n_classes))
+    layers = [nn.Linear(n_features, hidden), nn.Tanh(), *_dropout(dropout), nn.Linear(hidden, n_classes)]
+    return nn.Sequential(*first, *layers)
 
 
-def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int = 5) -> nn.Module:
+def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int = 5, *, dropout: float = 0.0) -> nn.Module:
     """Two blocks of convolution, Tanh and max-pooling, a layer of 128 Tanh units (Sec. VI-C). Takes (n, h, w[, c]) uint8,
     gives logits.
 
-    The paper states neither the filter counts nor their sizes: 32 and 5 x 5 are our choice.
+    The paper states neither the filter counts nor their sizes: 32 and 5 x 5 are our choice. dropout: as in `mlp`, of the 128.
     """
     if len(in_shape) not in (2, 3) or min(in_shape) < 1 or min(in_shape[:2]) < 4:
         raise ValueError(f"in_shape must be (h, w) or (h, w, channels) with h, w >= 4, got {tuple(in_shape)}")
@@ -81,6 +83,7 @@ def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int
         nn.Flatten(),
         nn.Linear(channels * (height // 4) * (width // 4), 128),
         nn.Tanh(),
+        *_dropout(dropout),
         nn.Linear(128, n_classes),
     )
 
@@ -94,6 +97,13 @@ def pooled_first(module: nn.Module) -> list[tuple[str, nn.Module]]:
         if isinstance(first, nn.Tanh | nn.ReLU) and isinstance(second, nn.MaxPool2d):
             layers[i], layers[i + 1] = layers[i + 1], layers[i]
     return layers
+
+
+def _dropout(share: float) -> list[nn.Module]:
+    """No layer for 0, so that a network without dropout is the one that it always was."""
+    if checks.real("dropout", share, 0) >= 1:
+        raise ValueError(f"dropout must be at least 0 and below 1, got {share}")
+    return [nn.Dropout(share)] if share else []
 
 
 class TorchBlackBox:

@@ -51,6 +51,7 @@ def test_sizes_are_those_of_the_issue():
     assert sizes["W2"] == ((600,), 100, 10_000, 20, 100)
     assert sizes["W3"] == ((6_170,), 100, 10_000, 10, 100)
     assert sizes["W4"] == ((32, 32, 3), 10, 2_500, 10, 32)
+    assert WORKLOADS["S"].shape == (600,) and WORKLOADS["S"].k == 1_000 and WORKLOADS["S"].n_classes == 100
     assert WORKLOADS["A"].n * WORKLOADS["A"].k == 400_000 and WORKLOADS["A"].records == 1_000_000
 
 
@@ -133,7 +134,9 @@ def test_contender_runs(name, who, few_steps):
         assert found["estimate"] > 0
     else:
         assert set(watch.seconds) == {phase for phases in workload.rows.values() for phase in phases}
-        assert all(0 <= value <= 1 for value in found.values()) and found
+        shares = {key: value for key, value in found.items() if key not in ("records", "queries")}
+        assert found and all(0 <= value <= 1 for value in shares.values())
+        assert found.get("records", workload.k) == workload.k
 
 
 def test_a_measurement_neither_reads_nor_leaves_a_cache(few_steps, tmp_path):
@@ -196,3 +199,20 @@ def test_measure_prints_a_line_of_json(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["measure", "W2", "estimate", "0", "--tiny"])
     measure.main()
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["estimate"] > 0
+
+
+@pytest.mark.parametrize("who", ["ours", "plain loop"])
+def test_synthesis_finds_its_records_and_counts_all_queries(who):
+    asked = []
+
+    class Constant(torch.nn.Module):
+        def forward(self, x):
+            asked.append(len(x))
+            return torch.tensor([2.0, -1, 0, 0]).expand(len(x), 4)
+
+    workload = replace(WORKLOADS["S"], n_classes=1, k=40)
+    material = workloads.TargetAndPool(None, None, None, Constant())
+    watch = contenders.Stopwatch()
+    found = contenders.contender(who)(workload, material, 0, watch)
+    assert found == {"records": 40, "queries": sum(asked)}
+    assert watch.seconds["queries"] == pytest.approx(watch.seconds["records"] * workloads.QUERIES / sum(asked))

@@ -59,6 +59,22 @@ def test_cnn_takes_images_of_any_size(shape, kernel):
     assert network(torch.as_tensor(images(shape))).shape == (6, 7)
 
 
+@pytest.mark.parametrize(
+    ("make", "layer"), [(lambda **o: models.mlp(20, 4, **o), 3), (lambda **o: models.cnn((8, 8), 4, **o), 10)]
+)
+def test_dropout_is_a_layer_only_where_there_is_some(make, layer):
+    assert repr(make()) == repr(make(dropout=0.0))
+    assert not layers(make(), nn.Dropout)
+    with_dropout = make(dropout=0.3)
+    assert [m.p for m in layers(with_dropout, nn.Dropout)] == [0.3]
+    assert type(with_dropout[layer]) is nn.Dropout  # of the last hidden layer's units
+    assert type(with_dropout[layer - 1]) is nn.Tanh
+    assert len(with_dropout) == len(make()) + 1
+    for share in (1, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="dropout must be"):
+            make(dropout=share)
+
+
 def test_pixels_are_scaled_and_channels_put_first():
     x = images()
     out = models.Pixels()(torch.as_tensor(x))
@@ -185,3 +201,8 @@ def test_a_network_on_pixels_scales_them():
     module = models.mlp(16, 3, hidden=8, pixels=True)
     scaled = torch.as_tensor(x.reshape(6, 16) / 127.5 - 1).float()
     torch.testing.assert_close(module(torch.as_tensor(x)), module[2:](scaled))
+
+
+def test_a_network_on_pixels_may_have_dropout():
+    module = models.mlp(16, 3, hidden=8, pixels=True, dropout=0.3)
+    assert [type(layer) for layer in module] == [models.Pixels, nn.Flatten, nn.Linear, nn.Tanh, nn.Dropout, nn.Linear]

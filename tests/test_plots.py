@@ -6,10 +6,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 
-from mialib import models, paper, plots, study
+from mialib import labels, leakage, models, paper, plots, study
 from mialib import tables as tidy
 from mialib.data import Dataset
 from mialib.training import NeuralTrainer, Recipe
@@ -52,6 +53,8 @@ def tables(tmp_path_factory):
         "their points": tidy.fig11_paper().query("panel == 'precision by class share'"),
         "bars": bars[bars["panel"] == "Purchase-10: accuracy"],
         "their bars": tidy.fig12_paper().query("panel == 'Purchase-10: accuracy'"),
+        "mitigations": mitigated_points(),
+        "table_iii": table_iii_precision(),
     }
 
 
@@ -64,7 +67,42 @@ CALLS = {
     plots.boxes: ("by count", "boxes"),
     plots.scatter: ("points", "their points"),
     plots.histograms: ("bars", "their bars"),
+    plots.utility_leakage: ("mitigations",),
+    plots.mitigation_rows: ("table_iii",),
 }
+PATHS = {  # mitigation: knob, and (its value, test accuracy, attack accuracy) along the path
+    "none": ("", [(0, 0.6, 0.89)]),
+    "top k": ("k", [(3, 0.6, 0.885), (1, 0.6, 0.87)]),
+    "label only": ("", [(1, 0.6, 0.7)]),
+    "temperature": ("t", [(5, 0.6, 0.88), (20, 0.6, 0.872)]),
+    "noise": ("σ", [(0.1, 0.57, 0.81), (0.3, 0.42, 0.66)]),
+    "L2": ("λ", [(1e-4, 0.61, 0.86), (1e-3, 0.645, 0.74), (1e-2, 0.5, 0.58)]),
+    "private training": ("ε", [(16, 0.45, 0.56), (1, 0.15, 0.51)]),
+}
+RATES = ["utility", "leakage"]
+MITIGATION_ROWS = [
+    "L2 λ = 5e-3", "L2 λ = 1e-3", "L2 λ = 5e-4", "L2 λ = 1e-4", "temperature t = 20", "temperature t = 5", "rounding d = 1",
+    "rounding d = 3", "label only", "top k = 1", "top k = 3", "no mitigation",
+]  # fmt: skip
+
+
+def mitigated_points():
+    rows = [
+        {"mitigation": name, "knob": knob, "at": at, "utility": use, "leakage": leak}
+        for name, (knob, path) in PATHS.items()
+        for at, use, leak in path
+    ]
+    table = pd.DataFrame(rows)
+    bars = {f"{rate}_{end}": table[rate] + step for rate in RATES for end, step in (("low", -0.01), ("high", 0.01))}
+    return table.assign(**bars, front=leakage.pareto_front(table["utility"], table["leakage"]))
+
+
+def table_iii_precision():
+    published = (
+        tidy.published_rows("texas", ["T3"]).query("metric == 'attack_precision'").rename(columns={"value": "published"})
+    )
+    sides = [published.assign(variant=v, value=published["published"] - 0.03 * i) for i, v in enumerate(("aware", "unaware"))]
+    return pd.concat(sides, ignore_index=True).assign(low=lambda t: t["value"] - 0.02, high=lambda t: t["value"] + 0.02)
 
 
 def draw(plot, *arguments, **options):
@@ -104,7 +142,8 @@ def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
     ax = draw(plot, *arguments)
     assert ax.lines or ax.patches
     assert ax.get_xlabel()
-    assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()] == list(reversed(study.ATTACKS))
+    named = {plots.attack_comparison: list(reversed(study.ATTACKS)), plots.mitigation_rows: MITIGATION_ROWS}
+    assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()] == named[plot]
     assert ax.get_legend() is None  # labels stand beside the lines
     for name, argument in zip(CALLS[plot], arguments, strict=True):
         pd.testing.assert_frame_equal(argument, tables[name])
@@ -229,3 +268,59 @@ def test_histograms_show_both_groups_and_the_papers_outline(tables):
     assert len(outlines) == 2
     np.testing.assert_allclose(outlines[0].get_data().values, tables["their bars"].query("member")["share"])
     assert draw(plots.histograms, bars, tables["their bars"].iloc[:0]).patches  # the paper may have none
+
+
+def test_every_mitigation_is_a_path_at_its_values(tables):
+    table = tables["mitigations"]
+    ax = draw(plots.utility_leakage, table)
+    for name, rows in table.groupby("mitigation"):
+        colour, marker = plots.MITIGATIONS[name]
+        drawn = [line for line in ax.lines if line.get_color() == colour and line.get_marker() == marker]
+        (line,) = [line for line in drawn if line.get_markerfacecolor() != "none"]
+        np.testing.assert_array_equal(np.column_stack(line.get_data()), rows[["leakage", "utility"]])
+    front = table[table["front"]].sort_values("leakage")
+    assert points(ax, hollow=True) == list(zip(front["leakage"], front["utility"], strict=True))
+    assert 2 < len(front) < len(table)
+    assert has_coin(ax, vertical=True)
+    expected = {"no mitigation", "top k = 1", "label only", "temperature, t = 20", "noise, σ = 0.3", "L2, λ = 0.01"}
+    assert expected | {"private training, ε = 1"} <= set(words(ax))
+
+
+def test_mitigations_read_back_from_a_table_are_the_same_picture(tables):
+    read = tables["mitigations"].assign(knob=tables["mitigations"]["knob"].replace("", np.nan))
+    assert words(draw(plots.utility_leakage, read)) == words(draw(plots.utility_leakage, tables["mitigations"]))
+
+
+@pytest.mark.parametrize("size", [(3.5, 3.2), (7, 4)])
+def test_no_label_of_a_mitigation_lies_on_another_or_outside(size, tables):
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    ax = figure.subplots()
+    plots.utility_leakage(tables["mitigations"], ax)
+    figure.canvas.draw()
+    boxes = [Text.get_window_extent(text) for text in ax.texts]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i]), words(ax)[i]
+        assert ax.bbox.padded(1).contains(box.x0, box.y0) and ax.bbox.padded(1).contains(box.x1, box.y1)
+
+
+def test_a_label_that_is_not_needed_gives_way():
+    ax = Figure().subplots()
+    spots = np.array([[0.5, 0.5], [0.51, 0.5]])
+    labels.place_labels(ax, [labels.Label(*spot, "word", "black", needed=False) for spot in spots], [spots])
+    assert not ax.texts
+    labels.place_labels(ax, [labels.Label(*spot, "word", "black") for spot in spots], [spots])
+    assert words(ax) == ["word", "word"]
+
+
+def test_table_iii_shows_both_attackers_and_the_paper(tables):
+    table = tables["table_iii"]
+    ax = draw(plots.mitigation_rows, table)
+    known = table.drop_duplicates("setting")
+    assert [x for x, _ in sorted(points(ax, hollow=True), key=lambda p: -p[1])] == known["published"].tolist()
+    for variant, (_, marker) in plots.KNOWLEDGE.items():
+        drawn = sorted(points(ax, marker), key=lambda p: -p[1])
+        assert [x for x, _ in drawn] == table.loc[table["variant"] == variant, "value"].tolist()
+    assert has_coin(ax, vertical=True)
+    test_accuracy = draw(plots.mitigation_rows, table.assign(metric="target_test_accuracy"))
+    assert not has_coin(test_accuracy, vertical=True)

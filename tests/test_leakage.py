@@ -1,0 +1,285 @@
+"""Mitigations beside one another: two attackers, filters without training, other trainings, the front, and claim 8."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mialib import attack, defences, leakage, metrics, mitigations, models, private, study, tables
+from mialib.data import Dataset
+from mialib.defences import NONE
+from mialib.shadow import AttackData
+from mialib.study import LEARNED, ONLY_LEARNED, Case, Experiment, Trial
+from mialib.training import NeuralTrainer, Recipe
+
+N_CLASSES = 4
+CONFIDENCE = {LEARNED: attack.confidence_threshold}
+FILTERS = [NONE, defences.top_k(1), defences.label_only(), defences.temperature(20), defences.noise(0.5, 1)]
+
+
+def answers(n, seed, leak=3.0):
+    rng = np.random.default_rng(seed)
+    labels, member = np.tile(rng.integers(0, N_CLASSES, n // 2), 2), np.arange(n) < n // 2
+    logits = rng.normal(size=(n, N_CLASSES))
+    logits[np.arange(n), labels] += 1 + leak * member
+    p = np.exp(logits)
+    return AttackData((p / p.sum(1, keepdims=True)).astype(np.float32), labels, member)
+
+
+def trial(target=0, leak=3.0):
+    parts = [answers(300, 10 * target + i, leak) for i in range(3)]
+    shadows = AttackData(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    case = Case("purchase100", "standin", "local", 150, *study.REAL)
+    return Trial(case, target, answers(300, 100 + target, leak), lambda: shadows, 3)
+
+
+TRIALS = [trial(0), trial(1)]
+
+
+def get(table, setting, knowledge, metric, column="value"):
+    rows = table[(table["setting"] == setting) & (table["variant"] == knowledge) & (table["metric"] == metric)]
+    assert len(rows) == 1
+    return rows[column].item()
+
+
+def test_table_iii_is_named_as_published():
+    for dataset, penalties in {"purchase100": (1e-4, 1e-3, 1e-2), "texas": (1e-4, 5e-4, 1e-3, 5e-3)}.items():
+        published = tables.published_rows(dataset, ["T3"])["setting"]
+        assert [m.setting for m in defences.table_iii(penalties)] == list(dict.fromkeys(published))
+
+
+def test_filters_and_attackers_as_by_hand():
+    outcomes = leakage.filter_outcomes(TRIALS, FILTERS, CONFIDENCE)
+    table = leakage.leakage_table(outcomes, FILTERS)
+    softer = partial(mitigations.temperature, t=20)
+    for knowledge, shadows_too in (("unaware", False), ("aware", True)):
+        pairs = []
+        for one in TRIALS:
+            shadows = one.shadows._replace(predictions=softer(one.shadows.predictions)) if shadows_too else one.shadows
+            target = one.answers._replace(predictions=softer(one.answers.predictions))
+            pairs.append((target, attack.confidence_threshold(shadows).infer(target)))
+        for metric in ("accuracy", "precision", "recall"):
+            expected = metrics.interval(pairs, metric)
+            for column in ("value", "low", "high"):
+                ours = get(table, "mitigation:temperature_t=20", knowledge, f"attack_{metric}", column)
+                np.testing.assert_equal(ours, getattr(expected, column))
+    assert get(table, "mitigation:temperature_t=20", "unaware", "attack_recall") == 0  # nothing is as sure as its threshold
+    assert get(table, "mitigation:temperature_t=20", "aware", "attack_accuracy") > 0.8
+
+
+def test_rows_are_all_there_and_no_mitigation_is_the_plain_study():
+    table = leakage.leakage_table(leakage.filter_outcomes(TRIALS, FILTERS), FILTERS)
+    assert len(table) == len(FILTERS) * 2 * 4
+    assert list(dict.fromkeys(table["setting"])) == [m.setting for m in FILTERS]
+    plain = tables.summary(study.run_attacks(TRIALS, ONLY_LEARNED)).set_index("metric")["value"]
+    for knowledge in ("aware", "unaware"):
+        for metric in ("accuracy", "precision", "recall"):
+            assert get(table, NONE.setting, knowledge, f"attack_{metric}") == plain[metric]
+
+
+def test_test_accuracy_is_that_of_the_mitigated_vectors_label():
+    table = leakage.leakage_table(leakage.filter_outcomes(TRIALS, FILTERS, CONFIDENCE), FILTERS)
+    for each in FILTERS:
+        by_hand = []
+        for one in TRIALS:
+            p = one.answers.predictions[~one.answers.member]
+            p = each.answer(p) if each.answer else p
+            by_hand.append((p.argmax(1) == one.answers.labels[~one.answers.member]).mean())
+        assert get(table, each.setting, "aware", "target_test_accuracy") == pytest.approx(np.mean(by_hand))
+    kept = [get(table, m.setting, "aware", "target_test_accuracy") for m in FILTERS]
+    assert kept[0] == kept[1] == kept[2] == kept[3] > kept[4]
+
+
+def test_less_leaks_as_filters_tighten():
+    path = [NONE, *(defences.noise(scale, 1) for scale in (0.1, 0.4, 3.0))]
+    table = leakage.leakage_table(leakage.filter_outcomes(TRIALS, path, CONFIDENCE), path)
+    leaks = [get(table, m.setting, "aware", "attack_accuracy") for m in path]
+    assert sorted(leaks, reverse=True) == leaks
+    assert leaks[0] > 0.8 > 0.6 > leaks[-1]
+
+
+def test_an_attacker_who_knows_of_noise_does_not_know_the_secret():
+    noisy = defences.noise(0.2, 7)
+    p = TRIALS[0].answers.predictions
+    np.testing.assert_array_equal(noisy.answer(p), mitigations.noise(p, 0.2, 7))
+    assert abs(np.corrcoef((noisy.answer(p) - p).ravel(), (noisy.shadows(p) - p).ravel())[0, 1]) < 0.7  # clipping alone
+
+
+def test_outcomes_keep_no_shadow_answers():
+    for outcome in leakage.filter_outcomes(TRIALS, FILTERS, CONFIDENCE):
+        assert outcome.trial.shadows.predictions.base is None
+        assert len(outcome.trial.shadows.labels) == 0
+
+
+def test_fitted_temperatures_leave_validation_records_out():
+    data = TRIALS[0].shadows
+    softened, ts = leakage.calibrated(data, 3, 0.2, seed=1)
+    assert len(ts) == 3
+    assert len(softened.labels) == 3 * 240
+    assert softened.member.sum() == 3 * 120
+    for i, t in enumerate(ts):
+        own = {row.tobytes() for row in mitigations.temperature(data.predictions[300 * i : 300 * (i + 1)], t)}
+        assert all(row.tobytes() in own for row in softened.predictions[240 * i : 240 * (i + 1)])
+    again, _ = leakage.calibrated(data, 3, 0.2, seed=1)
+    np.testing.assert_array_equal(again.predictions, softened.predictions)
+    mitigation, outcomes = leakage.fitted_temperature(TRIALS, CONFIDENCE)
+    table = leakage.leakage_table(outcomes, [mitigation])
+    assert 0.5 < mitigation.at < 2  # these answers are honest on non-members
+    assert len(table) == 8
+    with pytest.raises(ValueError, match="share must be above 0"):
+        leakage.calibrated(data, 3, 0, seed=1)
+
+
+def bits():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, (200, 10), dtype=np.uint8)
+    return Dataset("purchase100", x, rng.integers(0, 3, 200), 3, "standin")
+
+
+def make(dropout=0.0):
+    return models.mlp(10, 3, hidden=8, dropout=dropout)
+
+
+RECIPE = Recipe(30, 10, 0.05)
+
+
+def test_other_trainings_are_their_trainers(monkeypatch):
+    monkeypatch.setattr(private, "noise_multiplier", lambda *_: 1.0)
+    experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 20, 1, 2, 3)
+    changes = [defences.l2(0.05), defences.dropout(0.5), defences.early_stopping(1), defences.private(2.0, 1e-3)]
+    plain = leakage.train(NONE, make, RECIPE, experiment)
+    by_hand = study.run_trials(experiment)
+    np.testing.assert_array_equal(plain[0].answers.predictions, by_hand[0].answers.predictions)
+    changed = [(m, leakage.train(m, make, RECIPE, experiment)) for m in changes]
+    recipes = [Recipe(30, 10, 0.05, l2=0.05), None, Recipe(1, 10, 0.05)]
+    for recipe, (_, trials) in zip(recipes, changed[:3], strict=True):
+        trainer = NeuralTrainer(make, recipe) if recipe else NeuralTrainer(lambda: make(dropout=0.5), RECIPE)
+        expected = study.run_trials(experiment._replace(trainer=trainer))
+        np.testing.assert_array_equal(trials[0].shadows.predictions, expected[0].shadows.predictions)
+    outcomes = leakage.training_outcomes(plain, changed, CONFIDENCE)
+    table = leakage.leakage_table(outcomes, changes)
+    assert len(table) == 4 * 2 * 4
+    for mitigation, trials in changed:
+        unaware = attack.confidence_threshold(plain[0].shadows).infer(trials[0].answers)
+        aware = attack.confidence_threshold(trials[0].shadows).infer(trials[0].answers)
+        for knowledge, decision in (("unaware", unaware), ("aware", aware)):
+            expected = metrics.overall(trials[0].answers, decision)["accuracy"]
+            assert get(table, mitigation.setting, knowledge, "attack_accuracy") == pytest.approx(expected)
+    with pytest.raises(ValueError, match="trials of the same experiment"):
+        leakage.training_outcomes(TRIALS[:1], changed)
+
+
+def test_table_iii_stands_beside_ours():
+    filters = defences.table_iii(())
+    outcomes = leakage.filter_outcomes(TRIALS, filters, CONFIDENCE)
+    compared = leakage.table_iii(outcomes)
+    assert len(compared) == len(filters) * 4 * 2
+    assert compared["panel"].unique().tolist() == ["test accuracy", "attack accuracy", "precision", "recall"]
+    label = compared[(compared["setting"] == "mitigation:top_k=1_label_only") & (compared["metric"] == "attack_accuracy")]
+    assert label["published"].tolist() == [0.66, 0.66]
+    assert set(label["variant"]) == {"aware", "unaware"}
+    elsewhere = [trial._replace(case=trial.case._replace(dataset="location")) for trial in TRIALS]
+    with pytest.raises(ValueError, match=r"ids must name values published of \['location'\]"):
+        leakage.table_iii(leakage.filter_outcomes(elsewhere, filters, CONFIDENCE))
+
+
+def test_rows_begin_with_the_case_and_data_sets_stay_apart():
+    others = [trial._replace(case=trial.case._replace(dataset="texas", source="real")) for trial in TRIALS]
+    table = leakage.leakage_table(leakage.filter_outcomes([*TRIALS, *others], FILTERS, CONFIDENCE), FILTERS)
+    assert list(table.columns[:6]) == tables.CASE
+    alone = leakage.leakage_table(leakage.filter_outcomes(TRIALS, FILTERS, CONFIDENCE), FILTERS)
+    for dataset in ("purchase100", "texas"):
+        own = table[table["dataset"] == dataset].assign(dataset="purchase100", source="standin")
+        pd.testing.assert_frame_equal(own.reset_index(drop=True), alone)
+    points = leakage.utility_points(table)
+    fronts = [rows["front"].tolist() for _, rows in points.groupby("dataset")]
+    assert fronts[0] == fronts[1] == leakage.utility_points(alone)["front"].tolist()
+    with pytest.raises(ValueError, match="table must be of one experiment, got 2"):
+        leakage.claim_8(table)
+
+
+def test_shadows_are_read_once_a_trial():
+    reads = []
+    counted = [trial._replace(load=lambda load=trial.load: reads.append(1) or load()) for trial in TRIALS]
+    leakage.filter_outcomes(counted, FILTERS, CONFIDENCE)
+    leakage.fitted_temperature(counted, CONFIDENCE)
+    assert len(reads) == 4
+
+
+def test_pareto_front_is_that_of_a_loop():
+    rng = np.random.default_rng(0)
+    points = rng.integers(0, 8, (60, 2)) / 8
+    points[7] = np.nan
+    use, leak = points.T
+    front = leakage.pareto_front(use, leak)
+    for i in range(60):
+        beaten = any(use[j] >= use[i] and leak[j] <= leak[i] and (use[j] > use[i] or leak[j] < leak[i]) for j in range(60))
+        assert front[i] == (not beaten and not np.isnan(use[i]))
+    assert leakage.pareto_front(np.array([0.5, 0.6]), np.array([0.7, 0.6])).tolist() == [False, True]
+    assert leakage.pareto_front(np.array([0.5, 0.5]), np.array([0.7, 0.7])).tolist() == [True, True]
+    with pytest.raises(ValueError, match="vectors of one length"):
+        leakage.pareto_front(np.zeros(2), np.zeros(3))
+
+
+def test_points_hold_utility_and_leakage_of_each_attacker():
+    table = leakage.leakage_table(leakage.filter_outcomes(TRIALS, FILTERS, CONFIDENCE), FILTERS)
+    points = leakage.utility_points(table)
+    assert len(points) == 2 * len(FILTERS)
+    assert points["mitigation"].tolist()[::2] == [m.name for m in FILTERS]
+    row = points[(points["setting"] == "mitigation:top_k=1") & (points["variant"] == "aware")].iloc[0]
+    assert row["leakage"] == get(table, row["setting"], "aware", "attack_accuracy")
+    assert row["utility_low"] == get(table, row["setting"], "aware", "target_test_accuracy", "low")
+    for _, group in points.groupby("variant"):
+        np.testing.assert_array_equal(group["front"], leakage.pareto_front(group["utility"], group["leakage"]))
+        assert group["front"].any()
+    with pytest.raises(ValueError, match="table must hold attack 'x'"):
+        leakage.utility_points(table, attack="x")
+
+
+PAPER = {  # Table III, Purchase: test accuracy, attack accuracy
+    "mitigation:none": (0.66, 0.92), "mitigation:top_k=1": (0.66, 0.89), "mitigation:top_k=1_label_only": (0.66, 0.66),
+    "mitigation:l2_lambda=1e-4": (0.68, 0.87), "mitigation:l2_lambda=1e-3": (0.72, 0.77),
+    "mitigation:l2_lambda=1e-2": (0.53, 0.53),
+}  # fmt: skip
+
+
+def claimed(changes=(), source="real"):
+    known = {m.setting: m for m in defences.table_iii()}
+    kind, rows = ("purchase100", source, "local", 10_000), []
+    for setting, values in (PAPER | dict(changes)).items():
+        m = known[setting]
+        for metric, value in zip(("target_test_accuracy", "attack_accuracy"), values, strict=True):
+            rows.append((*kind, m.setting, "aware", *m[:3], LEARNED, metric, value, value - 0.01, value + 0.01))
+    columns = [*tables.CASE, "mitigation", "knob", "at", "attack", "metric", "value", "low", "high"]
+    return leakage.claim_8(pd.DataFrame(rows, columns=columns))["outcome"].tolist()
+
+
+def test_claim_8_holds_for_the_papers_own_numbers_and_can_fail():
+    assert claimed() == ["holds"] * 4
+    assert claimed(source="standin") == ["direction seen"] * 4
+    assert claimed({"mitigation:top_k=1": (0.66, 0.505)}) == ["fails", "holds", "holds", "holds"]
+    assert claimed({"mitigation:top_k=1_label_only": (0.66, 0.5)}) == ["fails", "fails", "holds", "holds"]
+    worse = {"mitigation:l2_lambda=1e-4": (0.65, 0.87), "mitigation:l2_lambda=1e-3": (0.64, 0.77)}
+    assert claimed(worse) == ["holds", "holds", "fails", "holds"]
+    assert claimed({"mitigation:l2_lambda=1e-2": (0.65, 0.53)}) == ["holds"] * 3 + ["fails"]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: leakage.filter_outcomes(TRIALS, [defences.l2(0.1)]),
+            "filters must be output filters, got mitigation:l2_lambda=1e-1",
+        ),
+        (lambda: leakage.train(defences.top_k(1), make, RECIPE, None), "must be another training, got mitigation:top_k=1"),
+        (lambda: leakage.filter_outcomes(TRIALS, [defences.top_k(9)]), "k must be between 1 and 4"),
+        (lambda: leakage.leakage_table([], [NONE]), "lack mitigation:none"),
+        (lambda: claimed(source="x"), "source must be one of real, standin"),
+        (lambda: defences.temperature(0), "t must be above 0"),
+        (lambda: defences.early_stopping(0), "epochs must be at least 1"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()

@@ -12,14 +12,18 @@ Parameters", "Data Transformations Reference"):
   model's own training set. The service chose the number of bins by rules that are not documented: 10 here;
 - a constant learning rate, chosen by the service from the data, by rules that are not documented: here 400 / mean squared
   length of the model's own records, to the nearest power of two. 400 was chosen by the accuracies of Table I alone.
+
+`PredictionAPI` had no settings and told nothing of its models: the surrogate chooses among families (`mialib.families`) on
+held-out records, and shows answers only. Its constants were chosen by the accuracies of Table II and the answers of Fig. 12 that
+the paper prints, never by an attack.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -35,6 +39,7 @@ from mialib.workers import one_a_core
 
 BINS = 10
 RATE = 400.0
+T = TypeVar("T")
 _ENGINE = (bits, stacked, session, models, randomness)
 
 
@@ -123,7 +128,9 @@ class PredictionAPI:
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
         """What determines each model: stored data, rows, (seed, number) and the code that trains."""
-        return _keys({"service": "PredictionAPI"}, (families, PredictionAPI, Recipe, *_ENGINE), dataset, rows, seed, first)
+        return _keys(
+            {"service": "PredictionAPI"}, (families, PredictionAPI, _ServiceModel, Recipe, *_ENGINE), dataset, rows, seed, first
+        )
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one model a row of `rows` (k, n), in the order of the rows. RuntimeError if the service fails."""
@@ -132,11 +139,11 @@ class PredictionAPI:
         randomness.derive(seed)
 
         def train(j: int) -> _ServiceModel:
-            try:
-                ask = families.learn(dataset.x[rows[j]], dataset.y[rows[j]], dataset.n_classes, seed, first + j)
-            except Exception:
-                raise RuntimeError(f"the service could not train model {first + j} on {rows.shape[1]} records") from None
-            return _ServiceModel(ask, dataset.x.shape[1:], dataset.n_classes)
+            x, y = dataset.x[rows[j]], dataset.y[rows[j]]
+            ask = _quietly(lambda: families.learn(x, y, dataset.n_classes, seed, first + j))
+            if ask is None:
+                raise RuntimeError(f"the service could not train model {first + j} on {len(x)} records")
+            return _ServiceModel(ask, x.shape[1:], dataset.n_classes)
 
         with one_a_core(len(rows)) as (pool, _):
             jobs = [pool.submit(train, j) for j in range(len(rows))]
@@ -176,14 +183,21 @@ class _ServiceModel:
             raise ValueError(f"x must be finite numbers, got {x.dtype}")
         if not len(x):
             return np.empty((0, n_classes), np.float32)
-        try:
-            answers = np.asarray(ask(x), np.float64)
-        except Exception:
-            raise RuntimeError(f"the service could not answer for {len(x)} records") from None
+        answers = _quietly(lambda: np.asarray(ask(x), np.float64))
+        if answers is None:
+            raise RuntimeError(f"the service could not answer for {len(x)} records")
         return (answers / answers.sum(1, keepdims=True)).astype(np.float32)
 
     def __reduce_ex__(self, _: Any) -> str:
         raise TypeError("a model of a service can be asked, not copied or pickled")
+
+
+def _quietly(work: Callable[[], T]) -> T | None:
+    """What `work` returns, or None if it fails: an error from inside, or its traceback, would tell what is inside."""
+    try:
+        return work()
+    except Exception:
+        return None
 
 
 _BEHIND: WeakKeyDictionary[_ServiceModel, tuple[families.Ask, tuple[int, ...], int]] = WeakKeyDictionary()

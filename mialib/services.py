@@ -14,8 +14,8 @@ Parameters", "Data Transformations Reference"):
   length of the model's own records, to the nearest power of two. 400 was chosen by the accuracies of Table I alone.
 
 `PredictionAPI` had no settings and told nothing of its models: the surrogate chooses among families (`mialib.families`) on
-held-out records, and shows answers only. Its constants were chosen by the accuracies of Table II and the answers of Fig. 12 that
-the paper prints, never by an attack.
+held-out records, and shows answers only. Its constants were chosen by the accuracies of Table II and the answers of Fig. 12
+that the paper prints, never by an attack.
 """
 
 import time

@@ -237,14 +237,20 @@ def test_api_models_depend_on_seed_number_and_their_own_rows_only(make_data):
     assert not np.array_equal(answers(api_model(data, rows[0], 2, 2), data), together[0])
 
 
-@pytest.mark.parametrize("make_data", [bits, table, images])
+def halves():
+    """The table with a class that a line can tell: few records and passes teach no band."""
+    data = table()
+    return data._replace(y=(data.x[:, 2] > 0).astype(np.int64))
+
+
+@pytest.mark.parametrize("make_data", [bits, halves, images])
 def test_api_answers_are_probabilities_of_a_model_that_learned(make_data):
     data = make_data()
     model = api_model(data, np.arange(60))
     found = answers(model, data)
     assert found.dtype == np.float32 and found.shape == (len(data.x), data.n_classes)
     assert found.min() >= 0 and found.max() <= 1 and np.allclose(found.sum(1), 1, atol=1e-5)
-    assert accuracy(model, data) > np.bincount(data.y).max() / len(data.y) + (0.0 if data.name == "table" else 0.2)
+    assert accuracy(model, data) > np.bincount(data.y).max() / len(data.y) + 0.2
     assert model.predict_proba(data.x[:0]).shape == (0, data.n_classes)
 
 

@@ -246,7 +246,7 @@ def halves():
 @pytest.mark.parametrize("make_data", [bits, halves, images])
 def test_api_answers_are_probabilities_of_a_model_that_learned(make_data):
     data = make_data()
-    model = api_model(data, np.arange(60))
+    model = api_model(data, np.arange(min(150, len(data.x) - 20)))
     found = answers(model, data)
     assert found.dtype == np.float32 and found.shape == (len(data.x), data.n_classes)
     assert found.min() >= 0 and found.max() <= 1 and np.allclose(found.sum(1), 1, atol=1e-5)

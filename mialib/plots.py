@@ -95,7 +95,7 @@ def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "pr
     words = [*colours.items(), (f"thick: {ours}", GREY), ("thin: the paper", GREY)]
     high = values.median() > (left + 1) / 2
     beside_coin = (0.5 - left) / (1.01 - left) + 0.015
-    _key(ax, words, x=beside_coin if high else 0.97, y=0.97 if high else 0.04, size=7.5, right=not high)
+    _key(ax, words, x=beside_coin if high else 1.02, y=0.97, size=7.5)  # low curves leave no room inside
     ax.set(xlim=(left, 1.01), ylim=(0, 1.02), xlabel=f"attack {metric} of a class", ylabel="share of classes")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
 
@@ -140,7 +140,8 @@ def scatter(points: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     _key(ax, [*colours.items(), ("hollow: the paper", GREY)], x=0.97 if share else 0.03, right=share, size=7)
-    ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.4 * np.ptp(ax.get_ylim())))
+    ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.5 * np.ptp(ax.get_ylim())))
+    ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1])
 
 
 def histograms(bars: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:

@@ -174,7 +174,9 @@ def noise_multiplier(epsilon: float, delta: float, rate: float, steps: int) -> f
         raise ImportError("private training needs Opacus: install the extra, pip install 'mialib[private]'") from error
     asked = {"target_epsilon": epsilon, "target_delta": delta, "sample_rate": rate, "steps": steps}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that other orders might give a tighter bound: this one holds all the same
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # that other orders might give a tighter bound: this one holds all the same
         return float(get_noise_multiplier(**asked, accountant=ACCOUNTANT))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm.std import tqdm
 
 from mialib import randomness, stacked
+from mialib.bits import SparseBits, is_sparse
 from mialib.models import Records, black_box, mlp
 from mialib.session import Session
 from mialib.training import Recipe
@@ -93,9 +94,11 @@ def softmax_regression(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, 
 def _descent(make_model: Callable[[], nn.Sequential], x: np.ndarray, y: np.ndarray, seed: int, number: int) -> Ask:
     with randomness.torch_seed(seed, "weights", number):
         model = make_model()
-    stack = stacked.make_stack([model], torch.device("cpu"), (), RECIPE.precision, sparse=False)
+    sparse = is_sparse(x)
+    stack = stacked.make_stack([model], torch.device("cpu"), (), RECIPE.precision, sparse)
     orders = [randomness.torch_generator(seed, "order", number)]
-    session = Session(stack, RECIPE, torch.as_tensor(x), torch.as_tensor(y), torch.arange(len(x))[None], orders)
+    records = SparseBits(x) if sparse else torch.as_tensor(x)
+    session = Session(stack, RECIPE, records, torch.as_tensor(y), torch.arange(len(x))[None], orders)
     model.load_state_dict(session.run(tqdm(disable=True), threading.Event())[0])
     return black_box(model).predict_proba
 

@@ -37,11 +37,18 @@ class Records(nn.Module):
 
 
 class Pixels(nn.Module):
-    """First layer for images: uint8 0..255 (n, h, w[, c]) to float32 (n, c, h, w) in [-1, 1]."""
+    """First layer for images: uint8 0..255 (n, h, w[, c]) to float32 (n, c, h, w) in [low, 1]."""
+
+    def __init__(self, low: float = -1.0) -> None:
+        super().__init__()
+        self.low = low
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.unsqueeze(-1) if x.ndim == 3 else x
-        return x.permute(0, 3, 1, 2).float() / 127.5 - 1
+        return x.permute(0, 3, 1, 2).float() * ((1 - self.low) / 255) + self.low
+
+    def extra_repr(self) -> str:
+        return f"low={self.low:g}"
 
 
 def mlp(n_features: int, n_classes: int, hidden: int = 128, *, pixels: bool = False, dropout: float = 0.0) -> nn.Module:
@@ -59,11 +66,14 @@ def mlp(n_features: int, n_classes: int, hidden: int = 128, *, pixels: bool = Fa
     return nn.Sequential(*first, *layers)
 
 
-def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int = 5, *, dropout: float = 0.0) -> nn.Module:
+def cnn(
+    in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int = 5, *, dropout: float = 0.0, low: float = -1.0
+) -> nn.Module:
     """Two blocks of convolution, Tanh and max-pooling, a layer of 128 Tanh units (Sec. VI-C). Takes (n, h, w[, c]) uint8,
     gives logits.
 
-    The paper states neither the filter counts nor their sizes: 32 and 5 x 5 are our choice. dropout: as in `mlp`, of the 128.
+    The paper states neither the filter counts nor their sizes nor how pixels are scaled: 32, 5 x 5 and [-1, 1] are our choice.
+    dropout: as in `mlp`, of the 128. low: pixels are scaled to [low, 1].
     """
     if len(in_shape) not in (2, 3) or min(in_shape) < 1 or min(in_shape[:2]) < 4:
         raise ValueError(f"in_shape must be (h, w) or (h, w, channels) with h, w >= 4, got {tuple(in_shape)}")
@@ -71,9 +81,10 @@ def cnn(in_shape: Sequence[int], n_classes: int, channels: int = 32, kernel: int
     checks.whole("channels", channels, 1)
     if checks.whole("kernel", kernel, 1) % 2 == 0:
         raise ValueError(f"kernel must be odd, so that a convolution keeps the size of the image, got {kernel}")
+    checks.real("low", low, -1, 0)
     height, width, depth = (*in_shape, 1)[:3]
     return nn.Sequential(
-        Pixels(),
+        Pixels(low),
         nn.Conv2d(depth, channels, kernel, padding=kernel // 2),
         nn.Tanh(),
         nn.MaxPool2d(2),

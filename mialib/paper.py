@@ -16,6 +16,7 @@ KEY = ["id", "dataset", "target", "setting", "train_size", "metric"]
 NEEDED = [*KEY, "value", "low", "high", "n_targets", "source", "our_target", "our_train_size"]
 READINGS = ["stated", "conflicting", "drawn"]  # which one counts where a value was had in several ways: the first
 REPRODUCED, NEAR = 0.02, 0.05
+APART = ("swapped", "smaller")  # readings that break the paper's rule for shadows: disjoint data, as many as the target's
 SETTINGS = {  # words in the figures' legends
     "10% noise": "shadow:noise10",
     "20% noise": "shadow:noise20",
@@ -70,7 +71,8 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
 
     verdict: "reproduced" (within 0.02), "near" (within 0.05), "differs" (the interval lies wholly outside the paper's value
     +- 0.05), "undecided" otherwise; "met" or "not met" where the paper gives a lower bound.
-    counts: True only for real data and the paper's own kind of target and training size; other rows are shown apart.
+    counts: True only for real data, the paper's own kind of target and training size, and shadows by its rules (no `variant` of
+    APART); other rows are shown apart.
 
     Raises ValueError for a missing column, a row without a published value, and for two rows of one key.
     """
@@ -88,7 +90,8 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
     table["difference"] = table["value"] - table["published"]
     table["verdict"] = [_verdict(row) for row in table.itertuples()]
     same_size = table["train_size"].isna() | (table["train_size"] == table["our_train_size"])
-    table["counts"] = (table["source"] == "real") & (table["target"] == table["our_target"]) & same_size
+    own = (table["source"] == "real") & (table["target"] == table["our_target"]) & same_size
+    table["counts"] = own & ~table["variant"].isin(APART) if "variant" in table else own
     return table.drop(columns="found")
 
 

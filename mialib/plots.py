@@ -100,6 +100,71 @@ def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "pr
     ax.yaxis.set_major_formatter(PercentFormatter(1))
 
 
+def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
+    """Fig. 4: the attack precision of each of ten classes; a faint dot a target, their mean filled, the paper's hollow. The
+    dotted lines are the medians.
+
+    classes: line, cls, precision; paper: line, cls, value. Facet by line.
+    """
+    _coin(ax)
+    ax.plot(classes["cls"] - 0.12, classes["precision"], "o", color=OURS, markersize=2.5, alpha=0.4, markeredgewidth=0)
+    means = classes.groupby("cls")["precision"].mean()
+    ax.plot(means.index - 0.12, means, "o", color=OURS)
+    ax.plot(paper["cls"] + 0.12, paper["value"], "o", color="black", markerfacecolor="none", markersize=5)
+    for values, colour in ((means, OURS), (paper["value"], "black")):
+        if len(values):
+            ax.axhline(values.median(), color=colour, linestyle=":", linewidth=1, zorder=0)
+    _key(ax, [("ours", OURS), ("hollow: the paper", "black")], y=0.99, size=7)
+    ax.set(ylim=(_from(classes["precision"]), 1.14), xlabel="class", ylabel="attack precision")
+    ax.set_xticks(range(len(CIFAR10)), CIFAR10, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1])
+
+
+CIFAR10 = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+VARIANTS = {  # shadows by the paper's rule, and two ways to break it: colour, marker, words
+    "none": (OURS, "o", "by the rule: disjoint, as large"),
+    "swapped": ("#D55E00", "s", "swapped: the target's own records"),
+    "smaller": ("#009E73", "^", "smaller, disjoint"),
+}
+
+
+def by_variant(table: pd.DataFrame, ax: Axes, metric: str = "precision") -> None:
+    """A metric by training size, for shadows by the rule and for those that break it (`shadow.swapped_splits`, smaller ones).
+
+    table: train_size, variant, metric, value, low, high.
+    """
+    _coin(ax)
+    own = table[table["metric"] == metric]
+    sizes = sorted(own["train_size"].unique())
+    for side, (variant, (colour, marker, _)) in zip((-0.12, 0, 0.12), VARIANTS.items(), strict=True):
+        rows = own[own["variant"] == variant]
+        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        ax.errorbar(rows["train_size"].map(sizes.index) + side, rows["value"], errors, color=colour, fmt=marker, capsize=2)
+    _key(ax, [(words, colour) for variant, (colour, _, words) in VARIANTS.items() if (own["variant"] == variant).any()], y=0.05)
+    ax.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
+    ax.set(
+        xlim=(-0.5, len(sizes) - 0.5), ylim=(_from(own["low"], 0.3), 1.02), xlabel="training size", ylabel=f"attack {metric}"
+    )
+
+
+def pictures(shown: pd.DataFrame, ax: Axes) -> None:
+    """A row of pictures that leak and one of pictures that do not, a column a class. shown: see `tables.pictures`."""
+    height, width = int(shown["height"].iloc[0]), int(shown["width"].iloc[0])
+    classes = list(dict.fromkeys(shown["cls"]))
+    for row in shown.itertuples():
+        picture = np.frombuffer(bytes.fromhex(str(row.pixels)), np.uint8).reshape(height, width, 3)
+        left, bottom = classes.index(row.cls), 1.25 if row.exposed else 0.0
+        ax.imshow(picture, extent=(left + 0.04, left + 0.96, bottom + 0.04, bottom + 0.96), interpolation="nearest")
+        ax.text(left + 0.5, bottom - 0.02, f"{row.confidence:.2f}", ha="center", va="top", fontsize=6, color=GREY)
+    ax.set(xlim=(0, len(classes)), ylim=(-0.2, 2.3), aspect="equal")
+    ax.set_xticks(np.arange(len(classes)) + 0.5, [CIFAR10[c] if len(classes) == 10 else str(c) for c in classes], fontsize=7)
+    ax.set_yticks([1.73, 0.48], ["leaks most", "leaks least"], fontsize=8)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
 def boxes(classes: pd.DataFrame, compared: pd.DataFrame, ax: Axes) -> None:
     """Fig. 10: the attack precision of the classes, a filled box a number of classes; the paper's box beside it, hollow.
 

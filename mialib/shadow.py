@@ -40,6 +40,17 @@ def sample_splits(pool: np.ndarray, n: int, k: int, seed: int, first: int = 0) -
     return splits
 
 
+def swapped_splits(split: Split, k: int = 1) -> list[Split]:
+    """The target's own split with members and non-members in each other's roles, k times: k models on the same records.
+
+    For targets so large that the pool holds no disjoint shadows of their size (CIFAR-100 at 19,920 and 29,540; Choquette-Choo
+    et al., ICML 2021, swap the roles likewise). Contaminated: no attacker has the target's records, and every member of the
+    target is a non-member here. The paper's rule (Sec. VI-B) is broken, so no result counts beside the paper's.
+    """
+    check_split(split)
+    return [Split(split.nonmembers, split.members)] * checks.whole("k", k, 1)
+
+
 def query(model: BlackBox, dataset: Dataset, split: Split, mitigation: Mitigation | None = None) -> AttackData:
     """Query `model` on the members and non-members of `split`: the one place where answers become attack data.
 

@@ -12,7 +12,7 @@ import numpy as np
 from mialib import attack, checks, randomness, synthesis
 from mialib.attack import Attack
 from mialib.data import Dataset, Split, split_target
-from mialib.shadow import AttackData, count_missing, sample_splits, shadow_attack_data, some_models
+from mialib.shadow import AttackData, count_missing, sample_splits, shadow_attack_data, some_models, swapped_splits
 from mialib.training import Trainer
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ Fit = Callable[[AttackData], Attack]
 Source = tuple[str, str]  # setting as in the paper's table ("shadow:noise10"), and variant: which reading of it ("flip")
 
 REAL: Source = ("shadow:real", "none")
+SWAPPED: Source = ("shadow:real", "swapped")  # contaminated: see `shadow.swapped_splits`
+SMALLER: Source = ("shadow:real", "smaller")  # disjoint, but trained on fewer records than the target
 LEARNED = "one network a class"
 ATTACKS: dict[str, Fit] = {
     LEARNED: attack.fit_attack,
@@ -37,6 +39,9 @@ class Experiment(NamedTuple):
 
     our_target: what is attacked, by its name in the paper: "local", or "google surrogate" for what stands in a service's place.
     sources: where shadow data come from, each a data set that shares its rows with `dataset`; None: from the same population.
+    n_shadows: 0 for the targets alone. shadow_size: records that a shadow is trained on, where the pool has too few for as many
+    as the target's; None: as many. swapped: shadows trained on the target's own non-members, which breaks the rule that their
+    data are disjoint from the target's. Rows of both are told apart by `variant`, and never count beside the paper's.
     """
 
     dataset: Dataset
@@ -47,6 +52,8 @@ class Experiment(NamedTuple):
     n_shadows: int
     seed: int
     sources: Mapping[Source, Dataset] | None = None
+    shadow_size: int | None = None
+    swapped: bool = False
 
 
 class Case(NamedTuple):
@@ -131,13 +138,17 @@ def plan_jobs(e: Experiment) -> list[Job]:
     One pool serves all sources. Shadow i of a target has the same rows and initial weights whatever the source: sources differ
     in the data alone. Another kind of target on the same data set, with the same seed, has the same splits.
     """
+    if e.swapped and (e.sources or e.shadow_size):
+        raise ValueError("swapped must be False where sources or shadow_size are given")
     chosen = target_splits(e.dataset, e.train_size, e.n_targets, e.seed)
     own = [split for split, _ in chosen]
     jobs = [Job(None, REAL, e.trainer, e.dataset, own, randomness.derive(e.seed, "target"))]
-    sources = {REAL: e.dataset} if e.sources is None else e.sources
-    for t, (_, pool) in enumerate(chosen):
+    usual = SWAPPED if e.swapped else SMALLER if e.shadow_size else REAL
+    sources = {usual: e.dataset} if e.sources is None else e.sources
+    for t, (split, pool) in enumerate(chosen if e.n_shadows else []):
         seed = randomness.derive(e.seed, "shadows", t)
-        splits = sample_splits(pool, e.train_size, e.n_shadows, seed)
+        n = e.shadow_size or e.train_size
+        splits = swapped_splits(split, e.n_shadows) if e.swapped else sample_splits(pool, n, e.n_shadows, seed)
         jobs += [Job(t, source, e.trainer, data, splits, seed) for source, data in sources.items()]
     return jobs
 
@@ -161,6 +172,12 @@ def _announce_one(e: Experiment) -> str:
     estimate = e.trainer.estimate(e.dataset, e.train_size, min(together, missing))
     seconds = estimate.seconds * missing / estimate.models
     return f"{text}, about {seconds:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
+
+
+def run_targets(e: Experiment) -> list[AttackData]:
+    """The answers of each target of an experiment on its members and non-members; no shadow is trained."""
+    answers = plan_jobs(e._replace(n_shadows=0))[0].answers()
+    return [some_models(answers, t, t + 1, e.n_targets) for t in range(e.n_targets)]
 
 
 def run_trials(*experiments: Experiment) -> list[Trial]:

@@ -4,13 +4,14 @@ Every table begins with the columns of `study.Case`: dataset, source, our_target
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mialib import attack, metrics, paper
+from mialib import attack, checks, metrics, paper
+from mialib.data import Dataset, Split
 from mialib.shadow import AttackData
 from mialib.study import LEARNED, REAL, Case, Fit, Outcome, Trial, run_attacks, usable_counts
 
@@ -29,7 +30,9 @@ NAMES = {  # how figures and headlines call targets and sources of shadow data
     "shadow:marginal": "marginal",
     "shadow:model_based": "model-based",
 }
+BY_CLASS = ("precision", "recall", "precision_p50", "recall_p50")  # over all records, and medians of the classes
 SURROGATE = " surrogate"
+SIZE = "n = {:,}"
 SHORT = [
     "id",
     "our_target",
@@ -200,9 +203,66 @@ QUANTITIES = {
 
 
 def lines(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """The table with a column `line`: what the line of a row is called in a figure, from `by` ("setting" or "our_target")."""
+    """The table with a column `line`: what the line of a row is called in a figure, from `by` ("setting", "our_target" or
+    "train_size").
+    """
+    if by == "train_size":
+        return table.assign(line=table[by].map(SIZE.format))
     key = table[by].str.removesuffix(SURROGATE)
     return table.assign(line=key.map(NAMES).fillna(key))
+
+
+def fig4_paper(dataset: str) -> pd.DataFrame:
+    """The paper's points of Fig. 4 for "cifar10" or "cifar100": line ("n = 2,500"), cls (from 0; of CIFAR-100 the rank of the
+    class by precision), value.
+    """
+    side = {"cifar10": "left", "cifar100": "right"}[checks.choice("dataset", dataset, ("cifar10", "cifar100"))]
+    points = paper.curves(f"Fig. 4 {side}")
+    sizes = points["series"].str.rpartition("n=")[2].astype(int)
+    return pd.DataFrame({"line": sizes.map(SIZE.format), "cls": points["key"].astype(int) - 1, "value": points["value"]})
+
+
+def pictures(outcome: Outcome, dataset: Dataset, split: Split, classes: Sequence[int]) -> pd.DataFrame:
+    """Of each class, the member that the attack is surest of, and the one it is least sure of: cls, exposed (bool), score,
+    confidence (the target's, in the true class), height, width, pixels (hexadecimal RGB bytes, row by row).
+
+    outcome: what the attack said of the target whose members and non-members are `split`, rows of `dataset` (images).
+    """
+    rows = np.concatenate(split)
+    answers = outcome.trial.answers
+    if len(rows) != len(answers.labels) or (dataset.y[rows] != answers.labels).any():
+        raise ValueError(f"split must be that of the outcome's target, {len(answers.labels)} records, got {len(rows)} others")
+    if dataset.x.ndim != 4 or dataset.x.shape[3] != 3:
+        raise ValueError(f"dataset must hold images (n, h, w, 3), got records of shape {dataset.x.shape[1:]}")
+    found = []
+    for c in classes:
+        own = np.flatnonzero(answers.member & (answers.labels == c))
+        if len(own):
+            found += [(own[outcome.score[own].argmax()], True), (own[outcome.score[own].argmin()], False)]
+    places, exposed = (np.array(part) for part in zip(*found, strict=True))
+    columns = {"cls": answers.labels[places], "exposed": exposed, "score": outcome.score[places]}
+    shown = dataset.x[rows[places]]
+    return pd.DataFrame(
+        columns
+        | {"confidence": attack.confidence(answers)[places], "height": shown.shape[1], "width": shown.shape[2]}
+        | {"pixels": [picture.tobytes().hex() for picture in shown]}
+    )
+
+
+def alternatives(tried: Mapping[str, Sequence[AttackData]]) -> pd.DataFrame:
+    """Accuracy of targets that were trained in several ways, given as their answers (`study.run_targets`): choice,
+    train_accuracy, test_accuracy with its 95% interval (low, high), n_targets.
+    """
+    rows = []
+    for choice, targets in tried.items():
+        right = [(data, data.predictions.argmax(1) == data.labels) for data in targets]
+        test = metrics.interval(right, "false_positive_rate")
+        train = metrics.interval(right, "recall").value
+        rows.append(
+            {"choice": choice, "train_accuracy": train, "test_accuracy": test.value, "low": test.low, "high": test.high}
+        )
+        rows[-1]["n_targets"] = test.n_targets
+    return pd.DataFrame(rows)
 
 
 def panels(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -81,6 +81,14 @@ def test_pixels_are_scaled_and_channels_put_first():
     np.testing.assert_allclose(out.numpy(), np.moveaxis(x.astype(np.float32), 3, 1) / 127.5 - 1, atol=1e-6)
     corners = models.Pixels()(torch.tensor([0, 255], dtype=torch.uint8).reshape(1, 1, 2))
     assert corners.flatten().tolist() == [-1, 1]
+    unit = models.Pixels(low=0.0)(torch.as_tensor(x))
+    np.testing.assert_allclose(unit.numpy(), np.moveaxis(x.astype(np.float32), 3, 1) / 255, atol=1e-6)
+
+
+def test_networks_that_scale_pixels_otherwise_are_other_networks():
+    assert repr(models.cnn((8, 8), 4)) == repr(models.cnn((8, 8), 4, low=-1.0)) != repr(models.cnn((8, 8), 4, low=0.0))
+    with pytest.raises(ValueError, match=r"low must be at least -1 and at most 0, got 0\.5"):
+        models.cnn((8, 8), 4, low=0.5)
 
 
 @pytest.mark.parametrize(("make", "x"), [(lambda: models.mlp(20, 4), bits()), (lambda: models.cnn((8, 8, 3), 4), images())])

@@ -256,6 +256,12 @@ def test_only_real_data_and_the_papers_kind_of_target_and_size_count(ours, count
     assert table.loc[0, "verdict"] == "reproduced"
 
 
+@pytest.mark.parametrize(("variant", "counts"), [("none", True), ("flip", True), ("swapped", False), ("smaller", False)])
+def test_shadows_that_break_the_papers_rule_do_not_count(variant, counts):
+    table = paper.compare(pd.DataFrame([result(0.678)]).assign(variant=variant))
+    assert bool(table.loc[0, "counts"]) is counts
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -53,6 +53,10 @@ def tables(tmp_path_factory):
         "their points": tidy.fig11_paper().query("panel == 'precision by class share'"),
         "bars": bars[bars["panel"] == "Purchase-10: accuracy"],
         "their bars": tidy.fig12_paper().query("panel == 'Purchase-10: accuracy'"),
+        "ten classes": ten_classes(),
+        "ten of theirs": tidy.fig4_paper("cifar10").query("line == 'n = 2,500'"),
+        "variants": variants(),
+        "pictures": two_pictures(),
         "mitigations": mitigated_points(),
         "table_iii": table_iii_precision(),
     }
@@ -67,6 +71,9 @@ CALLS = {
     plots.boxes: ("by count", "boxes"),
     plots.scatter: ("points", "their points"),
     plots.histograms: ("bars", "their bars"),
+    plots.class_dots: ("ten classes", "ten of theirs"),
+    plots.by_variant: ("variants",),
+    plots.pictures: ("pictures",),
     plots.utility_leakage: ("mitigations",),
     plots.mitigation_rows: ("table_iii",),
 }
@@ -84,6 +91,23 @@ MITIGATION_ROWS = [
     "L2 λ = 5e-3", "L2 λ = 1e-3", "L2 λ = 5e-4", "L2 λ = 1e-4", "temperature t = 20", "temperature t = 5", "rounding d = 1",
     "rounding d = 3", "label only", "top k = 1", "top k = 3", "no mitigation",
 ]  # fmt: skip
+
+
+def ten_classes():
+    table = pd.DataFrame({"cls": [*range(10)] * 2, "precision": np.linspace(0.45, 0.95, 20), "line": "n = 2,500"})
+    return table.assign(precision=table["precision"].where(table["cls"] != 4))  # a class that no target called a member
+
+
+def variants():
+    rows = [(300, "none", 0.8), (300, "swapped", 0.7), (400, "swapped", 0.72), (400, "smaller", 0.6)]
+    table = pd.DataFrame(rows, columns=["train_size", "variant", "value"])
+    return table.assign(metric="precision", low=table["value"] - 0.05, high=table["value"] + 0.05)
+
+
+def two_pictures():
+    pixels = [np.full((4, 5, 3), grey, np.uint8).tobytes().hex() for grey in (10, 200)]
+    table = {"cls": [7, 7], "exposed": [True, False], "score": [3.0, -1.0], "confidence": [0.99, 0.05]}
+    return pd.DataFrame({**table, "height": 4, "width": 5, "pixels": pixels})
 
 
 def mitigated_points():
@@ -140,9 +164,12 @@ def test_every_figure_is_tested():
 def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
     arguments = [tables[name].copy() for name in CALLS[plot]]
     ax = draw(plot, *arguments)
-    assert ax.lines or ax.patches
-    assert ax.get_xlabel()
-    named = {plots.attack_comparison: list(reversed(study.ATTACKS)), plots.mitigation_rows: MITIGATION_ROWS}
+    assert ax.lines or ax.patches or ax.images
+    assert ax.get_xlabel() or plot is plots.pictures
+    named = {
+        plots.attack_comparison: list(reversed(study.ATTACKS)), plots.mitigation_rows: MITIGATION_ROWS,
+        plots.pictures: ["leaks most", "leaks least"],
+    }  # fmt: skip
     assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()] == named[plot]
     assert ax.get_legend() is None  # labels stand beside the lines
     for name, argument in zip(CALLS[plot], arguments, strict=True):
@@ -165,6 +192,36 @@ def test_cdfs_rise_to_one_over_all_classes(tables):
     assert [line.get_color() for line in thin] == [line.get_color() for line in thick]  # a source of shadow data has one colour
     assert {"real", "10% noise", "20% noise"} <= set(words(ax))
     assert has_coin(ax, vertical=True)
+
+
+def test_dots_of_classes_are_means_over_targets_beside_the_papers(tables):
+    own, theirs = tables["ten classes"], tables["ten of theirs"]
+    ax = draw(plots.class_dots, own, theirs)
+    means = own.groupby("cls")["precision"].mean().dropna()
+    for mean in means:
+        assert any(y == pytest.approx(mean) for _, y in points(ax))
+    assert sorted(y for _, y in points(ax, hollow=True)) == sorted(theirs["value"])
+    dotted = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+    assert dotted == pytest.approx([means.median(), theirs["value"].median()])
+    assert has_coin(ax, vertical=False)
+
+
+def test_shadows_that_break_the_rule_have_marks_of_their_own(tables):
+    ax = draw(plots.by_variant, tables["variants"])
+    heights = {marker: sorted(y for _, y in points(ax, marker)) for marker in "os^"}
+    assert heights == {"o": [0.8], "s": [0.7, 0.72], "^": [0.6]}
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["300", "400"]
+    assert len(words(ax)) == 3
+
+
+def test_pictures_show_their_pixels(tables):
+    ax = draw(plots.pictures, tables["pictures"])
+    assert [image.get_array().shape for image in ax.images] == [(4, 5, 3)] * 2
+    assert [int(image.get_array()[0, 0, 0]) for image in ax.images] == [10, 200]
+    leaking, other = (image.get_extent() for image in ax.images)
+    assert leaking[2] > other[3]  # above
+    assert words(ax) == ["0.99", "0.05"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["7"]
 
 
 @pytest.mark.parametrize("metric", ["precision", "recall"])

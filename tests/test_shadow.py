@@ -37,6 +37,18 @@ class Counting(EstimatorTrainer):
         return super().fit_many(dataset, rows, seed, first)
 
 
+def test_swapped_splits_exchange_roles():
+    split = Split(np.array([3, 1]), np.array([2, 0]))
+    swapped = shadow.swapped_splits(split, 2)
+    assert len(swapped) == 2
+    for members, nonmembers in swapped:
+        assert (members.tolist(), nonmembers.tolist()) == ([2, 0], [3, 1])
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        shadow.swapped_splits(split, 0)
+    with pytest.raises(ValueError, match="split must be disjoint"):
+        shadow.swapped_splits(Split(np.array([1, 2]), np.array([2, 3])))
+
+
 class Answers:
     """A black box with given answers."""
 

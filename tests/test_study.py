@@ -133,6 +133,45 @@ def test_more_shadows_or_targets_change_nothing_of_the_others():
         assert (one.seed, one.source, one.target) == (other.seed, other.source, other.target)
 
 
+def test_targets_alone_are_those_of_the_whole_experiment(trials):
+    answers = study.run_targets(experiment())
+    assert len(answers) == N_TARGETS
+    for trial in trials:
+        assert_same(answers[trial.target], trial.answers)
+    alone = study.plan_jobs(experiment(n_shadows=0))
+    assert len(alone) == 1
+    np.testing.assert_array_equal(rows_of(alone[0]), rows_of(plan()[0]))
+    assert study.run_trials(experiment(n_shadows=0)) == []
+
+
+def test_smaller_shadows_stay_in_the_pool():
+    targets, *shadows = plan(sources=None, shadow_size=7)
+    usual = plan(sources=None)
+    np.testing.assert_array_equal(rows_of(targets), rows_of(usual[0]))
+    assert [job.source for job in shadows] == [("shadow:real", "smaller")] * N_TARGETS
+    for job in shadows:
+        for rows in rows_of(job):
+            assert len(np.unique(rows)) == 14
+            assert not np.isin(rows, rows_of(targets)[job.target]).any()
+    (trial, _) = study.run_trials(experiment(sources=None, shadow_size=7))
+    assert (trial.case.variant, trial.case.train_size) == ("smaller", N)
+    assert len(trial.shadows.labels) == N_SHADOWS * 14
+
+
+def test_swapped_shadows_are_trained_on_their_targets_nonmembers():
+    targets, *shadows = plan(sources=None, swapped=True)
+    assert [job.source for job in shadows] == [("shadow:real", "swapped")] * N_TARGETS
+    for job in shadows:
+        assert len(job.splits) == N_SHADOWS
+        for split in job.splits:
+            np.testing.assert_array_equal(split.members, targets.splits[job.target].nonmembers)
+            np.testing.assert_array_equal(split.nonmembers, targets.splits[job.target].members)
+    trial = study.run_trials(experiment(sources=None, swapped=True))[0]
+    first, second = (trial.first_shadows(1).shadows, AttackData(*(part[2 * N : 4 * N] for part in trial.shadows)))
+    np.testing.assert_array_equal(first.labels, second.labels)
+    assert not np.array_equal(first.predictions, second.predictions)  # other initial weights
+
+
 def test_another_seed_is_another_experiment():
     assert not np.array_equal(rows_of(plan()[0])[0], rows_of(plan(seed=8)[0])[0])
 
@@ -244,7 +283,10 @@ def test_usable_counts_are_those_that_all_trials_have(trials):
     ("change", "words"),
     [
         ({"n_targets": 0}, "n_targets must be at least 1"),
-        ({"n_shadows": 0}, "k must be at least 1"),
+        ({"n_shadows": -1}, "k must be at least 1"),
+        ({"swapped": True}, "swapped must be False where sources or shadow_size are given"),
+        ({"sources": None, "swapped": True, "shadow_size": 5}, "swapped must be False"),
+        ({"sources": None, "shadow_size": 91}, "n must be between 1 and 90"),
         ({"rates": (1.5,)}, "rate must be"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from mialib import attack, metrics, paper, study, tables
+from mialib.data import Dataset, Split
 from mialib.shadow import AttackData
 from mialib.study import LEARNED, Case, Outcome, Trial
 
@@ -267,6 +268,65 @@ def test_lines_are_named_as_the_paper_names_them():
     assert set(ours) < set(theirs)  # by its name a line finds the paper's
     for figure in ("Fig. 8", "Fig. 9"):
         assert set(tables.lines(paper.curves(figure), "setting")["line"]) < set(tables.NAMES.values())
+
+
+def test_lines_of_sizes_and_the_papers_points_have_one_name():
+    own = tables.lines(pd.DataFrame({"train_size": [2500, 15_000]}), "train_size")
+    assert own["line"].tolist() == ["n = 2,500", "n = 15,000"]
+    small = tables.fig4_paper("cifar10")
+    assert set(small["line"]) == {"n = 2,500", "n = 5,000", "n = 10,000", "n = 15,000"}
+    first = small[small["line"] == "n = 2,500"].set_index("cls")["value"]
+    assert first.index.tolist() == list(range(10))
+    assert (first[0], first[3]) == (0.782, 0.917)  # airplanes and cats
+    large = tables.fig4_paper("cifar100")
+    assert large.groupby("line").size().tolist() == [100] * 4
+    with pytest.raises(ValueError, match="dataset must be one of cifar10, cifar100, got 'mnist'"):
+        tables.fig4_paper("mnist")
+
+
+def pictured(seed=0):
+    """An outcome on six images of two classes, their data set and the target's split."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (9, 4, 5, 3), dtype=np.uint8)
+    dataset = Dataset("pictures", x, np.array([0, 1, 0, 1, 0, 1, 0, 1, 0]), 2, "standin")
+    split = Split(np.array([8, 1, 2, 3]), np.array([4, 5, 6, 7]))
+    rows = np.concatenate(split)
+    data = AttackData(rng.dirichlet([1, 1], 8).astype(np.float32), dataset.y[rows], np.arange(8) < 4)
+    score = np.array([0.1, 5, 0.9, -3, 7, 7, 7, 7], np.float32)  # non-members' scores are the highest
+    return Outcome(Trial(LOCATION, 0, data, lambda: data, 1), LEARNED, score > 0, score), dataset, split
+
+
+def test_pictures_are_the_members_that_leak_most_and_least():
+    outcome, dataset, split = pictured()
+    table = tables.pictures(outcome, dataset, split, [1, 0])
+    assert table["cls"].tolist() == [1, 1, 0, 0]
+    assert table["exposed"].tolist() == [True, False, True, False]
+    assert table["score"].tolist() == pytest.approx([5, -3, 0.9, 0.1])
+    for row, place in zip(table.itertuples(), [1, 3, 2, 8], strict=True):
+        picture = np.frombuffer(bytes.fromhex(row.pixels), np.uint8).reshape(row.height, row.width, 3)
+        np.testing.assert_array_equal(picture, dataset.x[place])
+        asked = np.flatnonzero(np.concatenate(split) == place)[0]
+        assert row.confidence == outcome.trial.answers.predictions[asked, row.cls]
+
+
+def test_pictures_of_another_split_or_of_no_images_are_refused():
+    outcome, dataset, split = pictured()
+    for other in (Split(split.members[:2], split.nonmembers[:2]), Split(split.members + 0, split.nonmembers[::-1])):
+        with pytest.raises(ValueError, match="split must be that of the outcome's target"):
+            tables.pictures(outcome, dataset, other, [0])
+    with pytest.raises(ValueError, match=r"dataset must hold images \(n, h, w, 3\)"):
+        tables.pictures(outcome, dataset._replace(x=dataset.x[..., 0]), split, [0])
+
+
+def test_alternatives_are_accuracies_of_the_targets_alone(trials):
+    targets = [trial.answers for trial in trials if trial.case.variant == "none"]
+    table = tables.alternatives({"one way": targets, "another": targets[:1]})
+    assert table["choice"].tolist() == ["one way", "another"]
+    assert table["n_targets"].tolist() == [2, 1]
+    for column, member in (("train_accuracy", True), ("test_accuracy", False)):
+        shares = [share_right(data, member) for data in targets]
+        assert table[column].tolist() == pytest.approx([np.mean(shares), shares[0]])
+    assert (table["low"] <= table["test_accuracy"]).all() and (table["test_accuracy"] <= table["high"]).all()
 
 
 def test_for_each_variant_repeats_the_real_rows():

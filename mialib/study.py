@@ -208,6 +208,32 @@ def run_attacks(trials: Sequence[Trial], attacks: Mapping[str, Fit] = ATTACKS) -
     return outcomes
 
 
+def without_failed(trials: Sequence[Trial], tolerance: float = 0.1) -> list[Trial]:
+    """The trials without shadows whose training failed: those that know less of their own training set, by more than
+    `tolerance` of train accuracy, than the median shadow of the trial. An attacker sees that of his own models.
+    """
+    checks.real("tolerance", tolerance, 0, 1)
+    return [_without_failed(trial, tolerance) for trial in trials]
+
+
+def _without_failed(trial: Trial, tolerance: float) -> Trial:
+    parts = each_shadow(trial)
+    known = np.array([np.mean((part.predictions.argmax(1) == part.labels)[part.member]) for part in parts])
+    kept = np.flatnonzero(known >= np.median(known) - tolerance)
+
+    def load() -> AttackData:
+        parts = each_shadow(trial)
+        return AttackData(*map(np.concatenate, zip(*(parts[i] for i in kept), strict=True)))
+
+    return trial._replace(load=load, n_shadows=len(kept))
+
+
+def each_shadow(trial: Trial) -> list[AttackData]:
+    """The answers of each shadow of a trial."""
+    answers = trial.shadows
+    return [some_models(answers, i, i + 1, trial.n_shadows) for i in range(trial.n_shadows)]
+
+
 def learned(outcomes: Iterable[Outcome], our_target: str | None = None) -> list[Outcome]:
     """The outcomes of the paper's attack alone; on one kind of target, if given."""
     return [o for o in outcomes if o.attack == LEARNED and our_target in (None, o.case.our_target)]

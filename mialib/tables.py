@@ -13,7 +13,7 @@ import pandas as pd
 from mialib import attack, checks, metrics, paper
 from mialib.data import Dataset, Split
 from mialib.shadow import AttackData
-from mialib.study import LEARNED, REAL, Case, Fit, Outcome, Trial, run_attacks, usable_counts
+from mialib.study import LEARNED, REAL, Case, Fit, Outcome, Trial, each_shadow, run_attacks, usable_counts
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,13 @@ def accuracies(trials: Sequence[Trial], tolerance: float = 0.05) -> pd.DataFrame
             text = "%s: target %s has test accuracy %.3f, its shadows %.3f: are they trained alike?"
             log.warning(text, trial.case.dataset, trial.target, own["test_accuracy"], theirs["test_accuracy"])
     return _frame(cases, rows)
+
+
+def shadow_accuracies(trials: Sequence[Trial]) -> pd.DataFrame:
+    """Accuracy of every shadow: target, shadow (its number), train_accuracy, test_accuracy."""
+    numbered = [(trial, i, part) for trial in trials for i, part in enumerate(each_shadow(trial))]
+    rows = [{"target": trial.target, "shadow": i} | _accuracy(part) for trial, i, part in numbered]
+    return _frame([trial.case for trial, _, _ in numbered], rows)
 
 
 def _accuracy(data: AttackData) -> dict[str, float]:

@@ -172,6 +172,27 @@ def test_swapped_shadows_are_trained_on_their_targets_nonmembers():
     assert not np.array_equal(first.predictions, second.predictions)  # other initial weights
 
 
+def test_shadows_that_failed_are_left_out(trials):
+    whole = trials[0]
+    worse = whole.shadows.predictions.copy()
+    second = slice(2 * N, 4 * N)
+    worse[second] = np.roll(np.eye(3, dtype=np.float32)[whole.shadows.labels[second]], 1, axis=1)  # always another class
+    right = np.eye(3, dtype=np.float32)[whole.shadows.labels]
+    failed = whole._replace(
+        load=lambda: AttackData(np.where(worse == whole.shadows.predictions, right, worse), *whole.shadows[1:])
+    )
+    (kept,) = study.without_failed([failed])
+    assert (kept.n_shadows, kept.case, kept.target) == (N_SHADOWS - 1, whole.case, whole.target)
+    rest = np.r_[0 : 2 * N, 4 * N : 6 * N]
+    assert_same(kept.shadows, AttackData(*(part[rest] for part in failed.shadows)))
+    assert_same(kept.answers, whole.answers)
+    (all_of_them,) = study.without_failed([failed], tolerance=1)
+    assert all_of_them.n_shadows == N_SHADOWS
+    assert_same(all_of_them.shadows, failed.shadows)
+    with pytest.raises(ValueError, match="tolerance must be at least 0 and at most 1, got 2"):
+        study.without_failed([failed], tolerance=2)
+
+
 def test_another_seed_is_another_experiment():
     assert not np.array_equal(rows_of(plan()[0])[0], rows_of(plan(seed=8)[0])[0])
 

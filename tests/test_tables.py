@@ -91,6 +91,15 @@ def test_accuracies_are_counted_on_members_and_nonmembers(trials):
             assert row["test_accuracy"] == pytest.approx(share_right(data, False))
 
 
+def test_every_shadow_has_its_accuracy(trials):
+    table = tables.shadow_accuracies(trials[:2])
+    assert table[["target", "shadow"]].to_numpy().tolist() == [[0, i] for i in range(N_SHADOWS)] * 2
+    for row in table.itertuples():
+        trial = next(t for t in trials[:2] if t.case.setting == row.setting)
+        own = AttackData(*(part[row.shadow * 2 * N : (row.shadow + 1) * 2 * N] for part in trial.shadows))
+        assert (row.train_accuracy, row.test_accuracy) == pytest.approx((share_right(own, True), share_right(own, False)))
+
+
 def test_every_kind_of_target_has_its_own_accuracy():
     kinds = ["local", "google surrogate"]
     both = [

@@ -3,7 +3,7 @@
 Each is either a filter of the answers, which acts on what was answered before and trains nothing, or another training.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -117,5 +117,26 @@ def private(epsilon: float, delta: float, max_grad_norm: float = 1.0, recipe: Re
 
 def table_iii(penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2)) -> list[Mitigation]:
     """The rows of Table III in its order; for Texas its `penalties` are 1e-4, 5e-4, 1e-3, 5e-3."""
-    filters = [top_k(3), top_k(1), label_only(), rounding(3), rounding(1), temperature(5), temperature(20)]
-    return [NONE, *filters, *(l2(penalty) for penalty in penalties)]
+    return [*filters(k=(3, 1), digits=(3, 1), t=(5, 20)), *trainings(penalties)]
+
+
+def filters(
+    k: Iterable[int] = (), digits: Iterable[int] = (), t: Iterable[float] = (), scale: Iterable[float] = (), seed: int = 0
+) -> list[Mitigation]:
+    """No mitigation, and every filter of answers at these values of its knob, in the order of Table III; noise comes last.
+
+    k, digits, t, scale: of `top_k`, `rounding`, `temperature` and `noise`. seed: the owner's secret, for the noise.
+    """
+    return [
+        NONE,
+        *map(top_k, k),
+        label_only(),
+        *map(rounding, digits),
+        *map(temperature, t),
+        *(noise(each, seed) for each in scale),
+    ]
+
+
+def trainings(penalties: Iterable[float] = (), dropouts: Iterable[float] = (), epochs: Iterable[int] = ()) -> list[Mitigation]:
+    """L2, dropout and early stopping at these values of their knobs, in this order."""
+    return [*map(l2, penalties), *map(dropout, dropouts), *map(early_stopping, epochs)]

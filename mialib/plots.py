@@ -34,6 +34,9 @@ COLOURS = {  # of a line by its name (`tables.NAMES`): the same in every figure
     "Purchase-20": "#E69F00",
     "Purchase-50": "#009E73",
     "Purchase-100": "#0072B2",
+    "Location": "#009E73",
+    "CIFAR-10": "#E69F00",
+    "Texas": "#CC79A7",
 }
 
 
@@ -407,6 +410,35 @@ def _front(front: pd.DataFrame, ax: Axes) -> np.ndarray:
     ax.text(0.99, 0.03, "grey stair: Pareto front", color="#777777", transform=ax.transAxes, ha="right", fontsize=7)
     corners = front[["leakage", "utility"]].to_numpy()
     return np.stack([corners[:, 0].repeat(2)[1:], corners[:, 1].repeat(2)[:-1]], 1)
+
+
+def knob_curves(table: pd.DataFrame, ax: Axes) -> None:
+    """Attack accuracy as the knob of one filter turns, a line a data set, with 95% intervals; facet by `panel`.
+
+    table: rows of `leakage.knob_curves` with `line`, the data set's name. The values of a knob stand at equal distances.
+    """
+    _coin(ax)
+    steps = ["none", *(f"{at:g}" for at in dict.fromkeys(table.loc[table["mitigation"] != "none", "at"]))]
+    place = {step: x for x, step in enumerate(steps)}
+    colours = _colours(table["line"])
+    for line, rows in table.groupby("line", sort=False):
+        x = np.where(rows["mitigation"] == "none", "none", rows["at"].map("{:g}".format))
+        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        style: dict[str, Any] = {
+            "color": colours[str(line)],
+            "marker": "o",
+            "markersize": 3.5,
+            "linewidth": 1.2,
+            "capsize": 1.5,
+        }
+        ax.errorbar([place[step] for step in x], rows["value"], yerr=errors, **style)
+    ax.set_xticks(range(len(steps)), steps)
+    ax.set(ylim=(_from(table["low"]), 1.02), xlabel=table["knob"].iloc[0])
+    spec = ax.get_subplotspec()
+    if spec is None or spec.is_first_col():
+        ax.set_ylabel("attack accuracy")
+    if spec is None or (spec.is_first_col() and spec.is_first_row()):
+        _key(ax, list(colours.items()), size=7)
 
 
 def mitigation_rows(compared: pd.DataFrame, ax: Axes) -> None:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 CASE = list(Case._fields)
 READINGS = {"flip": "bits flipped", "random": "bits replaced"}
-NAMES = {  # how figures and headlines call targets and sources of shadow data
+NAMES = {  # how figures and headlines call targets, sources of shadow data, and data sets
     "google": "Google",
     "amazon(10,1e-6)": "Amazon (10, 1e-6)",
     "amazon(100,1e-4)": "Amazon (100, 1e-4)",
@@ -29,6 +29,10 @@ NAMES = {  # how figures and headlines call targets and sources of shadow data
     "shadow:noise20": "20% noise",
     "shadow:marginal": "marginal",
     "shadow:model_based": "model-based",
+    "location": "Location",
+    "cifar10": "CIFAR-10",
+    "purchase100": "Purchase-100",
+    "texas": "Texas",
 }
 BY_CLASS = ("precision", "recall", "precision_p50", "recall_p50")  # over all records, and medians of the classes
 SURROGATE = " surrogate"

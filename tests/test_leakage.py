@@ -1,17 +1,19 @@
 """Mitigations beside one another: two attackers, filters without training, other trainings, the front, and claim 8."""
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.naive_bayes import GaussianNB
 
 from mialib import attack, defences, leakage, metrics, mitigations, models, private, study, tables
 from mialib.data import Dataset
 from mialib.defences import NONE
 from mialib.shadow import AttackData
 from mialib.study import LEARNED, ONLY_LEARNED, Case, Experiment, Trial
-from mialib.training import NeuralTrainer, Recipe
+from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe
 
 N_CLASSES = 4
 CONFIDENCE = {LEARNED: attack.confidence_threshold}
@@ -35,6 +37,10 @@ def trial(target=0, leak=3.0):
 
 
 TRIALS = [trial(0), trial(1)]
+
+
+def filtered(filters):
+    return leakage.leakage_table(leakage.filter_outcomes(TRIALS, filters, CONFIDENCE), filters)
 
 
 def get(table, setting, knowledge, metric, column="value"):
@@ -148,10 +154,8 @@ def test_other_trainings_are_their_trainers(monkeypatch):
     monkeypatch.setattr(private, "noise_multiplier", lambda *_: 1.0)
     experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 20, 1, 2, 3)
     changes = [defences.l2(0.05), defences.dropout(0.5), defences.early_stopping(1), defences.private(2.0, 1e-3)]
-    plain = leakage.train(NONE, make, RECIPE, experiment)
-    by_hand = study.run_trials(experiment)
-    np.testing.assert_array_equal(plain[0].answers.predictions, by_hand[0].answers.predictions)
-    changed = [(m, leakage.train(m, make, RECIPE, experiment)) for m in changes]
+    plain = study.run_trials(experiment)
+    changed = [(m, study.run_trials(leakage.retrained(experiment, m))) for m in changes]
     recipes = [Recipe(30, 10, 0.05, l2=0.05), None, Recipe(1, 10, 0.05)]
     for recipe, (_, trials) in zip(recipes, changed[:3], strict=True):
         trainer = NeuralTrainer(make, recipe) if recipe else NeuralTrainer(lambda: make(dropout=0.5), RECIPE)
@@ -168,6 +172,51 @@ def test_other_trainings_are_their_trainers(monkeypatch):
             assert get(table, mitigation.setting, knowledge, "attack_accuracy") == pytest.approx(expected)
     with pytest.raises(ValueError, match="trials of the same experiment"):
         leakage.training_outcomes(TRIALS[:1], changed)
+
+
+def test_only_networks_are_trained_otherwise():
+    experiment = Experiment(bits(), EstimatorTrainer(GaussianNB()), "local", 20, 1, 2, 3)
+    with pytest.raises(TypeError, match="experiment must have a NeuralTrainer, got EstimatorTrainer"):
+        leakage.retrained(experiment, defences.l2(0.1))
+
+
+def test_neutral_trainings_are_the_plain_one():
+    experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 20, 1, 2, 3)
+    plain = study.run_trials(experiment)
+    for neutral in (defences.l2(0), defences.dropout(0), defences.early_stopping(RECIPE.epochs)):
+        same = study.run_trials(leakage.retrained(experiment, neutral))
+        np.testing.assert_array_equal(same[0].answers.predictions, plain[0].answers.predictions)
+        np.testing.assert_array_equal(same[0].shadows.predictions, plain[0].shadows.predictions)
+
+
+def test_less_leaks_as_trainings_tighten():
+    """Random labels: whatever the network gets right of its members it knows by heart."""
+    experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 50, 1, 1, 3)
+    for path in (defences.trainings(penalties=(0.003, 0.1)), defences.trainings(epochs=(10, 1))):
+        subject = leakage.Subject(experiment, [NONE], path)
+        table = leakage.measure(subject, CONFIDENCE).table
+        leaks = [get(table, m.setting, "aware", "attack_accuracy") for m in (NONE, *path)]
+        assert leaks[0] > 0.75
+        assert leaks[-1] < 0.62
+        assert all(after <= before + 0.02 for before, after in pairwise(leaks))
+
+
+def test_a_subject_is_measured_as_part_by_part():
+    experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 20, 2, 2, 3)
+    subject = leakage.Subject(experiment, defences.filters(k=[1]), defences.trainings(penalties=[0.05]))
+    plain, outcomes, table = leakage.measure(subject, CONFIDENCE)
+    lines = leakage.announce(subject).splitlines()
+    assert [line.partition(":")[0].strip() for line in lines] == ["purchase100, local, n = 20", "mitigation"]
+    assert all("0 of 6 models to train" in line for line in lines)  # all that was announced is done
+    names = ["none", "top k", "label only", "fitted temperature", "L2"]
+    assert list(dict.fromkeys(table["mitigation"])) == names
+    assert len(table) == len(names) * 2 * 4
+    assert len(outcomes) == len(names) * 2 * 2
+    parts = leakage.leakage_table(leakage.filter_outcomes(plain, subject.filters, CONFIDENCE), subject.filters)
+    pd.testing.assert_frame_equal(table.iloc[: len(parts)], parts, check_dtype=False)
+    changed = [(m, study.run_trials(leakage.retrained(experiment, m))) for m in subject.trainings]
+    last = leakage.leakage_table(leakage.training_outcomes(plain, changed, CONFIDENCE), subject.trainings)
+    pd.testing.assert_frame_equal(table.iloc[-len(last) :].reset_index(drop=True), last, check_dtype=False)
 
 
 def test_table_iii_stands_beside_ours():
@@ -197,6 +246,21 @@ def test_rows_begin_with_the_case_and_data_sets_stay_apart():
     assert fronts[0] == fronts[1] == leakage.utility_points(alone)["front"].tolist()
     with pytest.raises(ValueError, match="table must be of one experiment, got 2"):
         leakage.claim_8(table)
+
+
+def test_a_curve_goes_from_no_mitigation_along_its_knob_for_each_attacker():
+    path = defences.filters(k=(3, 1), t=(5, 20))
+    curves = leakage.knob_curves(filtered(path))
+    panels = [f"{name}, {who} attacker" for who in ("aware", "unaware") for name in ("top k", "temperature")]
+    assert curves["panel"].unique().tolist() == panels
+    for panel, rows in curves.groupby("panel"):
+        assert rows["at"].tolist() == ([0, 3, 1] if panel.startswith("top k") else [0, 5, 20])
+        assert rows["knob"].unique().tolist() == ["k" if panel.startswith("top k") else "t"]
+        assert rows["variant"].unique().tolist() == [panel.split()[-2]]
+        assert set(rows["metric"]) == {"attack_accuracy"}
+    ends = curves[curves["panel"] == "top k, aware attacker"]["value"].tolist()
+    table = filtered(path)
+    assert ends == [get(table, s, "aware", "attack_accuracy") for s in ("mitigation:none", *(m.setting for m in path[1:3]))]
 
 
 def test_shadows_are_read_once_a_trial():
@@ -245,14 +309,18 @@ PAPER = {  # Table III, Purchase: test accuracy, attack accuracy
 
 
 def claimed(changes=(), source="real"):
-    known = {m.setting: m for m in defences.table_iii()}
+    return leakage.claim_8(claim_table(changes, source))["outcome"].tolist()
+
+
+def claim_table(changes=(), source="real", more=()):
+    known = {m.setting: m for m in [*defences.table_iii(), *more]}
     kind, rows = ("purchase100", source, "local", 10_000), []
     for setting, values in (PAPER | dict(changes)).items():
         m = known[setting]
         for metric, value in zip(("target_test_accuracy", "attack_accuracy"), values, strict=True):
             rows.append((*kind, m.setting, "aware", *m[:3], LEARNED, metric, value, value - 0.01, value + 0.01))
     columns = [*tables.CASE, "mitigation", "knob", "at", "attack", "metric", "value", "low", "high"]
-    return leakage.claim_8(pd.DataFrame(rows, columns=columns))["outcome"].tolist()
+    return pd.DataFrame(rows, columns=columns)
 
 
 def test_claim_8_holds_for_the_papers_own_numbers_and_can_fail():
@@ -265,6 +333,21 @@ def test_claim_8_holds_for_the_papers_own_numbers_and_can_fail():
     assert claimed({"mitigation:l2_lambda=1e-2": (0.65, 0.53)}) == ["holds"] * 3 + ["fails"]
 
 
+def test_claim_8_is_of_the_papers_filters_alone_whatever_else_was_swept():
+    swept = {"mitigation:temperature_t=1000": (0.66, 0.5)}
+    own = leakage.claim_8(claim_table(swept, more=[defences.temperature(1000)]))
+    assert own["outcome"].tolist() == ["holds"] * 4
+
+
+def test_claims_are_those_of_each_data_set():
+    theirs = claim_table({"mitigation:top_k=1": (0.66, 0.505)}).assign(dataset="texas")
+    table = leakage.claims(pd.concat([claim_table(source="standin"), theirs], ignore_index=True))
+    assert table.columns.tolist() == ["claim", "test", "outcome", "evidence", "dataset", "source"]
+    assert table["dataset"].tolist() == ["purchase100"] * 4 + ["texas"] * 4
+    assert table["source"].tolist() == ["standin"] * 4 + ["real"] * 4
+    assert table["outcome"].tolist() == ["direction seen"] * 4 + ["fails", "holds", "holds", "holds"]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -272,7 +355,10 @@ def test_claim_8_holds_for_the_papers_own_numbers_and_can_fail():
             lambda: leakage.filter_outcomes(TRIALS, [defences.l2(0.1)]),
             "filters must be output filters, got mitigation:l2_lambda=1e-1",
         ),
-        (lambda: leakage.train(defences.top_k(1), make, RECIPE, None), "must be another training, got mitigation:top_k=1"),
+        (lambda: leakage.retrained(None, defences.top_k(1)), "must be another training, got mitigation:top_k=1"),
+        (lambda: leakage.retrained(None, NONE), "got mitigation:none, which trains nothing"),
+        (lambda: leakage.knob_curves(filtered([NONE])), "must hold one of top k, rounding, temperature, noise, got none"),
+        (lambda: leakage.claim_8(filtered(FILTERS)), "must hold L2 at some penalty, got none"),
         (lambda: leakage.filter_outcomes(TRIALS, [defences.top_k(9)]), "k must be between 1 and 4"),
         (lambda: leakage.leakage_table([], [NONE]), "lack mitigation:none"),
         (lambda: claimed(source="x"), "source must be one of real, standin"),

@@ -59,6 +59,7 @@ def tables(tmp_path_factory):
         "pictures": two_pictures(),
         "mitigations": mitigated_points(),
         "table_iii": table_iii_precision(),
+        "curve": temperature_curve(),
     }
 
 
@@ -76,6 +77,7 @@ CALLS = {
     plots.pictures: ("pictures",),
     plots.utility_leakage: ("mitigations",),
     plots.mitigation_rows: ("table_iii",),
+    plots.knob_curves: ("curve",),
 }
 PATHS = {  # mitigation: knob, and (its value, test accuracy, attack accuracy) along the path
     "none": ("", [(0, 0.6, 0.89)]),
@@ -127,6 +129,16 @@ def table_iii_precision():
     )
     sides = [published.assign(variant=v, value=published["published"] - 0.03 * i) for i, v in enumerate(("aware", "unaware"))]
     return pd.concat(sides, ignore_index=True).assign(low=lambda t: t["value"] - 0.02, high=lambda t: t["value"] + 0.02)
+
+
+def temperature_curve():
+    """Two data sets, one of which has one temperature more."""
+    rows = [
+        {"line": line, "mitigation": "temperature" if at else "none", "knob": "t", "at": at, "value": 0.9 - at / 100}
+        for line, ats in {"Location": [0, 5, 20], "Texas": [0, 20]}.items()
+        for at in ats
+    ]
+    return pd.DataFrame(rows).assign(low=lambda t: t["value"] - 0.02, high=lambda t: t["value"] + 0.01)
 
 
 def draw(plot, *arguments, **options):
@@ -381,3 +393,15 @@ def test_table_iii_shows_both_attackers_and_the_paper(tables):
     assert has_coin(ax, vertical=True)
     test_accuracy = draw(plots.mitigation_rows, table.assign(metric="target_test_accuracy"))
     assert not has_coin(test_accuracy, vertical=True)
+
+
+def test_a_knobs_values_stand_side_by_side_with_no_mitigation_first(tables):
+    ax = draw(plots.knob_curves, tables["curve"])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "5", "20"]
+    expected = {"Location": [(0, 0.9), (1, 0.85), (2, 0.7)], "Texas": [(0, 0.9), (2, 0.7)]}
+    for line, path in expected.items():
+        (drawn,) = [each for each in ax.lines if each.get_color() == plots.COLOURS[line] and each.get_marker() == "o"]
+        np.testing.assert_allclose(np.column_stack(drawn.get_data()).astype(float), path)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("t", "attack accuracy")
+    assert {"Location", "Texas"} <= set(words(ax))
+    assert has_coin(ax, vertical=False)

@@ -227,7 +227,7 @@ def knob_curves(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
     swept = [(name, knob, knowledge) for knowledge in (AWARE, UNAWARE) for name, knob in SWEPT.items() if name in names]
     parts = [
         own[(own["variant"] == knowledge) & own["mitigation"].isin([NONE.name, name])].assign(
-            panel=f"{name}, {knowledge} attacker", knob=knob
+            panel=f"{name}, {knowledge}", knob=knob
         )
         for name, knob, knowledge in swept
     ]

@@ -397,8 +397,8 @@ def _path_labels(name: str, rows: pd.DataFrame) -> list[Label]:
     for place_in_path, row in enumerate(rows.itertuples(), 1):
         last = place_in_path == len(rows)
         knob = "" if name.endswith(f" {row.knob}") else f", {row.knob}"
-        text = f"{name}{knob} = {row.at:g}" if row.knob else name
-        labels.append(Label(row.leakage, row.utility, text if last else f"{row.at:g}", colour, 7.5 if last else 6.5, last))
+        text = f"{name}{knob} = {row.at:.3g}" if row.knob else name
+        labels.append(Label(row.leakage, row.utility, text if last else f"{row.at:.3g}", colour, 7.5 if last else 6.5, last))
     return labels
 
 
@@ -437,8 +437,8 @@ def knob_curves(table: pd.DataFrame, ax: Axes) -> None:
     spec = ax.get_subplotspec()
     if spec is None or spec.is_first_col():
         ax.set_ylabel("attack accuracy")
-    if spec is None or (spec.is_first_col() and spec.is_first_row()):
-        _key(ax, list(colours.items()), size=7)
+    if spec is None or (spec.is_last_col() and spec.is_first_row()):  # of noise, whose curves fall
+        _key(ax, list(colours.items()), x=0.98, size=7, right=True)
 
 
 def mitigation_rows(compared: pd.DataFrame, ax: Axes) -> None:

@@ -251,14 +251,14 @@ def test_rows_begin_with_the_case_and_data_sets_stay_apart():
 def test_a_curve_goes_from_no_mitigation_along_its_knob_for_each_attacker():
     path = defences.filters(k=(3, 1), t=(5, 20))
     curves = leakage.knob_curves(filtered(path))
-    panels = [f"{name}, {who} attacker" for who in ("aware", "unaware") for name in ("top k", "temperature")]
+    panels = [f"{name}, {who}" for who in ("aware", "unaware") for name in ("top k", "temperature")]
     assert curves["panel"].unique().tolist() == panels
     for panel, rows in curves.groupby("panel"):
         assert rows["at"].tolist() == ([0, 3, 1] if panel.startswith("top k") else [0, 5, 20])
         assert rows["knob"].unique().tolist() == ["k" if panel.startswith("top k") else "t"]
-        assert rows["variant"].unique().tolist() == [panel.split()[-2]]
+        assert rows["variant"].unique().tolist() == [panel.split()[-1]]
         assert set(rows["metric"]) == {"attack_accuracy"}
-    ends = curves[curves["panel"] == "top k, aware attacker"]["value"].tolist()
+    ends = curves[curves["panel"] == "top k, aware"]["value"].tolist()
     table = filtered(path)
     assert ends == [get(table, s, "aware", "attack_accuracy") for s in ("mitigation:none", *(m.setting for m in path[1:3]))]
 

@@ -16,6 +16,7 @@ from mialib.data import Dataset
 from mialib.models import BlackBox
 from mialib.shadow import AttackData
 from mialib.training import Trainer
+from mialib.workers import one_a_core
 
 Fit = Callable[[AttackData], Attack]
 View = Callable[[AttackData], AttackData]
@@ -117,14 +118,14 @@ def trained_by(trainer: Trainer, seed: int = 0) -> Fit:
 
     def fit(data: AttackData) -> Attack:
         check_attack_data(data)
-        fitted = {}
-        for c in range(data.predictions.shape[1]):
-            rows = np.flatnonzero(data.labels == c)
-            if 0 < data.member[rows].sum() < len(rows):
-                fitted[c] = _trained(trainer, data, rows, randomness.derive(seed, "trained attack"), c)
-        if not fitted:
+        n_classes, key = data.predictions.shape[1], randomness.derive(seed, "trained attack")
+        rows = {c: np.flatnonzero(data.labels == c) for c in range(n_classes)}
+        usable = [c for c, own in rows.items() if 0 < data.member[own].sum() < len(own)]
+        if not usable:
             raise ValueError("data must hold a class with members and non-members, got none")
-        return TrainedAttack(fitted, data.predictions.shape[1])
+        with one_a_core(len(usable)) as (pool, _):
+            fitted = list(pool.map(lambda c: _trained(trainer, data, rows[c], key, c), usable))
+        return TrainedAttack(dict(zip(usable, fitted, strict=True)), n_classes)
 
     return fit
 

@@ -328,6 +328,11 @@ def test_claim_8_holds_for_the_papers_own_numbers_and_can_fail():
     assert claimed(source="standin") == ["direction seen"] * 4
     assert claimed({"mitigation:top_k=1": (0.66, 0.505)}) == ["fails", "holds", "holds", "holds"]
     assert claimed({"mitigation:top_k=1_label_only": (0.66, 0.5)}) == ["fails", "fails", "holds", "holds"]
+    evidence = leakage.claim_8(claim_table())["evidence"]
+    assert (
+        evidence[1] == "top_k=1_label_only: attack 0.660, test accuracy 0.660; without any: attack 0.920, test accuracy 0.660"
+    )
+    assert evidence[2].startswith("l2_lambda=1e-3: attack 0.770")  # of the penalties that help, the one that leaks least
     worse = {"mitigation:l2_lambda=1e-4": (0.65, 0.87), "mitigation:l2_lambda=1e-3": (0.64, 0.77)}
     assert claimed(worse) == ["holds", "holds", "fails", "holds"]
     assert claimed({"mitigation:l2_lambda=1e-2": (0.65, 0.53)}) == ["holds"] * 3 + ["fails"]

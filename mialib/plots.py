@@ -253,10 +253,11 @@ def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, ax: Axes, 
     ax.set(xlabel="features disturbed in the shadow data (%)", ylabel=f"attack {metric}", xticks=sorted(set(compared["noise"])))
 
 
-def attack_comparison(table: pd.DataFrame, ax: Axes) -> None:
+def attack_comparison(table: pd.DataFrame, ax: Axes, end: float = 1.02) -> None:
     """One metric of several attacks, mean over targets with 95% intervals; the first row, the learned attack, on top.
 
     table: attack, metric, value, low, high, and `published` (the paper's attack; NaN where it gives none). Facet by metric.
+    end: where the axis ends, unless a value lies beyond; an axis that ends near 0.5 begins near it, too.
     """
     table = table.iloc[::-1].reset_index(drop=True)
     _coin(ax, vertical=True)
@@ -275,7 +276,9 @@ def attack_comparison(table: pd.DataFrame, ax: Axes) -> None:
             ax.plot(row["published"], y, "o", color="black", markerfacecolor="none", markersize=7)
             ax.annotate("paper", (row["published"], y), (0, -8), textcoords="offset points", ha="center", va="top", fontsize=7)
     ax.set(
-        xlim=(_from(table["low"]), 1.02), ylim=(-0.6, len(table) - 0.4), xlabel=f"{table['metric'].iloc[0]}, mean over targets"
+        xlim=(_from(table["low"], 0.5 - 0.1 * (end - 0.52)), max(end, table["high"].max())),
+        ylim=(-0.6, len(table) - 0.4),
+        xlabel=f"{table['metric'].iloc[0]}, mean over targets",
     )
     ax.set_yticks(range(len(table)), table["attack"])
 

@@ -2,7 +2,8 @@
 
 `published/values.csv` holds the numbers that the paper states or draws, `published/curves.csv` the points of its figures, both
 read from the IEEE camera-ready (Shokri et al., S&P 2017). `reading` tells how a value was had: "stated" in the text or a table,
-"drawn" (read off a vector figure, to about 0.001), or "conflicting" (the paper contradicts itself).
+"drawn" (read off a vector figure, to about 0.001), or "conflicting" (the paper contradicts itself). `published/related.csv`
+holds what others measured with the same attack on the same data sets.
 """
 
 from importlib import resources
@@ -46,6 +47,16 @@ def curves(figure: str, quantity: str = "attack_precision") -> pd.DataFrame:
     target = parts[0].map(_target_of)
     setting = parts[2].map(lambda words: SETTINGS.get(words, "shadow:real"))
     return table.assign(target=target, setting=setting)[["series", "target", "setting", "key_kind", "key", "value"]]
+
+
+def related() -> pd.DataFrame:
+    """What others measured with an attack of this kind (shadow models and a learned attack) on the same data sets: work, where,
+    dataset, setting (their target or attack, in words), metric, value, source.
+
+    Their targets, training sizes and numbers of shadows are their own. Left out: numbers that quote the paper, other attacks,
+    and defended targets.
+    """
+    return _read("related.csv")
 
 
 def _target_of(series: str) -> str:

@@ -109,6 +109,14 @@ def start(notebook: str, profile: str, parameters: Mapping[str, Any], datasets: 
     return Run(results, figures, record)
 
 
+def results_folder() -> Path:
+    """The folder of all results, which a notebook reads that compares the others' runs: under the runner, of the tree that it
+    works in.
+    """
+    out = output_folder()
+    return out.parent if out else ROOT / "results"
+
+
 def read_table(folder: Path, name: str) -> pd.DataFrame:
     """The table `name` of a run's results folder, as `save_table` wrote it; only empty cells are missing values."""
     path = Path(folder) / f"{name}.csv"
@@ -139,13 +147,14 @@ def standins(record: Mapping[str, Any]) -> list[str]:
 
 
 def plot_function(name: str) -> Callable[..., Any]:
-    """The function of `mialib.plots` of that name."""
-    from mialib import plots
+    """The function of that name in `mialib.plots` or `mialib.scoreplots`."""
+    from mialib import plots, scoreplots
 
-    function = getattr(plots, name, None)
-    if name.startswith("_") or not inspect.isfunction(function) or function.__module__ != plots.__name__:
-        raise ValueError(f"function {name!r} is not one of mialib.plots")
-    return function
+    for module in (plots, scoreplots):
+        function = getattr(module, name, None)
+        if not name.startswith("_") and inspect.isfunction(function) and function.__module__ == module.__name__:
+            return function
+    raise ValueError(f"function {name!r} is not one of mialib.plots or mialib.scoreplots")
 
 
 def draw(

@@ -3,6 +3,7 @@
 In a notebook: `run = runs.start("04_location", …)`, then `run.save_table`, `run.save_figure`, and at the end `run.finish`.
 """
 
+import importlib
 import inspect
 import json
 import os
@@ -27,6 +28,7 @@ from mialib.cache import atomic, output_folder
 ROOT = Path(__file__).resolve().parent.parent
 STYLE = Path(__file__).with_name("mialib.mplstyle")
 PACKAGES = ("numpy", "pandas", "torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "seaborn", "papermill")
+PLOTS = ("mialib.plots", "mialib.scoreplots")  # where functions that draw are looked for
 PANELS_A_ROW = 4
 NOTE_COLOUR = "#B03A2E"
 
@@ -148,13 +150,11 @@ def standins(record: Mapping[str, Any]) -> list[str]:
 
 def plot_function(name: str) -> Callable[..., Any]:
     """The function of that name in `mialib.plots` or `mialib.scoreplots`."""
-    from mialib import plots, scoreplots
-
-    for module in (plots, scoreplots):
+    for module in map(importlib.import_module, PLOTS):
         function = getattr(module, name, None)
         if not name.startswith("_") and inspect.isfunction(function) and function.__module__ == module.__name__:
             return function
-    raise ValueError(f"function {name!r} is not one of mialib.plots or mialib.scoreplots")
+    raise ValueError(f"function {name!r} is not one of {' or '.join(PLOTS)}")
 
 
 def draw(

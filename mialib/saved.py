@@ -101,7 +101,7 @@ def read_compared(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """
     name = _name(folder / "compared.csv")
     table = _read(folder, "compared", COLUMNS)
-    table = table.assign(setting=table["setting"].fillna(""))
+    table = table.assign(setting=table["setting"].astype(object).fillna(""))
     known = sorted(paper.published()["id"].unique())
     _refuse(name, table, ~table["id"].isin(known), "id is {id!r}; published are: " + ", ".join(known))
     _check_sources(name, table, record, folder.parent.name)

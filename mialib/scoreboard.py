@@ -181,6 +181,11 @@ def _words(outcomes: pd.Series) -> str:
     return ", ".join(word if len(counts) == 1 else f"{word} {n} of {len(outcomes)}" for word, n in counts.items())
 
 
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table to look at: numbers with three digits, empty cells empty."""
+    return table.round(3).astype(object).where(table.notna(), "")
+
+
 # What the figures draw
 
 
@@ -188,18 +193,16 @@ def glance(values: pd.DataFrame) -> pd.DataFrame:
     """The paper's value (x) and ours (y), a row a value, of all rates that the paper gives as a number: panel (the standing),
     dataset, kind, x, y, low, high, verdict, label.
 
-    Labelled are the few that are named: Table II by data set, the medians of Fig. 4 by training size. A standing without values
-    has one row without numbers.
+    Labelled are the few that are named: Table II by data set, Purchase by its number of classes, and the medians of Fig. 4 by
+    training size. A standing without values has one row without numbers.
     """
     rows = values[is_rate(values["metric"]) & values["published"].notna() & values["value"].notna()]
     kinds = [rows["metric"].str.startswith(start) for start in KINDS]
     same = rows["our_target"].str.removesuffix(tables.SURROGATE) == rows["target"]
     table_two = (rows["id"] == "T2") & (rows["metric"] == "attack_precision") & same
-    fig4 = (rows["id"] == "F4") & (rows["metric"] == "attack_precision_p50")
-    name = rows["dataset"].map(name_of)
-    size = rows["our_train_size"].map("{:,.0f}".format)
-    swapped = rows["variant"].where(rows["variant"].isin(paper.APART), "")
-    label = np.select([table_two, fig4], [name, (size + " " + swapped).str.strip()], "")
+    fig4 = (rows["id"] == "F4") & (rows["metric"] == "attack_precision_p50") & ~rows["variant"].isin(paper.APART)
+    name, size = rows["dataset"].map(name_of), rows["our_train_size"].map("{:,.0f}".format)
+    label = np.select([table_two, fig4], [name.str.removeprefix("Purchase-"), size], "")
     table = pd.DataFrame({"panel": rows["standing"], "dataset": name.str.replace(r"^Purchase-\d+", "Purchase", regex=True)})
     table = table.assign(kind=np.select(kinds, list(KINDS.values()), "other"), x=rows["published"], y=rows["value"])
     table = table.assign(low=rows["low"], high=rows["high"], label=label, verdict=rows["verdict"])

@@ -38,12 +38,13 @@ def glance(points: pd.DataFrame, ax: Axes) -> None:
     points: `scoreboard.glance`; facet by panel. Filled dots count, hollow ones do not; those with a label are larger, with
     their 95% intervals.
     """
+    points = points.fillna({"dataset": "", "kind": "", "label": ""})  # empty cells of a table that was read back
     counts = str(points["panel"].iloc[0]) == scoreboard.COUNTED
     ends = np.array([0.0, 1.0])
     for width, shade in ((paper.NEAR, "#EEEEEE"), (paper.REPRODUCED, "#DDDDDD")):
         ax.fill_between(ends, ends - width, ends + width, color=shade, linewidth=0, zorder=0)
     ax.plot(ends, ends, color=GREY, linewidth=0.8, zorder=0)
-    named = points["label"].fillna("") != ""
+    named = points["label"] != ""
     for (dataset, kind), rows in points[~named].groupby(["dataset", "kind"], sort=False):
         _dots(ax, rows, str(dataset), str(kind), 2.6, 0.55, filled=counts)
     for (dataset, kind), rows in points[named].groupby(["dataset", "kind"], sort=False):
@@ -69,10 +70,12 @@ def _dots(ax: Axes, rows: pd.DataFrame, dataset: str, kind: str, size: float, al
 
 def _glance_words(points: pd.DataFrame, ax: Axes) -> None:
     """The data sets in their colours, what the markers mean, and how many dots lie within the bands."""
-    colours = [(name, DATASETS.get(name, GREY)) for name in dict.fromkeys(points["dataset"]) if name]
+    by_number = set(points.loc[points["label"].str.contains("^[0-9]"), "dataset"])
+    names = [name for name in dict.fromkeys(points["dataset"]) if name]
+    words = {name: f"{name}: {'classes' if name == 'Purchase' else 'training size'}" for name in by_number}
+    colours = [(words.get(name, name), DATASETS.get(name, GREY)) for name in names]
     signs = [(f"{sign} {kind}", GREY) for kind, sign in SIGNS.items() if (points["kind"] == kind).any()]
-    sizes = [("numbers: training size", GREY)] if points["label"].fillna("").str.contains("^[0-9]").any() else []
-    for line, (text, colour) in enumerate(colours + signs + sizes):
+    for line, (text, colour) in enumerate(colours + signs):
         ax.text(0.03, 0.985 - 0.066 * line, text, color=colour, fontsize=6.5, va="top", transform=ax.transAxes)
     within = points["verdict"].isin(["reproduced", "near"]).sum()
     text = f"{within} of {points['x'].count()} values\nwithin 0.05" if points["x"].count() else "not run"
@@ -113,8 +116,8 @@ def claim_dots(tests: pd.DataFrame, ax: Axes) -> None:
     ax.set_yticks(-claims["claim"], lines, fontsize=7)
     for line, outcome in enumerate([o for o in OUTCOMES if (tests["outcome"] == o).any()]):
         y = 0.95 - 0.1 * line
-        _mark(ax, 1.04, y, outcome, transform=ax.transAxes, clip_on=False)
-        ax.text(1.07, y, outcome, color=OUTCOMES[outcome][0], va="center", fontsize=7.5, transform=ax.transAxes)
+        _mark(ax, 1.035, y, outcome, transform=ax.transAxes, clip_on=False)
+        ax.text(1.08, y, outcome, color=OUTCOMES[outcome][0], va="center", fontsize=7.5, transform=ax.transAxes)
     ax.set(xlim=(-0.5, tests["place"].max() + 0.5), ylim=(-9.6, -0.4), xticks=[], xlabel="each mark is a test")
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)

@@ -53,6 +53,7 @@ def plots(monkeypatch):
     monkeypatch.setattr(module, "square", square, raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(mialib, "plots", module, raising=False)
+    monkeypatch.setattr(runs, "PLOTS", (module.__name__,))
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def read_compared(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """
     name = _name(folder / "compared.csv")
     table = _read(folder, "compared", COLUMNS)
-    table = table.assign(setting=table["setting"].astype(object).fillna(""))
+    table = table.assign(**{column: table[column].astype(object).fillna("") for column in ("target", "setting")})  # empty cells
     known = sorted(paper.published()["id"].unique())
     _refuse(name, table, ~table["id"].isin(known), "id is {id!r}; published are: " + ", ".join(known))
     _check_sources(name, table, record, folder.parent.name)
@@ -122,6 +122,10 @@ def read_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     if not (folder / "claims.csv").exists():
         return pd.DataFrame(columns=columns)
     name, table = _name(folder / "claims.csv"), _read(folder, "claims", CLAIM_COLUMNS)
+    if "source" not in table and len({each["source"] for each in record["datasets"]}) > 1:
+        raise ValueError(
+            f"{name} lacks the column 'source': its run is of real data and of stand-ins, so each row must say which"
+        )
     usual = {"dataset": "", "source": "standin" if standin else "real"}
     table = table.assign(**{column: value for column, value in usual.items() if column not in table})
     _refuse(name, table, ~table["claim"].isin(range(1, 10)), "claim is {claim!r}; 1 to 9 are allowed")

@@ -255,6 +255,22 @@ def test_one_test_has_one_row_and_standins_prove_nothing(results, tmp_path):
         read(tmp_path / "new")
 
 
+def test_where_data_are_mixed_each_test_says_its_source(results):
+    mixed = {"location": "real", "texas": "standin"}
+    save_run(results, location(), "paper-standin", "07_shadow_data", mixed, pd.DataFrame([TEST]))
+    assert saved.read("paper", "standin", results).claims["outcome"].tolist() == ["holds"]
+    save_run(results, location(), "paper-standin", "07_shadow_data", mixed, pd.DataFrame([TEST]).drop(columns="source"))
+    with pytest.raises(ValueError, match=r"07_shadow_data/claims\.csv lacks the column 'source'"):
+        saved.read("paper", "standin", results)
+
+
+def test_a_value_of_no_target_is_read(results):
+    rows = published(metric="mean_queries_per_synthesized_record")
+    table = paper.compare(measured(rows, our_target="google surrogate"))
+    save_run(results, table, notebook="07_shadow_data", datasets={"purchase100": "real"})
+    assert read(results).values["target"].iloc[-1] == ""
+
+
 # Tallies
 
 

@@ -115,10 +115,14 @@ def _cifar(values: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return rows[rows["train_size"] == rows["our_train_size"]].sort_values("train_size")
 
 
-def cifar_leaks(values: pd.DataFrame) -> Found | None:
-    parts = [_cifar(values, "cifar10"), _cifar(values, "cifar100")]
-    rows = pd.concat(parts)
-    return None if any(part.empty for part in parts) else Found(bool((rows["low"] > FAR).all()), rows)
+def leaks_far_above_a_coin(dataset: str) -> Test:
+    """Every median, with all of its interval, is above FAR."""
+
+    def test(values: pd.DataFrame) -> Found | None:
+        rows = _cifar(values, dataset)
+        return None if rows.empty else Found(bool((rows["low"] > FAR).all()), rows)
+
+    return test
 
 
 def cifar100_leaks_most(values: pd.DataFrame) -> Found | None:
@@ -236,7 +240,8 @@ def at_least(bound: float, **wanted: str) -> Test:
 
 MEDIAN = "attack_precision_p50"
 TESTS: list[tuple[int, str, Test]] = [
-    (1, f"every CIFAR median is above {FAR}, with its interval", cifar_leaks),
+    (1, f"CIFAR-10: every median is above {FAR}, with its interval", leaks_far_above_a_coin("cifar10")),
+    (1, f"CIFAR-100: every median is above {FAR}, with its interval", leaks_far_above_a_coin("cifar100")),
     (1, "every CIFAR-100 median is above every CIFAR-10 median", cifar100_leaks_most),
     (1, "CIFAR-10: the median falls as the training set grows", more_data_leaks_less("cifar10")),
     (1, "CIFAR-100: the median falls as the training set grows", more_data_leaks_less("cifar100")),

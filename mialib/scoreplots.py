@@ -74,12 +74,14 @@ def _glance_words(points: pd.DataFrame, ax: Axes) -> None:
     names = [name for name in dict.fromkeys(points["dataset"]) if name]
     words = {name: f"{name}: {'classes' if name == 'Purchase' else 'training size'}" for name in by_number}
     colours = [(words.get(name, name), DATASETS.get(name, GREY)) for name in names]
-    signs = [(f"{sign} {kind}", GREY) for kind, sign in SIGNS.items() if (points["kind"] == kind).any()]
-    for line, (text, colour) in enumerate(colours + signs):
+    for line, (text, colour) in enumerate(colours):
         ax.text(0.03, 0.985 - 0.066 * line, text, color=colour, fontsize=6.5, va="top", transform=ax.transAxes)
     within = points["verdict"].isin(["reproduced", "near"]).sum()
-    text = f"{within} of {points['x'].count()} values\nwithin 0.05" if points["x"].count() else "not run"
-    ax.text(0.98, 0.02, text, ha="right", va="bottom", fontsize=7, transform=ax.transAxes)
+    tally = f"{within} of {points['x'].count()} values\nwithin 0.05" if points["x"].count() else "not run"
+    ax.text(0.98, 0.02, tally, ha="right", va="bottom", fontsize=7, transform=ax.transAxes)
+    signs = [f"{sign} {kind}" for kind, sign in SIGNS.items() if (points["kind"] == kind).any()]
+    words: dict[str, Any] = {"color": GREY, "fontsize": 6.5, "linespacing": 1.5, "ha": "right", "va": "top"}
+    ax.text(0.98, 0.4, "\n".join(signs), transform=ax.transAxes, **words)
 
 
 def table_two(table: pd.DataFrame, others: pd.DataFrame, ax: Axes) -> None:

@@ -405,7 +405,8 @@ def test_on_a_surrogate_only_a_direction_is_seen():
 
 
 SPOILED = {  # rows, what they are given, and the tests that no longer hold
-    "CIFAR guesses": ({"id": "F4", "dataset": "cifar10"}, 0.55, 1, "every CIFAR median is above 0.6"),
+    "CIFAR guesses": ({"id": "F4", "dataset": "cifar10"}, 0.55, 1, "CIFAR-10: every median"),
+    "CIFAR-100 guesses": ({"id": "F4", "dataset": "cifar100"}, 0.55, 1, "CIFAR-100: every median"),
     "CIFAR-10 leaks all": ({"id": "F4", "dataset": "cifar10"}, 1.0, 1, "every CIFAR-100 median is above"),
     "no fall": ({"id": "F4", "dataset": "cifar10"}, 0.75, 1, "CIFAR-10: the median falls"),
     "no fall of CIFAR-100": ({"id": "F4", "dataset": "cifar100"}, 1.0, 1, "CIFAR-100: the median falls"),

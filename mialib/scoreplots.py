@@ -80,8 +80,8 @@ def _glance_words(points: pd.DataFrame, ax: Axes) -> None:
     tally = f"{within} of {points['x'].count()} values\nwithin 0.05" if points["x"].count() else "not run"
     ax.text(0.98, 0.02, tally, ha="right", va="bottom", fontsize=7, transform=ax.transAxes)
     signs = [f"{sign} {kind}" for kind, sign in SIGNS.items() if (points["kind"] == kind).any()]
-    words: dict[str, Any] = {"color": GREY, "fontsize": 6.5, "linespacing": 1.5, "ha": "right", "va": "top"}
-    ax.text(0.98, 0.4, "\n".join(signs), transform=ax.transAxes, **words)
+    small: dict[str, Any] = {"color": GREY, "fontsize": 6.5, "linespacing": 1.5, "ha": "right", "va": "top"}
+    ax.text(0.98, 0.4, "\n".join(signs), transform=ax.transAxes, **small)
 
 
 def table_two(table: pd.DataFrame, others: pd.DataFrame, ax: Axes) -> None:

@@ -84,7 +84,7 @@ def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "pr
     """Figs. 5 to 9: the share of classes whose attack precision (or recall) is at most x, all targets together, over the
     paper's curves (thin).
 
-    classes: line, the metric; paper: line, value. ours: what the thick lines are.
+    classes: line, the metric; paper: line, value, or no row. ours: what the thick lines are.
     """
     _coin(ax, vertical=True)
     colours = _colours(classes["line"])
@@ -95,7 +95,8 @@ def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "pr
         sns.ecdfplot(x=rows[metric].dropna(), ax=ax, color=colours[str(line)], linewidth=2.2)
     values = pd.concat([classes[metric], paper["value"]])
     left = _from(values)
-    words = [*colours.items(), (f"thick: {ours}", GREY), ("thin: the paper", GREY)]
+    words = [*colours.items(), (f"thick: {ours}" if len(paper) else ours, GREY)]
+    words += [("thin: the paper", GREY)] if len(paper) else []
     high = values.median() > (left + 1) / 2
     beside_coin = (0.5 - left) / (1.01 - left) + 0.015
     _key(ax, words, x=beside_coin if high else 1.02, y=0.97, size=7.5)  # low curves leave no room inside
@@ -308,6 +309,41 @@ def shadow_count(table: pd.DataFrame, ax: Axes) -> None:
         xlim=(None, table["k"].max() * 1.9),
         ylim=(_from(table["low"]), 1.02),
     )
+
+
+def query_budget(table: pd.DataFrame, real: pd.DataFrame, ax: Axes) -> None:
+    """A metric against the number of queries that the attacker may make, log scale, with the 95% band; below the axis, the
+    records that were found. Dotted: the attack with real shadow data.
+
+    table: budget, records, metric, value, low, high, the last three NaN where no attack was possible; real: metric, value.
+    """
+    _coin(ax)
+    table = table.sort_values("budget")
+    for metric, colour in BUDGET.items():
+        rows = table[table["metric"] == metric]
+        ax.fill_between(rows["budget"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
+        ax.plot(rows["budget"], rows["value"], marker="o", color=colour)
+        for value in real.loc[real["metric"] == metric, "value"]:
+            ax.axhline(value, color=colour, linestyle=":", linewidth=1.2)
+    ticks = table.drop_duplicates("budget")
+    ax.set_xscale("log")
+    ax.set_xticks(
+        ticks["budget"], [_amount(b) + "\n" + _amount(r) for b, r in zip(ticks["budget"], ticks["records"], strict=True)]
+    )
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set(xlabel="queries allowed; below them, the records found", ylabel="mean over targets", ylim=(0, 1.03))
+    _key(ax, [*((name, colour) for name, colour in BUDGET.items()), ("dotted: real shadow data", GREY)], x=1.02, size=7.5)
+
+
+BUDGET = {"precision": "#0072B2", "recall": "#E69F00"}
+
+
+def _amount(n: float) -> str:
+    """2,500,000 as "2.5M"."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if n >= size:
+            return f"{n / size:.3g}{letter}"
+    return f"{n:.3g}"
 
 
 def roc_curves(table: pd.DataFrame, ax: Axes) -> None:

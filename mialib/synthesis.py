@@ -18,6 +18,8 @@ __all__ = ["Synthesis", "all_classes", "answered", "marginal", "model_based", "n
 
 log = logging.getLogger(__name__)
 
+NAMED = 10  # classes in a warning, at most
+
 
 class Synthesis(NamedTuple):
     """Records that a target model is sure of, one a row, by class as asked for, and what they cost.
@@ -116,7 +118,7 @@ def all_classes(
     checks.whole("n_classes", n_classes, 2)
     checks.whole("n", n, 1)
     checks.whole("seed", seed, 0)
-    together = n_classes if max_queries is not None else -(-4 * climbing.CLIMBERS // n)
+    together = n_classes if max_queries is not None else -(-2 * climbing.CLIMBERS // n)
     settings = asdict(climbing.Rules(**rules)) | {"n": n, "seed": seed, "max_queries": max_queries, "tries": tries}
     code = cache.code_digest(streams, space, climbing, model_based)
     shared = settings | {"model": key, "features": _plain(features), "scouts": climbing.SCOUTS, "code": code}
@@ -180,7 +182,7 @@ def _report(labels: np.ndarray, n: int, found: climbing.Found) -> pd.DataFrame:
 def _warn(report: pd.DataFrame) -> None:
     missing = report[report["outcome"] != "found"]
     for outcome, rows in missing.groupby("outcome", sort=False):
-        classes = ", ".join(map(str, rows["cls"]))
+        classes = ", ".join(map(str, rows["cls"][:NAMED])) + (f" … ({len(rows)} classes)" if len(rows) > NAMED else "")
         log.warning(
             "synthesis: %s for classes %s: %d of %d records, %d climbs given up, %d queries", outcome, classes,
             rows["found"].sum(), rows["wanted"].sum(), rows["given_up"].sum(), rows["queries"].sum(),

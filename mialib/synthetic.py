@@ -17,7 +17,7 @@ from mialib import cache, checks, metrics, paper, randomness, study, synthesis, 
 from mialib.data import Dataset, Features, Split
 from mialib.models import BlackBox
 from mialib.shadow import AttackData, sample_splits, shadow_attack_data, some_models
-from mialib.study import LEARNED, ONLY_LEARNED, REAL, Case, Experiment, Fit, Job, Trial
+from mialib.study import LEARNED, ONLY_LEARNED, REAL, Case, Experiment, Job, Trial
 
 log = logging.getLogger(__name__)
 
@@ -190,6 +190,8 @@ def _job(made: Made, n_shadows: int) -> Job:
 
 def reports(made: Sequence[Made]) -> pd.DataFrame:
     """What each class cost, and whether it was found (see `synthesis.Synthesis`): the case, target, and a row a class."""
+    if not made:
+        raise ValueError("made must hold at least one set of records, got none")
     parts = [each.records.report.assign(**each.case._asdict(), target=each.target.number) for each in made]
     table = pd.concat(parts, ignore_index=True)
     first = [*tables.CASE, "target"]
@@ -299,22 +301,23 @@ def _mean(parts: Sequence[np.ndarray], n_boot: int, rng: np.random.Generator) ->
     return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values), "undefined": 0}
 
 
-def by_budget(
-    known: Sequence[Target], budgets: Sequence[int], sets: float, n_shadows: int, attacks: Mapping[str, Fit] = ONLY_LEARNED
-) -> pd.DataFrame:
+def by_budget(known: Sequence[Target], budgets: Sequence[int], sets: float, n_shadows: int, **rules: Any) -> pd.DataFrame:
     """The attack by Algorithm 1 of an attacker who may ask a target no more than `budget` queries: `tables.summary`'s columns,
     budget, records (found, mean over targets).
 
     Fewer queries find fewer records, so that shadows are smaller (`Made.shadow_size`); more than `sets` times the training size
     are not looked for. Targets of which fewer than two records were found are not attacked: NaN where that is all of them.
     """
+    for name, what, given in (("known", "target", known), ("budgets", "number of queries", budgets)):
+        if not len(given):
+            raise ValueError(f"{name} must hold at least one {what}, got none")
     parts = []
     for budget in budgets:
-        made = model_based(known, sets, budget)
+        made = model_based(known, sets, budget, **rules)
         records = pd.DataFrame([each.case._asdict() | {"records": len(each.records.y)} for each in made])
         records = records.groupby(tables.CASE, sort=False)["records"].mean().reset_index().assign(budget=budget)
         trials = run_trials(made, n_shadows)
-        table = tables.summary(study.run_attacks(trials, attacks)) if trials else pd.DataFrame(columns=SUMMARY)
+        table = tables.summary(study.run_attacks(trials, ONLY_LEARNED)) if trials else pd.DataFrame(columns=SUMMARY)
         parts.append(records.merge(table, how="left", on=tables.CASE))
     return pd.concat(parts, ignore_index=True)
 

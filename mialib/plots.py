@@ -95,11 +95,11 @@ def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "pr
         sns.ecdfplot(x=rows[metric].dropna(), ax=ax, color=colours[str(line)], linewidth=2.2)
     values = pd.concat([classes[metric], paper["value"]])
     left = _from(values)
-    words = [*colours.items(), (f"thick: {ours}" if len(paper) else ours, GREY)]
-    words += [("thin: the paper", GREY)] if len(paper) else []
+    words = [*colours.items(), *([(f"thick: {ours}", GREY), ("thin: the paper", GREY)] if len(paper) else [])]
     high = values.median() > (left + 1) / 2
-    beside_coin = (0.5 - left) / (1.01 - left) + 0.015
-    _key(ax, words, x=beside_coin if high else 1.02, y=0.97, size=7.5)  # low curves leave no room inside
+    coin = (0.5 - left) / (1.01 - left)
+    inside = coin + 0.015 if coin < 0.4 else 0.03  # where the axis reaches far down, few classes lie left of the coin
+    _key(ax, words, x=inside if high else 1.02, y=0.97, size=7.5)  # low curves leave no room inside
     ax.set(xlim=(left, 1.01), ylim=(0, 1.02), xlabel=f"attack {metric} of a class", ylabel="share of classes")
     ax.yaxis.set_major_formatter(PercentFormatter(1))
 
@@ -331,8 +331,8 @@ def query_budget(table: pd.DataFrame, real: pd.DataFrame, ax: Axes) -> None:
         ticks["budget"], [_amount(b) + "\n" + _amount(r) for b, r in zip(ticks["budget"], ticks["records"], strict=True)]
     )
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set(xlabel="queries allowed; below them, the records found", ylabel="mean over targets", ylim=(0, 1.03))
-    _key(ax, [*((name, colour) for name, colour in BUDGET.items()), ("dotted: real shadow data", GREY)], x=1.02, size=7.5)
+    ax.set(xlabel="queries allowed (below: records found)", ylabel="mean over targets", ylim=(0, 1.03))
+    _key(ax, [*BUDGET.items(), ("dotted: real shadow data", GREY)], x=0.98, y=0.03, size=7.5, right=True)
 
 
 BUDGET = {"precision": "#0072B2", "recall": "#E69F00"}

@@ -57,6 +57,8 @@ def tables(tmp_path_factory):
         "ten of theirs": tidy.fig4_paper("cifar10").query("line == 'n = 2,500'"),
         "variants": variants(),
         "pictures": two_pictures(),
+        "budgets": budgets(),
+        "budget real": pd.DataFrame({"metric": ["precision", "recall", "accuracy"], "value": [0.8, 0.97, 0.7]}),
         "mitigations": mitigated_points(),
         "table_iii": table_iii_precision(),
         "curve": temperature_curve(),
@@ -69,6 +71,7 @@ CALLS = {
     plots.attack_comparison: ("baselines",),
     plots.shadow_count: ("counts",),
     plots.roc_curves: ("rocs",),
+    plots.query_budget: ("budgets", "budget real"),
     plots.boxes: ("by count", "boxes"),
     plots.scatter: ("points", "their points"),
     plots.histograms: ("bars", "their bars"),
@@ -121,6 +124,14 @@ def mitigated_points():
     table = pd.DataFrame(rows)
     bars = {f"{rate}_{end}": table[rate] + step for rate in RATES for end, step in (("low", -0.01), ("high", 0.01))}
     return table.assign(**bars, front=leakage.pareto_front(table["utility"], table["leakage"]))
+
+
+def budgets():
+    """What three budgets of queries buy: at the smallest one, nothing."""
+    names = ["budget", "records", "metric", "value", "low", "high"]
+    rows = [(300, 1, *[np.nan] * 4), (30_000, 180, "precision", 0.7, 0.6, 0.8), (30_000, 180, "recall", 0.3, 0.2, 0.35)]
+    rows += [(2_500_000, 14_400, "precision", 0.9, 0.85, 0.92), (2_500_000, 14_400, "recall", 0.5, 0.45, 0.6)]
+    return pd.DataFrame(rows, columns=names)
 
 
 def table_iii_precision():
@@ -276,6 +287,21 @@ def test_roc_curves_are_named(tables):
     assert ax.get_xscale() == ax.get_yscale() == "log"
     curve = tables["rocs"][(tables["rocs"]["attack"] == study.LEARNED) & (tables["rocs"]["tpr"] > 0)]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), curve["tpr"])
+
+
+def test_budgets_stand_at_their_values_beside_real_shadow_data(tables):
+    ax = draw(plots.query_budget, tables["budgets"], tables["budget real"])
+    assert points(ax) == [(30_000, 0.3), (30_000, 0.7), (2_500_000, 0.5), (2_500_000, 0.9)]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["300\n1", "30k\n180", "2.5M\n14.4k"]
+    dotted = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+    assert dotted == [0.8, 0.97] and has_coin(ax, vertical=False)
+    assert words(ax) == ["precision", "recall", "dotted: real shadow data"]
+
+
+def test_cdfs_without_curves_of_the_paper_say_nothing_of_it(tables):
+    ax = draw(plots.cdfs, tables["classes"], tables["curves"].iloc[:0])
+    assert words(ax) == ["real", "10% noise", "20% noise"]
+    assert len([line for line in ax.lines if line.get_linewidth() == 2.2]) == 3
 
 
 def test_values_far_below_a_coin_stay_inside_the_axes(tables):

@@ -47,3 +47,16 @@ def test_the_location_numbers_are_those_of_the_committed_run():
     for row in rows.itertuples():
         ours = f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
         assert ours in README, f"README lacks {row.our_target} {row.setting} {row.variant}: {ours}"
+
+
+@pytest.mark.parametrize("name", ["01_cifar10", "02_cifar100"])
+def test_the_medians_on_cifar_are_those_of_the_committed_runs(name):
+    folder = runs.ROOT / "results" / "paper" / name
+    if not folder.exists():
+        pytest.skip(f"results/paper/{name} is not in this checkout")
+    compared = runs.read_table(folder, "compared")
+    rows = compared[(compared["metric"] == "attack_precision_p50") & compared["counts"]]
+    assert len(rows) >= 2
+    for row in rows.itertuples():
+        ours = f"| {row.published:.2f} | {row.value:.3f} [{row.low:.3f}, {row.high:.3f}] |"
+        assert ours in README, f"README lacks {row.dataset} at {row.our_train_size:,.0f}: {ours}"

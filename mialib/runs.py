@@ -28,7 +28,7 @@ from mialib.cache import atomic, output_folder
 ROOT = Path(__file__).resolve().parent.parent
 STYLE = Path(__file__).with_name("mialib.mplstyle")
 PACKAGES = ("numpy", "pandas", "torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "seaborn", "papermill")
-PLOTS = ("mialib.plots", "mialib.scoreplots")  # where functions that draw are looked for
+PLOTS = ("mialib.plots", "mialib.leakplots", "mialib.scoreplots")  # where functions that draw are looked for
 PANELS_A_ROW = 4
 NOTE_COLOUR = "#B03A2E"
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from mialib import paper, scoreboard
 from mialib.labels import Label, place_labels
-from mialib.plots import GREY, OURS
+from mialib.marks import GREY, OURS
 
 DATASETS = {  # colours of Okabe and Ito
     "CIFAR-10": "#D55E00",

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from mialib import labels, leakage, models, paper, plots, study
+from mialib import labels, leakage, leakplots, marks, models, paper, plots, study
 from mialib import tables as tidy
 from mialib.data import Dataset
 from mialib.training import NeuralTrainer, Recipe
@@ -78,9 +78,9 @@ CALLS = {
     plots.class_dots: ("ten classes", "ten of theirs"),
     plots.by_variant: ("variants",),
     plots.pictures: ("pictures",),
-    plots.utility_leakage: ("mitigations",),
-    plots.mitigation_rows: ("table_iii",),
-    plots.knob_curves: ("curve",),
+    leakplots.utility_leakage: ("mitigations",),
+    leakplots.mitigation_rows: ("table_iii",),
+    leakplots.knob_curves: ("curve",),
 }
 PATHS = {  # mitigation: knob, and (its value, test accuracy, attack accuracy) along the path
     "none": ("", [(0, 0.6, 0.89)]),
@@ -177,8 +177,9 @@ def has_coin(ax, vertical):
 def test_every_figure_is_tested():
     public = {
         f
-        for name, f in inspect.getmembers(plots, inspect.isfunction)
-        if not name.startswith("_") and f.__module__ == plots.__name__
+        for module in (plots, leakplots)
+        for name, f in inspect.getmembers(module, inspect.isfunction)
+        if not name.startswith("_") and f.__module__ == module.__name__
     }
     assert public == set(CALLS)
 
@@ -190,7 +191,7 @@ def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
     assert ax.lines or ax.patches or ax.images
     assert ax.get_xlabel() or plot is plots.pictures
     named = {
-        plots.attack_comparison: list(reversed(study.ATTACKS)), plots.mitigation_rows: MITIGATION_ROWS,
+        plots.attack_comparison: list(reversed(study.ATTACKS)), leakplots.mitigation_rows: MITIGATION_ROWS,
         plots.pictures: ["leaks most", "leaks least"],
     }  # fmt: skip
     assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()] == named[plot]
@@ -367,9 +368,9 @@ def test_histograms_show_both_groups_and_the_papers_outline(tables):
 
 def test_every_mitigation_is_a_path_at_its_values(tables):
     table = tables["mitigations"]
-    ax = draw(plots.utility_leakage, table)
+    ax = draw(leakplots.utility_leakage, table)
     for name, rows in table.groupby("mitigation"):
-        colour, marker = plots.MITIGATIONS[name]
+        colour, marker = leakplots.MITIGATIONS[name]
         drawn = [line for line in ax.lines if line.get_color() == colour and line.get_marker() == marker]
         (line,) = [line for line in drawn if line.get_markerfacecolor() != "none"]
         np.testing.assert_array_equal(np.column_stack(line.get_data()), rows[["leakage", "utility"]])
@@ -383,7 +384,7 @@ def test_every_mitigation_is_a_path_at_its_values(tables):
 
 def test_mitigations_read_back_from_a_table_are_the_same_picture(tables):
     read = tables["mitigations"].assign(knob=tables["mitigations"]["knob"].replace("", np.nan))
-    assert words(draw(plots.utility_leakage, read)) == words(draw(plots.utility_leakage, tables["mitigations"]))
+    assert words(draw(leakplots.utility_leakage, read)) == words(draw(leakplots.utility_leakage, tables["mitigations"]))
 
 
 @pytest.mark.parametrize("size", [(3.5, 3.2), (7, 4)])
@@ -391,7 +392,7 @@ def test_no_label_of_a_mitigation_lies_on_another_or_outside(size, tables):
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.subplots()
-    plots.utility_leakage(tables["mitigations"], ax)
+    leakplots.utility_leakage(tables["mitigations"], ax)
     figure.canvas.draw()
     boxes = [Text.get_window_extent(text) for text in ax.texts]
     for i, box in enumerate(boxes):
@@ -410,23 +411,23 @@ def test_a_label_that_is_not_needed_gives_way():
 
 def test_table_iii_shows_both_attackers_and_the_paper(tables):
     table = tables["table_iii"]
-    ax = draw(plots.mitigation_rows, table)
+    ax = draw(leakplots.mitigation_rows, table)
     known = table.drop_duplicates("setting")
     assert [x for x, _ in sorted(points(ax, hollow=True), key=lambda p: -p[1])] == known["published"].tolist()
-    for variant, (_, marker) in plots.KNOWLEDGE.items():
+    for variant, (_, marker) in leakplots.KNOWLEDGE.items():
         drawn = sorted(points(ax, marker), key=lambda p: -p[1])
         assert [x for x, _ in drawn] == table.loc[table["variant"] == variant, "value"].tolist()
     assert has_coin(ax, vertical=True)
-    test_accuracy = draw(plots.mitigation_rows, table.assign(metric="target_test_accuracy"))
+    test_accuracy = draw(leakplots.mitigation_rows, table.assign(metric="target_test_accuracy"))
     assert not has_coin(test_accuracy, vertical=True)
 
 
 def test_a_knobs_values_stand_side_by_side_with_no_mitigation_first(tables):
-    ax = draw(plots.knob_curves, tables["curve"])
+    ax = draw(leakplots.knob_curves, tables["curve"])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "5", "20"]
     expected = {"Location": [(0, 0.9), (1, 0.85), (2, 0.7)], "Texas": [(0, 0.9), (2, 0.7)]}
     for line, path in expected.items():
-        (drawn,) = [each for each in ax.lines if each.get_color() == plots.COLOURS[line] and each.get_marker() == "o"]
+        (drawn,) = [each for each in ax.lines if each.get_color() == marks.COLOURS[line] and each.get_marker() == "o"]
         np.testing.assert_allclose(np.column_stack(drawn.get_data()).astype(float), path)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("t", "attack accuracy")
     assert {"Location", "Texas"} <= set(words(ax))

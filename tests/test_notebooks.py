@@ -14,9 +14,16 @@ NAMES = notebooks(runs.ROOT)
 READERS = {"99_scoreboard": "04_location"}  # what reads the others' tables, and a notebook that leaves some
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """One cache for all notebooks: stand-ins are generated once."""
+    return tmp_path_factory.mktemp("store")
+
+
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path, store, monkeypatch):
     """A repository of its own: notebooks and profiles, no results."""
+    monkeypatch.setenv("MIALIB_CACHE", str(store))
     shutil.copytree(runs.ROOT / "notebooks", tmp_path / "root" / "notebooks")
     return tmp_path / "root"
 

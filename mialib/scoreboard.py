@@ -14,7 +14,7 @@ from mialib.saved import is_rate
 
 NOT_RUN = "not run"
 COUNTED = "real data, the paper's target"
-OTHER, STANDIN = "real data, another target", "stand-in data"
+OTHER, STANDIN = "real data, other conditions", "stand-in data"
 STANDINGS = (COUNTED, OTHER, STANDIN)
 VERDICTS = ("reproduced", "near", "undecided", "differs", "met", "not met")
 PLAIN = ("", "shadow:real", "mitigation:none")  # settings that related work shares

@@ -100,6 +100,23 @@ def shadow_accuracies(trials: Sequence[Trial]) -> pd.DataFrame:
     return _frame([trial.case for trial, _, _ in numbered], rows)
 
 
+def confidences(trials: Sequence[Trial]) -> pd.DataFrame:
+    """How sure targets and their shadows are of the true class, medians over records: target, model, members, nonmembers.
+
+    An attack learns from its shadows what these numbers are for the target: where they lie apart, it learns the wrong ones.
+    """
+    asked = [
+        (trial, model, data) for trial in trials for model, data in (("target", trial.answers), ("shadows", trial.shadows))
+    ]
+    rows = [{"target": trial.target, "model": model} | _confidence(data) for trial, model, data in asked]
+    return _frame([trial.case for trial, _, _ in asked], rows)
+
+
+def _confidence(data: AttackData) -> dict[str, float]:
+    sure = attack.confidence(data)
+    return {"members": float(np.median(sure[data.member])), "nonmembers": float(np.median(sure[~data.member]))}
+
+
 def _accuracy(data: AttackData) -> dict[str, float]:
     """Share of members, and of non-members, whose class is answered right."""
     right = data.predictions.argmax(1) == data.labels

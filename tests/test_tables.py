@@ -100,6 +100,15 @@ def test_every_shadow_has_its_accuracy(trials):
         assert (row.train_accuracy, row.test_accuracy) == pytest.approx((share_right(own, True), share_right(own, False)))
 
 
+def test_confidences_are_medians_of_the_true_class(trials):
+    table = tables.confidences(trials[:2])
+    assert table["model"].tolist() == ["target", "shadows"] * 2
+    for row, data in zip(table.itertuples(), [d for t in trials[:2] for d in (t.answers, t.shadows)], strict=True):
+        for column, member in (("members", True), ("nonmembers", False)):
+            own = [p[label] for p, label, m in zip(*data, strict=True) if m == member]
+            assert getattr(row, column) == pytest.approx(np.median(own))
+
+
 def test_every_kind_of_target_has_its_own_accuracy():
     kinds = ["local", "google surrogate"]
     both = [

@@ -76,7 +76,8 @@ def _evidence(rows: pd.DataFrame) -> str:
     texts = []
     for row in rows.to_dict("records"):
         words = [tables.NAMES.get(str(row[c]), f"{row[c]:,.0f}" if c == "our_train_size" else str(row[c])) for c in telling]
-        numbers = "{value:.3f} [{low:.3f}, {high:.3f}], paper {published:.3f}".format_map(row)
+        ours = "{value:.3f} [{low:.3f}, {high:.3f}]" if row["value"] == row["value"] else "no record called a member"
+        numbers = f"{ours}, paper {{published:.3f}}".format_map(row)
         texts.append(" ".join([*(word for word in words if word != "none"), numbers]))
     return "; ".join(texts)
 
@@ -85,11 +86,16 @@ def select(values: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     """Rows with these values in the columns `wanted`, of the paper's kind of target or the surrogate in its place, with shadows
     by the paper's rules. Rows without a value are left out.
     """
+    return _with_undefined(values, **wanted).dropna(subset="value")
+
+
+def _with_undefined(values: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    """As `select`, and precisions that are not defined, since no record was called a member."""
     own = values["our_target"].str.removesuffix(tables.SURROGATE) == values["target"]
     usual = ~values["variant"].isin(paper.APART)
     for column, value in wanted.items():
         own &= values[column] == value
-    return values[own & usual & values["value"].notna()]
+    return values[own & usual]
 
 
 def _ordered(parts: list[pd.DataFrame]) -> Found | None:
@@ -232,7 +238,7 @@ def at_least(bound: float, **wanted: str) -> Test:
     """A value that reaches the bound: what the paper claims less 0.05, or what it says is exceeded."""
 
     def test(values: pd.DataFrame) -> Found | None:
-        rows = select(values, **wanted)
+        rows = _with_undefined(values, **wanted)
         return None if rows.empty else Found(bool((rows["value"] >= bound).all()), rows)
 
     return test

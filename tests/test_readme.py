@@ -60,3 +60,25 @@ def test_the_medians_on_cifar_are_those_of_the_committed_runs(name):
     for row in rows.itertuples():
         ours = f"| {row.published:.2f} | {row.value:.3f} [{row.low:.3f}, {row.high:.3f}] |"
         assert ours in README, f"README lacks {row.dataset} at {row.our_train_size:,.0f}: {ours}"
+
+
+def test_the_numbers_of_made_up_shadow_data_are_those_of_the_committed_run():
+    folder = runs.ROOT / "results" / "paper-standin" / "07_shadow_data"
+    if not folder.exists():
+        pytest.skip("results/paper-standin/07_shadow_data is not in this checkout")
+    summary = runs.read_table(folder, "summary").query("attack == 'one network a class'")
+    wide = summary.pivot_table(index=["dataset", "our_target", "setting"], columns="metric", values="value").dropna()
+    assert len(wide) >= 10
+    for row in wide.itertuples():
+        assert f"{row.precision:.3f} / {row.recall:.3f}" in README, row.Index
+
+
+def test_the_numbers_of_mitigations_are_those_of_the_committed_run():
+    folder = runs.ROOT / "results" / "paper-standin" / "08_mitigations"
+    if not folder.exists():
+        pytest.skip("results/paper-standin/08_mitigations is not in this checkout")
+    leakage = runs.read_table(folder, "leakage").query("variant == 'aware' and attack == 'one network a class'")
+    wide = leakage.pivot_table(index=["dataset", "setting"], columns="metric", values="value")
+    for setting in ("none", "top_k=1_label_only", "temperature_t=20", "l2_lambda=1e-3", "epochs=5"):
+        for row in wide.xs(f"mitigation:{setting}", level="setting").itertuples():
+            assert f"{row.target_test_accuracy:.3f} / {row.attack_accuracy:.3f}" in README, (setting, row.Index)

@@ -545,3 +545,11 @@ def test_the_committed_scoreboard_is_that_of_the_committed_runs(path):
     )
     np.testing.assert_allclose(stored["value"], fresh.values["value"])
     assert runs.read_table(path, "claims")["outcome"].tolist() == claims.outcomes(fresh)["outcome"].tolist()
+
+
+@pytest.mark.parametrize(("value", "holds"), [(0.9, True), (0.8, False), (np.nan, False)])
+def test_a_precision_that_no_record_was_called_for_reaches_no_bound(value, holds):
+    row = {"our_target": "google surrogate", "target": "google", "variant": "none", "id": "F9", "value": value}
+    found = claims.at_least(0.85, id="F9")(pd.DataFrame([row]))
+    assert found is not None and found.holds is holds
+    assert claims.at_least(0.85, id="F10")(pd.DataFrame([row])) is None  # nothing was run

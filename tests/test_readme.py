@@ -25,6 +25,14 @@ def test_the_pictures_that_readme_shows_are_there():
         assert (runs.ROOT / picture).exists(), picture
 
 
+def committed(run, notebook, table):
+    """A table of a committed run; the test is skipped where the run is not in this checkout."""
+    folder = runs.ROOT / "results" / run / notebook
+    if not folder.exists():
+        pytest.skip(f"results/{run}/{notebook} is not in this checkout")
+    return runs.read_table(folder, table)
+
+
 COMPARED = sorted((runs.ROOT / "results").glob("paper*/[0-9]*/compared.csv"))
 
 
@@ -38,10 +46,7 @@ def test_the_numbers_of_table_two_are_those_of_the_committed_runs(path):
 
 
 def test_the_location_numbers_are_those_of_the_committed_run():
-    folder = runs.ROOT / "results" / "paper" / "04_location"
-    if not folder.exists():
-        pytest.skip("results/paper/04_location is not in this checkout")
-    compared = runs.read_table(folder, "compared")
+    compared = committed("paper", "04_location", "compared")
     rows = compared[(compared["id"] == "F8") & (compared["metric"] == "attack_precision")]
     assert len(rows) == 10
     for row in rows.itertuples():
@@ -51,10 +56,7 @@ def test_the_location_numbers_are_those_of_the_committed_run():
 
 @pytest.mark.parametrize("name", ["01_cifar10", "02_cifar100"])
 def test_the_medians_on_cifar_are_those_of_the_committed_runs(name):
-    folder = runs.ROOT / "results" / "paper" / name
-    if not folder.exists():
-        pytest.skip(f"results/paper/{name} is not in this checkout")
-    compared = runs.read_table(folder, "compared")
+    compared = committed("paper", name, "compared")
     rows = compared[(compared["metric"] == "attack_precision_p50") & compared["counts"]]
     assert len(rows) >= 2
     for row in rows.itertuples():
@@ -63,10 +65,7 @@ def test_the_medians_on_cifar_are_those_of_the_committed_runs(name):
 
 
 def test_the_numbers_of_made_up_shadow_data_are_those_of_the_committed_run():
-    folder = runs.ROOT / "results" / "paper-standin" / "07_shadow_data"
-    if not folder.exists():
-        pytest.skip("results/paper-standin/07_shadow_data is not in this checkout")
-    summary = runs.read_table(folder, "summary").query("attack == 'one network a class'")
+    summary = committed("paper-standin", "07_shadow_data", "summary").query("attack == 'one network a class'")
     wide = summary.pivot_table(index=["dataset", "our_target", "setting"], columns="metric", values="value").dropna()
     assert len(wide) >= 10
     for row in wide.itertuples():
@@ -74,10 +73,9 @@ def test_the_numbers_of_made_up_shadow_data_are_those_of_the_committed_run():
 
 
 def test_the_numbers_of_mitigations_are_those_of_the_committed_run():
-    folder = runs.ROOT / "results" / "paper-standin" / "08_mitigations"
-    if not folder.exists():
-        pytest.skip("results/paper-standin/08_mitigations is not in this checkout")
-    leakage = runs.read_table(folder, "leakage").query("variant == 'aware' and attack == 'one network a class'")
+    leakage = committed("paper-standin", "08_mitigations", "leakage").query(
+        "variant == 'aware' and attack == 'one network a class'"
+    )
     wide = leakage.pivot_table(index=["dataset", "setting"], columns="metric", values="value")
     for setting in ("none", "top_k=1_label_only", "temperature_t=20", "l2_lambda=1e-3", "epochs=5"):
         for row in wide.xs(f"mitigation:{setting}", level="setting").itertuples():

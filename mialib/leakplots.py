@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import offset_copy
 
 from mialib.labels import Label, place_labels
-from mialib.marks import OURS, axis_start, line_colours, mark_coin, write_key
+from mialib.marks import OURS, axis_start, error_bars, line_colours, mark_coin, write_key
 
 MITIGATIONS = {  # colour and marker of each path: filters of the answers bright, other trainings dark
     "none": ("black", "D"),
@@ -112,7 +112,7 @@ def knob_curves(table: pd.DataFrame, ax: Axes) -> None:
     colours = line_colours(table["line"])
     for line, rows in table.groupby("line", sort=False):
         x = np.where(rows["mitigation"] == "none", "none", rows["at"].map("{:g}".format))
-        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        errors = error_bars(rows)
         style: dict[str, Any] = {
             "color": colours[str(line)],
             "marker": "o",
@@ -142,7 +142,7 @@ def mitigation_rows(compared: pd.DataFrame, ax: Axes) -> None:
     shown = compared["setting"].map(height)
     for (variant, (colour, marker)), side in zip(KNOWLEDGE.items(), (0.14, -0.14), strict=True):
         rows = compared[compared["variant"] == variant]
-        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        errors = error_bars(rows)
         ax.errorbar(
             rows["value"],
             shown[rows.index] + side,

@@ -53,6 +53,11 @@ def mark_coin(ax: Axes, vertical: bool = False) -> None:
     (ax.axvline if vertical else ax.axhline)(0.5, color=GREY, linestyle="--", linewidth=1, zorder=0)
 
 
+def error_bars(rows: pd.DataFrame) -> list[pd.Series]:
+    """How far the ends of the intervals lie from the values, as `Axes.errorbar` takes them. rows: value, low, high."""
+    return [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+
+
 def axis_start(values: pd.Series, usual: float = 0.45) -> float:
     """Where an axis starts: below 0.5, and below every value."""
     return min(usual, float(values.min()) - 0.03) if values.notna().any() else usual

@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from mialib.marks import GREY, OURS, axis_start, line_colours, mark_coin, write_key
+from mialib.marks import GREY, OURS, axis_start, error_bars, line_colours, mark_coin, write_key
 
 MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
 READINGS = {"flip": "#0072B2", "random": "#009E73"}
@@ -84,7 +84,7 @@ def by_variant(table: pd.DataFrame, ax: Axes, metric: str = "precision") -> None
     sizes = sorted(own["train_size"].unique())
     for side, (variant, (colour, marker, _)) in zip((-0.12, 0, 0.12), VARIANTS.items(), strict=True):
         rows = own[own["variant"] == variant]
-        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        errors = error_bars(rows)
         ax.errorbar(rows["train_size"].map(sizes.index) + side, rows["value"], errors, color=colour, fmt=marker, capsize=2)
     write_key(
         ax, [(words, colour) for variant, (colour, _, words) in VARIANTS.items() if (own["variant"] == variant).any()], y=0.05
@@ -188,7 +188,7 @@ def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, ax: Axes, 
         rows = compared[compared["variant"].isin([variant, "none"])].drop_duplicates("noise").sort_values("noise")
         if set(rows["variant"]) == {"none"}:
             continue
-        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        errors = error_bars(rows)
         ax.errorbar(rows["noise"] + 0.35 * side, rows["value"], errors, color=colour, marker="o", capsize=2, linewidth=1.2)
         own = targets[targets["variant"].isin([variant, "none"])]
         ax.plot(own["noise"] + 0.9 * side, own[metric], ".", color=colour, alpha=0.5, markersize=4)

@@ -149,7 +149,7 @@ def standins(record: Mapping[str, Any]) -> list[str]:
 
 
 def plot_function(name: str) -> Callable[..., Any]:
-    """The function of that name in `mialib.plots` or `mialib.scoreplots`."""
+    """The function of that name in one of the modules of `PLOTS`."""
     for module in map(importlib.import_module, PLOTS):
         function = getattr(module, name, None)
         if not name.startswith("_") and inspect.isfunction(function) and function.__module__ == module.__name__:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from mialib import paper, scoreboard
 from mialib.labels import Label, place_labels
-from mialib.marks import GREY, OURS
+from mialib.marks import GREY, OURS, mark_coin
 
 DATASETS = {  # colours of Okabe and Ito
     "CIFAR-10": "#D55E00",
@@ -90,7 +90,7 @@ def table_two(table: pd.DataFrame, others: pd.DataFrame, ax: Axes) -> None:
     table: `scoreboard.table_ii`; others: `scoreboard.table_ii_related`. Ours is hollow: a surrogate in Google's place never
     counts.
     """
-    ax.axvline(0.5, color=GREY, linestyle="--", linewidth=1, zorder=0)
+    mark_coin(ax, vertical=True)
     places = {name: len(table) - 1 - place for place, name in enumerate(table["dataset"])}
     ax.plot(others["value"], others["dataset"].map(places), "|", color="#999999", markersize=9, markeredgewidth=1, zorder=1)
     for row in table.itertuples():

@@ -16,7 +16,7 @@ from torch import nn
 
 from mialib import cache, checks, randomness, stacked
 from mialib.session import make_optimizer
-from mialib.shadow import AttackData
+from mialib.shadow import AttackData, answered_right
 from mialib.stacked import DenseStack
 from mialib.training import Recipe
 from mialib.workers import one_a_core
@@ -230,7 +230,7 @@ class _CorrectnessGap:
     def membership_score(self, data: AttackData) -> np.ndarray:
         """1 where the class is right, 0 elsewhere, float32 (n,)."""
         check_attack_data(data)
-        return (data.predictions.argmax(1) == data.labels).astype(np.float32)
+        return answered_right(data).astype(np.float32)
 
     def infer(self, data: AttackData) -> np.ndarray:
         """True where the class is right, bool (n,)."""

@@ -28,7 +28,6 @@ CLAIMS = {
 }
 ELSEWHERE = {6: "07_shadow_data", 8: "08_mitigations"}
 NOT_RUN, NOT_TESTABLE = "not run", "not testable here"
-COUNTED, APART = ("fails", "holds"), ("direction not seen", "direction seen")
 FAR = 0.6  # "far above 0.5": the paper's lowest median on CIFAR is 0.71
 PURCHASES = [f"purchase{n}" for n in (2, 10, 20, 50, 100)]
 GOOGLE, AMAZON = "google", ("amazon(100,1e-4)", "amazon(10,1e-6)")
@@ -64,8 +63,7 @@ def _outcome(claim: int, text: str, found: Found | None) -> dict[str, object]:
     if found is None:
         return row
     rows = found.rows
-    words = COUNTED if rows["counts"].all() else APART
-    row["outcome"] = NOT_TESTABLE if found.holds is None else words[bool(found.holds)]
+    row["outcome"] = NOT_TESTABLE if found.holds is None else paper.outcome(found.holds, bool(rows["counts"].all()))
     row["dataset"] = ", ".join(dict.fromkeys(rows["dataset"]))
     return row | {"evidence": _evidence(rows), "source": "real" if (rows["source"] == "real").all() else "standin"}
 
@@ -91,7 +89,7 @@ def select(values: pd.DataFrame, **wanted: str) -> pd.DataFrame:
 
 def _with_undefined(values: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     """As `select`, and precisions that are not defined, since no record was called a member."""
-    own = values["our_target"].str.removesuffix(tables.SURROGATE) == values["target"]
+    own = tables.own_kind(values)
     usual = ~values["variant"].isin(paper.APART)
     for column, value in wanted.items():
         own &= values[column] == value

@@ -13,12 +13,11 @@ import pandas as pd
 from mialib import checks, defences, mitigations, paper, randomness, study, tables
 from mialib.attack import Attack
 from mialib.defences import NONE, Mitigation
-from mialib.shadow import AttackData, some_models
+from mialib.shadow import AttackData, each_model
 from mialib.study import LEARNED, ONLY_LEARNED, Case, Experiment, Fit, Outcome, Trial
 from mialib.training import NeuralTrainer
 
 UNAWARE, AWARE = "unaware", "aware"
-TARGETS = ["dataset", "source", "our_target", "train_size"]
 PANELS = {  # what is measured, and its short name in figures
     "target_test_accuracy": "test accuracy",
     "attack_accuracy": "attack accuracy",
@@ -138,8 +137,7 @@ def calibrated(data: AttackData, n_models: int, share: float, seed: int) -> tupl
     """
     checks.real("share", share, 0, 0.9, open_low=True)
     parts, ts = [], []
-    for i in range(n_models):
-        part = some_models(data, i, i + 1, n_models)
+    for i, part in enumerate(each_model(data, n_models)):
         rng = randomness.generator(seed, "validation", i)
         sides = [rng.permutation(np.flatnonzero(part.member == side)) for side in (True, False)]
         n_held = max(1, round(share * len(sides[0])))
@@ -197,7 +195,7 @@ def utility_points(table: pd.DataFrame, leakage: str = "attack_accuracy", attack
     if points.empty:
         raise ValueError(f"table must hold attack {attack!r} and metric {leakage!r}, got neither together")
     points["front"] = False
-    for _, group in points.groupby([*TARGETS, "variant"]):
+    for _, group in points.groupby([*tables.TARGETS, "variant"]):
         points.loc[group.index, "front"] = pareto_front(group["utility"].to_numpy(), group["leakage"].to_numpy())
     return points
 
@@ -236,7 +234,7 @@ def knob_curves(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
 
 def claims(table: pd.DataFrame) -> pd.DataFrame:
     """`claim_8` of every experiment of a `leakage_table`, with its dataset and source."""
-    parts = [claim_8(own).assign(dataset=kind[0], source=kind[1]) for kind, own in table.groupby(TARGETS, sort=False)]
+    parts = [claim_8(own).assign(dataset=kind[0], source=kind[1]) for kind, own in table.groupby(tables.TARGETS, sort=False)]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -246,7 +244,7 @@ def claim_8(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
     A row a test. The attacker is one who knows. Of the filters only Table III's values count; of L2 every penalty does.
     outcome: "holds" or "fails" on real data; on a stand-in "direction seen", or not.
     """
-    kinds = table[TARGETS].drop_duplicates()
+    kinds = table[tables.TARGETS].drop_duplicates()
     if len(kinds) != 1:
         raise ValueError(f"table must be of one experiment, got {len(kinds)}")
     source = checks.choice("source", kinds["source"].item(), ("real", "standin"))
@@ -264,8 +262,10 @@ def claim_8(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
         ("some L2 penalty raises test accuracy and lowers leakage", bool(better), [penalties[0], *better][-1]),
         ("the largest L2 penalty ruins the model", use["high"][penalties[-1]] < use["low"][plain], penalties[-1]),
     ]  # fmt: skip
-    words = {"real": ("fails", "holds"), "standin": ("direction not seen", "direction seen")}[source]
-    rows = [(8, text, words[bool(holds)], _evidence(leak, use, plain, setting)) for text, holds, setting in tests]
+    rows = [
+        (8, text, paper.outcome(holds, source == "real"), _evidence(leak, use, plain, setting))
+        for text, holds, setting in tests
+    ]
     return pd.DataFrame(rows, columns=["claim", "test", "outcome", "evidence"])
 
 

@@ -18,6 +18,7 @@ NEEDED = [*KEY, "value", "low", "high", "n_targets", "source", "our_target", "ou
 READINGS = ["stated", "conflicting", "drawn"]  # which one counts where a value was had in several ways: the first
 REPRODUCED, NEAR = 0.02, 0.05
 APART = ("swapped", "smaller")  # readings that break the paper's rule for shadows: disjoint data, as many as the target's
+OUTCOMES = {True: ("holds", "fails"), False: ("direction seen", "direction not seen")}  # see `outcome`
 SETTINGS = {  # words in the figures' legends
     "10% noise": "shadow:noise10",
     "20% noise": "shadow:noise20",
@@ -104,6 +105,11 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
     own = (table["source"] == "real") & (table["target"] == table["our_target"]) & same_size
     table["counts"] = own & ~table["variant"].isin(APART) if "variant" in table else own
     return table.drop(columns="found")
+
+
+def outcome(holds: bool, counts: bool) -> str:
+    """What to say of a test of a claim: it "holds" or "fails" where its rows count; else only its direction is seen, or not."""
+    return OUTCOMES[counts][not holds]
 
 
 def _one_reading() -> pd.DataFrame:

@@ -21,7 +21,7 @@ NUMBERS = ["value", "low", "high", "n_targets", "train_size", "our_train_size"]
 WORKED_OUT = ["published", "published_low", "reading", "where", "difference", "verdict", "counts"]
 COLUMNS = list(dict.fromkeys([*OWN, *paper.NEEDED, *WORKED_OUT]))
 CLAIM_COLUMNS = ["claim", "test", "outcome", "evidence"]
-OUTCOMES = ("holds", "fails", "direction seen", "direction not seen", "not testable here")
+OUTCOMES = (*paper.OUTCOMES[True], *paper.OUTCOMES[False], "not testable here")
 
 
 class Saved(NamedTuple):
@@ -131,7 +131,7 @@ def read_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     _refuse(name, table, ~table["claim"].isin(range(1, 10)), "claim is {claim!r}; 1 to 9 are allowed")
     _refuse(name, table, ~table["outcome"].isin(OUTCOMES), "outcome is {outcome!r}; allowed are: " + ", ".join(OUTCOMES))
     _check_sources(name, table, record, folder.parent.name)
-    loud = table["outcome"].isin(OUTCOMES[:2]) & (table["source"] != "real")
+    loud = table["outcome"].isin(paper.OUTCOMES[True]) & (table["source"] != "real")
     _refuse(name, table, loud, "outcome is {outcome!r} on {source!r} data; only real data allow it")
     _refuse(name, table, table.duplicated(["claim", "test", "dataset"]), "the second row of one test")
     return table[columns]

@@ -18,14 +18,6 @@ OTHER, STANDIN = "real data, other conditions", "stand-in data"
 STANDINGS = (COUNTED, OTHER, STANDIN)
 VERDICTS = ("reproduced", "near", "undecided", "differs", "met", "not met")
 PLAIN = ("", "shadow:real", "mitigation:none")  # settings that related work shares
-NAMES = {
-    "adult": "Adult",
-    "mnist": "MNIST",
-    "location": "Location",
-    "texas": "Texas",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-}
 TABLE_II = {"target_train_accuracy": "train", "target_test_accuracy": "test", "attack_precision": "precision"}
 
 
@@ -51,11 +43,6 @@ EXPERIMENTS = (
     Experiment("F11", "Fig. 11: class share and gap", ("03_purchase",)),
     Experiment("F12", "Fig. 12: answers (drawn only, no value)", ("03_purchase",)),
 )
-
-
-def name_of(dataset: str) -> str:
-    """A data set as the paper writes it: "Purchase-100"."""
-    return NAMES.get(dataset, dataset.replace("purchase", "Purchase-"))
 
 
 def run_list(runs: pd.DataFrame) -> pd.DataFrame:
@@ -133,12 +120,12 @@ def table_ii(values: pd.DataFrame) -> pd.DataFrame:
     Ours is the paper's kind of target or the surrogate in its place; source is "not run" where there is none.
     """
     theirs = paper.published().query("id == 'T2'")
-    own = values[(values["id"] == "T2") & (values["our_target"].str.removesuffix(tables.SURROGATE) == values["target"])]
+    own = values[(values["id"] == "T2") & tables.own_kind(values)]
     rows = []
     for dataset in dict.fromkeys(theirs["dataset"]):
         known = theirs[theirs["dataset"] == dataset].set_index("metric")["value"]
         ours = own[own["dataset"] == dataset].drop_duplicates("metric").set_index("metric")
-        row: dict[str, object] = {"dataset": name_of(dataset), "source": ours["source"].iloc[0] if len(ours) else NOT_RUN}
+        row: dict[str, object] = {"dataset": tables.NAMES[dataset], "source": ours["source"].iloc[0] if len(ours) else NOT_RUN}
         for metric, short in TABLE_II.items():
             row |= {f"paper_{short}": known[metric], short: ours["value"].get(metric, np.nan)}
         rows.append(row | {column: ours[column].get("attack_precision") for column in OF_PRECISION} | {"key": dataset})
@@ -153,7 +140,7 @@ def table_ii_related() -> pd.DataFrame:
     theirs = paper.published().query("id == 'T2'")["dataset"]
     rows = paper.related().query("metric == 'attack_precision'")
     rows = rows[rows["dataset"].isin(theirs)]
-    return rows.assign(dataset=rows["dataset"].map(name_of))[["dataset", "work", "value"]].reset_index(drop=True)
+    return rows.assign(dataset=rows["dataset"].replace(tables.NAMES))[["dataset", "work", "value"]].reset_index(drop=True)
 
 
 RELATED = ["related_low", "related_high", "related"]
@@ -198,10 +185,9 @@ def glance(values: pd.DataFrame) -> pd.DataFrame:
     """
     rows = values[is_rate(values["metric"]) & values["published"].notna() & values["value"].notna()]
     kinds = [rows["metric"].str.startswith(start) for start in KINDS]
-    same = rows["our_target"].str.removesuffix(tables.SURROGATE) == rows["target"]
-    table_two = (rows["id"] == "T2") & (rows["metric"] == "attack_precision") & same
+    table_two = (rows["id"] == "T2") & (rows["metric"] == "attack_precision") & tables.own_kind(rows)
     fig4 = (rows["id"] == "F4") & (rows["metric"] == "attack_precision_p50") & ~rows["variant"].isin(paper.APART)
-    name, size = rows["dataset"].map(name_of), rows["our_train_size"].map("{:,.0f}".format)
+    name, size = rows["dataset"].replace(tables.NAMES), rows["our_train_size"].map("{:,.0f}".format)
     label = np.select([table_two, fig4], [name.str.removeprefix("Purchase-"), size], "")
     table = pd.DataFrame({"panel": rows["standing"], "dataset": name.str.replace(r"^Purchase-\d+", "Purchase", regex=True)})
     table = table.assign(kind=np.select(kinds, list(KINDS.values()), "other"), x=rows["published"], y=rows["value"])

@@ -129,6 +129,16 @@ def some_models(data: AttackData, start: int, stop: int, of: int) -> AttackData:
     return AttackData(*(part[start * size : stop * size] for part in data))
 
 
+def each_model(data: AttackData, of: int) -> list[AttackData]:
+    """The data of `of` models, model by model."""
+    return [some_models(data, i, i + 1, of) for i in range(of)]
+
+
+def answered_right(data: AttackData) -> np.ndarray:
+    """Whether a record's most probable class is its true one, bool (n,)."""
+    return data.predictions.argmax(1) == data.labels
+
+
 def count_missing(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int = 0) -> int:
     """How many of the models of `shadow_attack_data` would have to be trained, their answers not being on disk."""
     return sum(not cache.exists("answers", key) for key in _keys(trainer, dataset, splits, seed, first))

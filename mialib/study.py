@@ -12,7 +12,16 @@ import numpy as np
 from mialib import attack, checks, randomness, synthesis
 from mialib.attack import Attack
 from mialib.data import Dataset, Split, split_target
-from mialib.shadow import AttackData, count_missing, sample_splits, shadow_attack_data, some_models, swapped_splits
+from mialib.shadow import (
+    AttackData,
+    answered_right,
+    count_missing,
+    each_model,
+    sample_splits,
+    shadow_attack_data,
+    some_models,
+    swapped_splits,
+)
 from mialib.training import Trainer
 
 log = logging.getLogger(__name__)
@@ -80,6 +89,10 @@ class Trial(NamedTuple):
     def shadows(self) -> AttackData:
         """The shadows' answers, read from disk: those of all targets together would fill the memory."""
         return self.load()
+
+    def each_shadow(self) -> list[AttackData]:
+        """The answers of each shadow, read from disk."""
+        return each_model(self.load(), self.n_shadows)
 
     def first_shadows(self, k: int) -> "Trial":
         """The same target, attacked with the first k shadow models alone."""
@@ -176,8 +189,7 @@ def _announce_one(e: Experiment) -> str:
 
 def run_targets(e: Experiment) -> list[AttackData]:
     """The answers of each target of an experiment on its members and non-members; no shadow is trained."""
-    answers = plan_jobs(e._replace(n_shadows=0))[0].answers()
-    return [some_models(answers, t, t + 1, e.n_targets) for t in range(e.n_targets)]
+    return each_model(plan_jobs(e._replace(n_shadows=0))[0].answers(), e.n_targets)
 
 
 def run_trials(*experiments: Experiment) -> list[Trial]:
@@ -217,21 +229,14 @@ def without_failed(trials: Sequence[Trial], tolerance: float = 0.1) -> list[Tria
 
 
 def _without_failed(trial: Trial, tolerance: float) -> Trial:
-    parts = each_shadow(trial)
-    known = np.array([np.mean((part.predictions.argmax(1) == part.labels)[part.member]) for part in parts])
+    known = np.array([answered_right(part)[part.member].mean() for part in trial.each_shadow()])
     kept = np.flatnonzero(known >= np.median(known) - tolerance)
 
     def load() -> AttackData:
-        parts = each_shadow(trial)
+        parts = trial.each_shadow()
         return AttackData(*map(np.concatenate, zip(*(parts[i] for i in kept), strict=True)))
 
     return trial._replace(load=load, n_shadows=len(kept))
-
-
-def each_shadow(trial: Trial) -> list[AttackData]:
-    """The answers of each shadow of a trial."""
-    answers = trial.shadows
-    return [some_models(answers, i, i + 1, trial.n_shadows) for i in range(trial.n_shadows)]
 
 
 def learned(outcomes: Iterable[Outcome], our_target: str | None = None) -> list[Outcome]:

@@ -16,7 +16,7 @@ import pandas as pd
 from mialib import cache, checks, metrics, paper, randomness, study, synthesis, tables
 from mialib.data import Dataset, Features, Split
 from mialib.models import BlackBox
-from mialib.shadow import AttackData, sample_splits, shadow_attack_data, some_models
+from mialib.shadow import AttackData, answered_right, each_model, sample_splits, shadow_attack_data
 from mialib.study import LEARNED, ONLY_LEARNED, REAL, Case, Experiment, Job, Trial
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,6 @@ MEANS = {  # what the paper prints of its model-based records: the part of a `Sy
 }
 COMPARED_TO = 1000  # records of a set, at most, whose distance to real ones is measured
 FEW = 0.1  # of the classes, and of precision: "a few classes" have less
-TARGETS = ["dataset", "source", "our_target", "train_size"]
 
 
 class Target(NamedTuple):
@@ -92,8 +91,8 @@ def _targets(e: Experiment) -> list[Target]:
         return OnDemand(lambda: e.trainer.fit_many(e.dataset, rows[t : t + 1], job.seed, t)[0])
 
     return [
-        Target(e, t, split, pool, model(t), keys[t], some_models(answers, t, t + 1, e.n_targets))
-        for t, (split, pool) in enumerate(chosen)
+        Target(e, t, split, pool, model(t), keys[t], own)
+        for t, ((split, pool), own) in enumerate(zip(chosen, each_model(answers, e.n_targets), strict=True))
     ]
 
 
@@ -237,7 +236,7 @@ def _made_row(made: Made) -> dict[str, Any]:
 
 def _real_row(trial: Trial, target: Target) -> dict[str, Any]:
     fresh, shadows = ~trial.answers.member, trial.shadows
-    labels, right = trial.answers.labels[fresh], shadows.predictions.argmax(1) == shadows.labels
+    labels, right = trial.answers.labels[fresh], answered_right(shadows)
     return trial.case._asdict() | {
         "target": trial.target,
         "records": int(fresh.sum()),
@@ -268,7 +267,7 @@ def _worth(made: Made) -> float:
     )
     split = Split(np.arange(len(rows)), len(rows) + np.arange(len(fresh)))
     answers = shadow_attack_data(e.trainer, both, [split], job.seed)
-    return float((answers.predictions.argmax(1) == answers.labels)[~answers.member].mean())
+    return float(answered_right(answers)[~answers.member].mean())
 
 
 def published_means(made: Sequence[Made], n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -333,20 +332,19 @@ def claim_6(summary: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     "holds" or "fails"; on a stand-in or another target the "direction" is "seen" or "not seen".
     """
     own = summary[summary["attack"] == LEARNED]
-    rows = [row for key, part in own.groupby(TARGETS, sort=False) for row in _claim_rows(key, part, classes)]
+    rows = [row for key, part in own.groupby(tables.TARGETS, sort=False) for row in _claim_rows(key, part, classes)]
     return pd.DataFrame(rows, columns=["claim", "test", "outcome", "evidence", "dataset", "source"])
 
 
 def _claim_rows(key: tuple[Any, ...], part: pd.DataFrame, classes: pd.DataFrame) -> list[tuple[Any, ...]]:
     dataset, source, our_target, _ = key
     counts = checks.choice("source", source, ("real", "standin")) == "real" and our_target == "google"
-    words = ("fails", "holds") if counts else ("direction not seen", "direction seen")
     if REAL[0] not in set(part["setting"]):
         raise ValueError(f"summary must hold real shadow data for {key[0]}, {key[2]}, got {sorted(set(part['setting']))}")
     table = part.set_index(["metric", "setting"])[["value", "low", "high"]]
     ways = [REAL[0], MARGINAL, MODEL_BASED]  # a way that made no records has no row: NaN, of which nothing holds
     precision, recall = (table.loc[metric].reindex(ways) for metric in ("precision", "recall"))
-    of_key = (classes[TARGETS] == list(key)).all(axis=1) & (classes["setting"] == MODEL_BASED)
+    of_key = (classes[tables.TARGETS] == list(key)).all(axis=1) & (classes["setting"] == MODEL_BASED)
     below = classes.loc[of_key, "precision"] < FEW
     tests = [
         (f"{SHORT[way]} shadow data beat guessing", precision["low"][way] > 0.5, f"precision {precision['value'][way]:.3f}")
@@ -364,7 +362,7 @@ def _claim_rows(key: tuple[Any, ...], part: pd.DataFrame, classes: pd.DataFrame)
         ),
     ]
     who = f"{dataset}, {our_target} target"
-    return [(6, f"{who}: {text}", words[bool(holds)], evidence, dataset, source) for text, holds, evidence in tests]
+    return [(6, f"{who}: {text}", paper.outcome(holds, counts), evidence, dataset, source) for text, holds, evidence in tests]
 
 
 SHORT = {MARGINAL: "marginal", MODEL_BASED: "model-based"}

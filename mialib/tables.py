@@ -12,12 +12,13 @@ import pandas as pd
 
 from mialib import attack, checks, metrics, paper
 from mialib.data import Dataset, Split
-from mialib.shadow import AttackData
-from mialib.study import LEARNED, REAL, Case, Fit, Outcome, Trial, each_shadow, run_attacks, usable_counts
+from mialib.shadow import AttackData, answered_right
+from mialib.study import LEARNED, REAL, Case, Fit, Outcome, Trial, run_attacks, usable_counts
 
 log = logging.getLogger(__name__)
 
 CASE = list(Case._fields)
+TARGETS = CASE[:4]  # the columns that tell of the targets alone, whatever their attackers have
 READINGS = {"flip": "bits flipped", "random": "bits replaced"}
 NAMES = {  # how figures and headlines call targets, sources of shadow data, and data sets
     "google": "Google",
@@ -29,10 +30,13 @@ NAMES = {  # how figures and headlines call targets, sources of shadow data, and
     "shadow:noise20": "20% noise",
     "shadow:marginal": "marginal",
     "shadow:model_based": "model-based",
+    "adult": "Adult",
+    "mnist": "MNIST",
     "location": "Location",
-    "cifar10": "CIFAR-10",
-    "purchase100": "Purchase-100",
     "texas": "Texas",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    **{f"purchase{n}": f"Purchase-{n}" for n in (2, 10, 20, 50, 100)},
 }
 BY_CLASS = ("precision", "recall", "precision_p50", "recall_p50")  # over all records, and medians of the classes
 SURROGATE = " surrogate"
@@ -95,7 +99,7 @@ def accuracies(trials: Sequence[Trial], tolerance: float = 0.05) -> pd.DataFrame
 
 def shadow_accuracies(trials: Sequence[Trial]) -> pd.DataFrame:
     """Accuracy of every shadow: target, shadow (its number), train_accuracy, test_accuracy."""
-    numbered = [(trial, i, part) for trial in trials for i, part in enumerate(each_shadow(trial))]
+    numbered = [(trial, i, part) for trial in trials for i, part in enumerate(trial.each_shadow())]
     rows = [{"target": trial.target, "shadow": i} | _accuracy(part) for trial, i, part in numbered]
     return _frame([trial.case for trial, _, _ in numbered], rows)
 
@@ -119,7 +123,7 @@ def _confidence(data: AttackData) -> dict[str, float]:
 
 def _accuracy(data: AttackData) -> dict[str, float]:
     """Share of members, and of non-members, whose class is answered right."""
-    right = data.predictions.argmax(1) == data.labels
+    right = answered_right(data)
     return {"train_accuracy": float(right[data.member].mean()), "test_accuracy": float(right[~data.member].mean())}
 
 
@@ -145,7 +149,7 @@ def class_facts(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 def _class_facts(o: Outcome) -> pd.DataFrame:
     answers = o.trial.answers
-    right = metrics.count(answers, answers.predictions.argmax(1) == answers.labels)
+    right = metrics.count(answers, answered_right(answers))
     table = pd.DataFrame(
         {
             "cls": np.arange(len(right.members)),
@@ -283,13 +287,9 @@ def alternatives(tried: Mapping[str, Sequence[AttackData]]) -> pd.DataFrame:
     """
     rows = []
     for choice, targets in tried.items():
-        right = [(data, data.predictions.argmax(1) == data.labels) for data in targets]
-        test = metrics.interval(right, "false_positive_rate")
-        train = metrics.interval(right, "recall").value
-        rows.append(
-            {"choice": choice, "train_accuracy": train, "test_accuracy": test.value, "low": test.low, "high": test.high}
-        )
-        rows[-1]["n_targets"] = test.n_targets
+        train, test = (target_accuracy(targets, member) for member in (True, False))
+        test_row = {"test_accuracy": test.value, "low": test.low, "high": test.high, "n_targets": test.n_targets}
+        rows.append({"choice": choice, "train_accuracy": train.value} | test_row)
     return pd.DataFrame(rows)
 
 
@@ -312,7 +312,7 @@ def for_each_variant(table: pd.DataFrame) -> pd.DataFrame:
 def fig11(facts: pd.DataFrame) -> pd.DataFrame:
     """`class_facts` as the three scatters of Fig. 11: line (the data set), panel, x, y, a row a class and target."""
     parts = [
-        facts.assign(panel=panel, x=facts[x], y=facts[y], line=facts["dataset"].map(_purchase))[["line", "panel", "x", "y"]]
+        facts.assign(panel=panel, x=facts[x], y=facts[y], line=facts["dataset"].replace(NAMES))[["line", "panel", "x", "y"]]
         for panel, (_, x, y) in PANELS.items()
     ]
     return pd.concat(parts, ignore_index=True)
@@ -337,7 +337,7 @@ PANELS = {
 
 def fig12(bars: pd.DataFrame) -> pd.DataFrame:
     """`histograms` with the column `panel`, the data set and the quantity; first all panels of one quantity."""
-    panels = bars["dataset"].map(_purchase) + ": " + bars["quantity"]
+    panels = bars["dataset"].replace(NAMES) + ": " + bars["quantity"]
     rows = bars.assign(panel=panels).sort_values("quantity", ascending=False, kind="stable", ignore_index=True)
     return rows[["panel", "member", "bin_left", "share"]]
 
@@ -353,11 +353,6 @@ def fig12_paper() -> pd.DataFrame:
     return table.rename(columns={"key": "bin_left", "value": "share"})[["panel", "member", "bin_left", "share"]]
 
 
-def _purchase(dataset: str) -> str:
-    """The paper's name of a data set of Purchase: "Purchase-100"."""
-    return dataset.replace("purchase", "Purchase-")
-
-
 # Beside the paper
 
 
@@ -365,6 +360,11 @@ def published_rows(dataset: str, ids: Iterable[str]) -> pd.DataFrame:
     """The rows of `paper.published` of a data set under these experiments ("F8", "T2")."""
     table = paper.published()
     return table[(table["dataset"] == dataset) & table["id"].isin(list(ids))]
+
+
+def own_kind(values: pd.DataFrame) -> pd.Series:
+    """Which rows are of the paper's kind of target, or of the surrogate in its place: bool, from `our_target` and `target`."""
+    return values["our_target"].str.removesuffix(SURROGATE) == values["target"]
 
 
 def results_table(outcomes: Sequence[Outcome], ids: Iterable[str]) -> pd.DataFrame:
@@ -400,12 +400,17 @@ def _beside(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
     return rows[paper.KEY].drop_duplicates()
 
 
+def target_accuracy(targets: Sequence[AttackData], member: bool) -> metrics.Interval:
+    """Share of members (or of non-members) whose class is answered right: mean over targets, with its interval."""
+    right = [(data, answered_right(data)) for data in targets]
+    return metrics.interval(right, "recall" if member else "false_positive_rate")
+
+
 def published_metric(group: Sequence[Outcome], metric: str) -> metrics.Interval:
     """A metric by its published name (attack_precision_p50, target_test_accuracy …), over the outcomes of several targets."""
     pairs = [(o.trial.answers, o.decision) for o in group]
     if metric in ("target_train_accuracy", "target_test_accuracy"):
-        right = [(data, data.predictions.argmax(1) == data.labels) for data, _ in pairs]
-        return metrics.interval(right, "recall" if "train" in metric else "false_positive_rate")
+        return target_accuracy([data for data, _ in pairs], member="train" in metric)
     if metric.startswith("n_classes_"):
         share = metrics.interval(pairs, metric.removeprefix("n_classes_"))
         n_classes = pairs[0][0].predictions.shape[1]

@@ -9,6 +9,8 @@ from typing import Any
 
 from mialib.cache import cache_folder, data_folder
 
+UP = "\x1b[A"
+
 # At least two names deep, and not the rest of a web address, of a relative path or of an HTML tag.
 ABSOLUTE = re.compile(r"(?<![\w.~$:/<\-…])/(?:[\w.@+\-]+/)+[\w.@+\-]+")
 
@@ -35,9 +37,24 @@ def _last_states(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             merged.append(output | {"text": "".join(output["text"])} if output["output_type"] == "stream" else output)
     for output in merged:
         if output["output_type"] == "stream" and "\r" in output["text"]:
-            lines = [line.rpartition("\r")[2].rstrip() for line in output["text"].split("\n")]
-            output["text"] = "\n".join(line for line in lines if line)
+            output["text"] = "\n".join(line.rstrip() for line in _screen(output["text"]) if line.strip())
     return [output for output in merged if output["output_type"] != "stream" or output["text"].strip()]
+
+
+def _screen(text: str) -> list[str]:
+    """The lines that a terminal shows: "\\r" begins a line anew; UP, written by bars below one another, goes one up."""
+    lines, at = [""], 0
+    for part in re.split(f"(\r|\n|{re.escape(UP)})", text):
+        if part == "\n":
+            at += 1
+            lines += [""] * (at == len(lines))
+        elif part == UP:
+            at = max(0, at - 1)
+        elif part == "\r":
+            lines[at] = ""
+        else:
+            lines[at] += part
+    return lines
 
 
 def absolute_paths(record: Any) -> list[str]:

@@ -350,3 +350,12 @@ def test_of_a_progress_bar_only_its_last_state_stays():
     kept = without_progress({"cells": cells})["cells"]
     assert kept[0]["outputs"] == [picture, stream("stdout", "kept\n"), stream("stderr", "bar 99%\nwarning")]
     assert "outputs" not in kept[1]
+
+
+def test_bars_below_one_another_leave_nothing():
+    """What tqdm writes for two bars at once, the second one a line below, both cleared at their end; then a warning."""
+    up = "\x1b[A"
+    text = f"\rfirst 0%\n\rsecond 0%{up}\n\rsecond 100%{up}\n\r           {up}\n\r{up}\rfirst 100%\r          \rwarning\n"
+    cells = [{"cell_type": "code", "outputs": [{"output_type": "stream", "name": "stderr", "text": text}]}]
+    (kept,) = without_progress({"cells": cells})["cells"][0]["outputs"]
+    assert kept["text"] == "warning"

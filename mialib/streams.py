@@ -12,7 +12,7 @@ import numpy as np
 
 GOLDEN = 0x9E3779B97F4A7C15
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
-AT_ONCE = 2**17  # draws: their 64-bit words stay in the cache
+AT_ONCE = 2**15  # draws: their 64-bit words stay in the cache
 
 
 def fork(state: np.ndarray | int, index: np.ndarray | int) -> np.ndarray:
@@ -22,11 +22,11 @@ def fork(state: np.ndarray | int, index: np.ndarray | int) -> np.ndarray:
 
 
 def _mix(z: np.ndarray) -> np.ndarray:
-    z ^= z >> np.uint64(30)
-    z *= np.uint64(FIRST)
-    z ^= z >> np.uint64(27)
-    z *= np.uint64(SECOND)
-    z ^= z >> np.uint64(31)
+    spare = np.empty_like(z)
+    for shift, factor in ((30, FIRST), (27, SECOND)):
+        z ^= np.right_shift(z, np.uint64(shift), out=spare)
+        z *= np.uint64(factor)
+    z ^= np.right_shift(z, np.uint64(31), out=spare)
     return z
 
 
@@ -59,16 +59,16 @@ def mark_distinct(state: np.ndarray, k: np.ndarray, marks: np.ndarray) -> None:
     n, kind, flat = marks.shape[1], marks.dtype, marks.reshape(-1)
     missing, read = k.copy(), k.copy()
     for each in np.unique(k).tolist():
-        tags, rows = np.arange(1, each + 1, dtype=kind)[:, None], (k == each).nonzero()[0]
+        numbers, rows = np.arange(1, each + 1, dtype=kind), (k == each).nonzero()[0]
         for start in range(0, len(rows), block := max(1, AT_ONCE // each)):
             part = rows[start : start + block]
-            place = _places(words(state[part], 0, each), n, part)
+            place, tags = _places(words(state[part], 0, each), n, part).reshape(-1), numbers.repeat(len(part))
             flat[place] = tags  # of words for one place one tag stays, whichever: so many stay as there are different places
-            missing[part] -= (flat[place] == tags).sum(0, kind)
+            missing[part] -= (flat[place] == tags).reshape(each, -1).sum(0, kind)
     while (short := missing.nonzero()[0]).size:  # as many more words as places are missing: never one too many
         count = missing[short]
-        row = np.repeat(short, count)
-        order = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
+        row = short.repeat(count)
+        order = np.arange(len(row)) - (count.cumsum() - count).repeat(count)
         place = _places(fork(state[row], read[row] + order), n, row)
         free = (flat[place] == 0).nonzero()[0]
         place, tags = place[free], (order[free] + 1).astype(kind)

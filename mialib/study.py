@@ -124,6 +124,10 @@ class Job(NamedTuple):
     splits: list[Split]
     seed: int
 
+    @property
+    def train_size(self) -> int:
+        return len(self.splits[0].members)
+
     def answers(self) -> AttackData:
         """All models' answers: from disk, or after training those that are missing there."""
         return shadow_attack_data(self.trainer, self.dataset, self.splits, self.seed)
@@ -175,16 +179,21 @@ def announce(*experiments: Experiment) -> str:
 
 def _announce_one(e: Experiment) -> str:
     jobs = plan_jobs(e)
-    missing = sum(count_missing(job.trainer, job.dataset, job.splits, job.seed) for job in jobs)
+    missing = [count_missing(job.trainer, job.dataset, job.splits, job.seed) for job in jobs]
     total = sum(len(job.splits) for job in jobs)
     name = f"{e.dataset.name}, {e.our_target}, n = {e.train_size:,}"
-    text = f"{name}: {e.dataset.source} data; {missing} of {total} models to train"
-    if not missing or not hasattr(e.trainer, "estimate"):
+    text = f"{name}: {e.dataset.source} data; {sum(missing)} of {total} models to train"
+    if not sum(missing) or not hasattr(e.trainer, "estimate"):
         return text
-    together = max(len(job.splits) for job in jobs)
-    estimate = e.trainer.estimate(e.dataset, e.train_size, min(together, missing))
-    seconds = estimate.seconds * missing / estimate.models
-    return f"{text}, about {seconds:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
+    seconds, megabytes = 0.0, 0.0
+    for n in sorted({e.train_size, e.shadow_size or e.train_size}):
+        alike = [(len(job.splits), count) for job, count in zip(jobs, missing, strict=True) if job.train_size == n and count]
+        if alike:
+            together, count = max(k for k, _ in alike), sum(count for _, count in alike)
+            estimate = e.trainer.estimate(e.dataset, n, min(together, count))
+            seconds += estimate.seconds * count / estimate.models
+            megabytes = max(megabytes, estimate.megabytes)
+    return f"{text}, about {seconds:,.0f} s and {megabytes:,.0f} MB on this machine"
 
 
 def run_targets(e: Experiment) -> list[AttackData]:

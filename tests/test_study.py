@@ -8,7 +8,7 @@ from mialib import models, study
 from mialib.data import Dataset
 from mialib.shadow import AttackData
 from mialib.study import Case, Experiment
-from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe
+from mialib.training import Estimate, EstimatorTrainer, NeuralTrainer, Recipe
 
 N, N_TARGETS, N_SHADOWS, SEED = 30, 2, 3, 7
 
@@ -230,6 +230,22 @@ def test_announce_says_what_is_real_and_how_much_is_missing():
     first, second = study.announce(e, standin).splitlines()
     assert first == done
     assert second.startswith("adult, local, n = 30: standin data; 8 of 8 models to train, about ")
+
+
+def test_announce_counts_smaller_shadows_at_their_own_size():
+    class Costly(NeuralTrainer):
+        """A second for every record of every model, and a megabyte for every record of one."""
+
+        def estimate(self, dataset, n, k):
+            return Estimate(k, float(n * k), float(n))
+
+    costly = Costly(lambda: models.mlp(12, 3, 8), Recipe(2, 10, 0.05), "cpu", chunk=4)
+    e = experiment(trainer=costly, sources=None, shadow_size=10)
+    seconds = N_TARGETS * N + N_TARGETS * N_SHADOWS * 10
+    assert study.announce(e).endswith(f"8 of 8 models to train, about {seconds} s and {N} MB on this machine")
+    study.run_targets(e)
+    seconds = N_TARGETS * N_SHADOWS * 10
+    assert study.announce(e).endswith(f"6 of 8 models to train, about {seconds} s and 10 MB on this machine")
 
 
 def test_announce_of_a_trainer_that_gives_no_estimate():

@@ -248,6 +248,18 @@ def _without_failed(trial: Trial, tolerance: float) -> Trial:
     return trial._replace(load=load, n_shadows=len(kept))
 
 
+def own_answers(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials with the target's own answers in the place of its shadows': shadow models that imitate it to the last digit.
+
+    No attacker has them. An attack with few parameters, such as one threshold, shows with them what it could find at best.
+    """
+    return [_with_own_answers(trial) for trial in trials]
+
+
+def _with_own_answers(trial: Trial) -> Trial:
+    return trial._replace(load=lambda: trial.answers, n_shadows=1)
+
+
 def learned(outcomes: Iterable[Outcome], our_target: str | None = None) -> list[Outcome]:
     """The outcomes of the paper's attack alone; on one kind of target, if given."""
     return [o for o in outcomes if o.attack == LEARNED and our_target in (None, o.case.our_target)]

@@ -98,10 +98,16 @@ def accuracies(trials: Sequence[Trial], tolerance: float = 0.05) -> pd.DataFrame
 
 
 def shadow_accuracies(trials: Sequence[Trial]) -> pd.DataFrame:
-    """Accuracy of every shadow: target, shadow (its number), train_accuracy, test_accuracy."""
+    """How well every shadow learned: target, shadow (its number), train_accuracy, test_accuracy, and member_confidence_p05,
+    the probability of the true class that all but 5% of its members exceed.
+    """
     numbered = [(trial, i, part) for trial in trials for i, part in enumerate(trial.each_shadow())]
-    rows = [{"target": trial.target, "shadow": i} | _accuracy(part) for trial, i, part in numbered]
+    rows = [{"target": trial.target, "shadow": i} | _accuracy(part) | _least_confidence(part) for trial, i, part in numbered]
     return _frame([trial.case for trial, _, _ in numbered], rows)
+
+
+def _least_confidence(data: AttackData) -> dict[str, float]:
+    return {"member_confidence_p05": float(np.quantile(attack.confidence(data)[data.member], 0.05))}
 
 
 def confidences(trials: Sequence[Trial]) -> pd.DataFrame:

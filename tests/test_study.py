@@ -193,6 +193,15 @@ def test_shadows_that_failed_are_left_out(trials):
         study.without_failed([failed], tolerance=2)
 
 
+def test_with_its_own_answers_a_target_is_imitated_to_the_last_digit(trials):
+    imitated = study.own_answers(trials)
+    assert [(t.case, t.target, t.n_shadows) for t in imitated] == [(t.case, t.target, 1) for t in trials]
+    for own, trial in zip(imitated, trials, strict=True):
+        assert_same(own.shadows, trial.answers)
+        assert_same(own.each_shadow()[0], trial.answers)
+        assert_same(own.answers, trial.answers)
+
+
 def test_another_seed_is_another_experiment():
     assert not np.array_equal(rows_of(plan()[0])[0], rows_of(plan(seed=8)[0])[0])
 

@@ -98,6 +98,8 @@ def test_every_shadow_has_its_accuracy(trials):
         trial = next(t for t in trials[:2] if t.case.setting == row.setting)
         own = AttackData(*(part[row.shadow * 2 * N : (row.shadow + 1) * 2 * N] for part in trial.shadows))
         assert (row.train_accuracy, row.test_accuracy) == pytest.approx((share_right(own, True), share_right(own, False)))
+        sure = own.predictions[np.arange(2 * N), own.labels][own.member]
+        assert row.member_confidence_p05 == pytest.approx(np.quantile(sure, 0.05))
 
 
 def test_confidences_are_medians_of_the_true_class(trials):

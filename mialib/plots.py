@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
+from mialib.class_names import CLASS_NAMES
 from mialib.marks import GREY, OURS, axis_start, error_bars, line_colours, mark_coin, write_key
 
 MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
@@ -60,11 +61,9 @@ def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
             ax.axhline(values.median(), color=colour, linestyle=":", linewidth=1, zorder=0)
     write_key(ax, [("ours", OURS), ("hollow: the paper", "black")], y=0.99, size=7)
     ax.set(ylim=(axis_start(classes["precision"]), 1.14), xlabel="class", ylabel="attack precision")
-    ax.set_xticks(range(len(CIFAR10)), CIFAR10, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+    names = CLASS_NAMES["cifar10"]
+    ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
     ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1])
-
-
-CIFAR10 = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 VARIANTS = {  # shadows by the paper's rule, and two ways to break it: colour, marker, words
@@ -108,7 +107,7 @@ def pictures(shown: pd.DataFrame, ax: Axes) -> None:
         ax.imshow(picture, extent=(left + 0.04, left + 0.96, bottom + 0.04, bottom + 0.96), interpolation="nearest")
         ax.text(left + 0.5, bottom - 0.02, f"{row.confidence:.2f}", ha="center", va="top", fontsize=6, color=GREY)
     ax.set(xlim=(0, len(classes)), ylim=(-0.2, 2.3), aspect="equal")
-    ax.set_xticks(np.arange(len(classes)) + 0.5, [CIFAR10[c] if len(classes) == 10 else str(c) for c in classes], fontsize=7)
+    ax.set_xticks(np.arange(len(classes)) + 0.5, list(dict.fromkeys(shown["name"])), fontsize=7)
     ax.set_yticks([1.73, 0.48], ["leaks most", "leaks least"], fontsize=8)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

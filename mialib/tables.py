@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mialib import attack, checks, metrics, paper
+from mialib.class_names import class_name
 from mialib.data import Dataset, Split
 from mialib.shadow import AttackData, answered_right
 from mialib.study import LEARNED, REAL, Case, Fit, Outcome, Trial, run_attacks, usable_counts
@@ -260,9 +261,9 @@ def fig4_paper(dataset: str) -> pd.DataFrame:
     return pd.DataFrame({"line": sizes.map(SIZE.format), "cls": points["key"].astype(int) - 1, "value": points["value"]})
 
 
-def pictures(outcome: Outcome, dataset: Dataset, split: Split, classes: Sequence[int]) -> pd.DataFrame:
-    """Of each class, the member that the attack is surest of, and the one it is least sure of: cls, exposed (bool), score,
-    confidence (the target's, in the true class), height, width, pixels (hexadecimal RGB bytes, row by row).
+def pictures(outcome: Outcome, dataset: Dataset, split: Split, classes: Iterable[int]) -> pd.DataFrame:
+    """Of each class, the member that the attack is surest of, and the one it is least sure of: cls, name, exposed (bool),
+    score, confidence (the target's, in the true class), height, width, pixels (hexadecimal RGB bytes, row by row).
 
     outcome: what the attack said of the target whose members and non-members are `split`, rows of `dataset` (images).
     """
@@ -278,7 +279,9 @@ def pictures(outcome: Outcome, dataset: Dataset, split: Split, classes: Sequence
         if len(own):
             found += [(own[outcome.score[own].argmax()], True), (own[outcome.score[own].argmin()], False)]
     places, exposed = (np.array(part) for part in zip(*found, strict=True))
-    columns = {"cls": answers.labels[places], "exposed": exposed, "score": outcome.score[places]}
+    labels = answers.labels[places]
+    names = [class_name(dataset.name, c) for c in labels]
+    columns = {"cls": labels, "name": names, "exposed": exposed, "score": outcome.score[places]}
     shown = dataset.x[rows[places]]
     return pd.DataFrame(
         columns

@@ -111,8 +111,8 @@ def variants():
 
 def two_pictures():
     pixels = [np.full((4, 5, 3), grey, np.uint8).tobytes().hex() for grey in (10, 200)]
-    table = {"cls": [7, 7], "exposed": [True, False], "score": [3.0, -1.0], "confidence": [0.99, 0.05]}
-    return pd.DataFrame({**table, "height": 4, "width": 5, "pixels": pixels})
+    table = {"exposed": [True, False], "score": [3.0, -1.0], "confidence": [0.99, 0.05], "pixels": pixels}
+    return pd.DataFrame({"cls": 7, "name": "horse", **table, "height": 4, "width": 5})
 
 
 def mitigated_points():
@@ -245,7 +245,7 @@ def test_pictures_show_their_pixels(tables):
     leaking, other = (image.get_extent() for image in ax.images)
     assert leaking[2] > other[3]  # above
     assert words(ax) == ["0.99", "0.05"]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["7"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["horse"]
 
 
 @pytest.mark.parametrize("metric", ["precision", "recall"])

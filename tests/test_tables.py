@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from mialib import attack, metrics, paper, study, tables
+from mialib.class_names import CLASS_NAMES
 from mialib.data import Dataset, Split
 from mialib.shadow import AttackData
 from mialib.study import LEARNED, Case, Outcome, Trial
@@ -320,6 +321,7 @@ def test_pictures_are_the_members_that_leak_most_and_least():
     outcome, dataset, split = pictured()
     table = tables.pictures(outcome, dataset, split, [1, 0])
     assert table["cls"].tolist() == [1, 1, 0, 0]
+    assert table["name"].tolist() == ["1", "1", "0", "0"]
     assert table["exposed"].tolist() == [True, False, True, False]
     assert table["score"].tolist() == pytest.approx([5, -3, 0.9, 0.1])
     for row, place in zip(table.itertuples(), [1, 3, 2, 8], strict=True):
@@ -327,6 +329,15 @@ def test_pictures_are_the_members_that_leak_most_and_least():
         np.testing.assert_array_equal(picture, dataset.x[place])
         asked = np.flatnonzero(np.concatenate(split) == place)[0]
         assert row.confidence == outcome.trial.answers.predictions[asked, row.cls]
+
+
+def test_classes_of_pictures_have_their_names():
+    outcome, dataset, split = pictured()
+    for name, expected in (("cifar10", ["car", "airplane"]), ("cifar100", ["aquarium fish", "apple"])):
+        table = tables.pictures(outcome, dataset._replace(name=name), split, [1, 0])
+        assert list(dict.fromkeys(table["name"])) == expected
+    assert [len(set(CLASS_NAMES[name])) for name in ("cifar10", "cifar100")] == [10, 100]
+    assert CLASS_NAMES["cifar100"] == sorted(CLASS_NAMES["cifar100"])  # the official labels are in this order
 
 
 def test_pictures_of_another_split_or_of_no_images_are_refused():

@@ -153,7 +153,7 @@ def scatter(points: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     write_key(ax, [*colours.items(), ("hollow: the paper", GREY)], x=0.97 if share else 0.03, right=share, size=7)
-    ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.5 * np.ptp(ax.get_ylim())))
+    ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.65 * np.ptp(ax.get_ylim())))
     ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1])
 
 

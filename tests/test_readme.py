@@ -80,3 +80,13 @@ def test_the_numbers_of_mitigations_are_those_of_the_committed_run():
     for setting in ("none", "top_k=1_label_only", "temperature_t=20", "l2_lambda=1e-3", "epochs=5"):
         for row in wide.xs(f"mitigation:{setting}", level="setting").itertuples():
             assert f"{row.target_test_accuracy:.3f} / {row.attack_accuracy:.3f}" in README, (setting, row.Index)
+
+
+def test_what_explains_cifar_is_that_of_the_committed_runs():
+    repaired = committed("paper", "01_cifar10", "without_failed").query("train_size == 10000 and metric == 'precision_p50'")
+    explained = committed("paper", "02_cifar100", "explained").query(
+        "train_size == 10520 and variant == 'none' and attack == 'one threshold a class' and metric == 'precision_p50'"
+    )
+    medians = explained.set_index("shadows")["value"]
+    for value in (repaired["value"].item(), medians["the target's own"], medians["all"]):
+        assert f"{value:.3f}" in README, f"README lacks {value:.3f}"

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from mialib import checks
 from mialib.bits import SparseBits, is_sparse
-from mialib.workers import one_a_core
 
-NUMBERS_AT_ONCE = 2**19  # of records queried together: what a layer makes of them should stay in the cache
+NUMBERS_A_CORE = 2**18  # of records queried together: what a layer makes of them should stay in a core's cache
+NUMBERS_A_GPU = 2**24  # some hundred megabytes of what a convolution makes of them
 
 
 @runtime_checkable
@@ -132,24 +132,12 @@ class TorchBlackBox:
         if device.type == "cpu" and self._reads_bits(x) and is_sparse(x):
             logits = self._logits_by_ones(SparseBits(x))
         else:
-            logits = self._logits(_parts(x), device)
+            logits = torch.cat([self._module(part.to(device).float()).float() for part in _parts(x, device)])
         if logits.ndim != 2:
             raise ValueError(f"module must return logits of shape (n, n_classes), got {tuple(logits.shape)}")
         if len(logits) and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all()):
             raise ValueError("module must return logits, got rows that are probabilities already: leave out its last softmax")
         return logits.softmax(1).cpu().numpy()
-
-    def _logits(self, parts: list[np.ndarray], device: torch.device) -> Tensor:
-        """The module's logits; on the CPU each part is computed by one core."""
-
-        @torch.inference_mode()
-        def answer(part: np.ndarray) -> Tensor:
-            return cast(Tensor, self._module(torch.as_tensor(part).to(device).float())).float()
-
-        if device.type != "cpu" or len(parts) == 1:
-            return torch.cat([answer(part) for part in parts])
-        with one_a_core(len(parts)) as (pool, _):
-            return torch.cat(list(pool.map(answer, parts)))
 
     def _reads_bits(self, x: np.ndarray) -> bool:
         """Whether the module is one of ours that begins with a linear layer on records such as x."""
@@ -168,10 +156,10 @@ class TorchBlackBox:
         return out
 
 
-def _parts(x: np.ndarray) -> list[np.ndarray]:
-    x = np.ascontiguousarray(x)
-    rows = max(1, NUMBERS_AT_ONCE // max(1, x[:1].size))
-    return [x[start : start + rows] for start in range(0, max(len(x), 1), rows)]
+def _parts(x: np.ndarray, device: torch.device) -> list[Tensor]:
+    """Records in parts that all cores, or a GPU, work on together; at least one part."""
+    most = NUMBERS_A_CORE * torch.get_num_threads() if device.type == "cpu" else NUMBERS_A_GPU
+    return list(torch.as_tensor(np.ascontiguousarray(x)).split(max(1, most // max(1, x[:1].size))))
 
 
 def black_box(module: nn.Module) -> TorchBlackBox:

@@ -118,12 +118,13 @@ def test_records_beyond_one_part_are_answered_alike(n, monkeypatch):
     torch.manual_seed(0)
     box, x = models.black_box(models.mlp(20, 4)), bits(n)
     whole = box.predict_proba(x)
-    monkeypatch.setattr(models, "NUMBERS_AT_ONCE", 7 * 20)
+    monkeypatch.setattr(models, "NUMBERS_A_CORE", 7 * 20)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     np.testing.assert_allclose(box.predict_proba(x), whole, atol=1e-6)
 
 
 def test_more_records_than_one_call_takes():
-    n = 2 * (models.NUMBERS_AT_ONCE // 20) + 1
+    n = 2 * torch.get_num_threads() * (models.NUMBERS_A_CORE // 20) + 1
     assert models.black_box(models.mlp(20, 4, hidden=2)).predict_proba(bits(n)).shape == (n, 4)
 
 

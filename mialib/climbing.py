@@ -93,7 +93,7 @@ class Climbers:
         self.streams_of_labels = streams.fork(seed, labels)
         self.best = np.zeros((room, space.n), space.dtype)
         self.proposal = np.zeros((room, space.n), space.dtype)
-        self.marks = np.zeros((room, space.n), np.min_scalar_type(self.k_max))
+        self.marks = np.zeros((room, space.n), np.uint8)
         self.best_confidence = np.zeros(room)
         self.rejected, self.k, self.step, self.label = (np.zeros(room, np.int64) for _ in range(4))
         self.stream = np.zeros(room, np.uint64)

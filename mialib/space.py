@@ -49,12 +49,12 @@ class Space:
         return self._draw(np.arange(self.n)[None, :], streams.fork(values[:, None], np.arange(self.n)))
 
     def changed(self, codes: np.ndarray, marks: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """A copy of codes (m, n) in which every feature marked by a nonzero of `marks` (m, n) is changed.
+        """A copy of codes (m, n) in which every feature marked by a one in `marks` (m, n), uint8, is changed.
 
         Bits flip; the others are drawn anew, as in `random`: the new value may be the old one.
         """
         if self.binary:
-            return codes ^ (marks != 0)
+            return codes ^ marks
         new = codes.copy()
         rows, places = np.nonzero(marks)
         drawn = self._draw(places, streams.fork(values[rows], places))

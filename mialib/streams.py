@@ -51,30 +51,26 @@ def share(word: np.ndarray) -> np.ndarray:
 
 
 def mark_distinct(state: np.ndarray, k: np.ndarray, marks: np.ndarray) -> None:
-    """In row i of `marks` (m, n), all zero before, make k[i] of the n places nonzero: the first k[i] different ones among
+    """Set k[i] of the n places in row i of `marks` (m, n), all zero before, to one: the first k[i] different ones among
     below(fork(state[i], 0), n), below(fork(state[i], 1), n), … That is a uniform choice without replacement.
 
-    state: uint64 (m,). k: int64 (m,), 1..n. marks: unsigned integers that can hold every k, in memory row after row.
+    state: uint64 (m,). k: int64 (m,), 1..n. marks: uint8, in memory row after row.
     """
-    n, kind, flat = marks.shape[1], marks.dtype, marks.reshape(-1)
-    missing, read = k.copy(), k.copy()
+    n, flat = marks.shape[1], marks.reshape(-1)
     for each in np.unique(k).tolist():
-        numbers, rows = np.arange(1, each + 1, dtype=kind), (k == each).nonzero()[0]
+        rows = (k == each).nonzero()[0]
         for start in range(0, len(rows), block := max(1, AT_ONCE // each)):
             part = rows[start : start + block]
-            place, tags = _places(words(state[part], 0, each), n, part).reshape(-1), numbers.repeat(len(part))
-            flat[place] = tags  # of words for one place one tag stays, whichever: so many stay as there are different places
-            missing[part] -= (flat[place] == tags).reshape(each, -1).sum(0, kind)
+            flat[_places(words(state[part], 0, each), n, part).reshape(-1)] = 1
+    counter = np.min_scalar_type(k.max(initial=0))  # never more than k[i] are marked, and sums of few bits are faster
+    read, missing = k.copy(), k - marks.sum(1, counter)
     while (short := missing.nonzero()[0]).size:  # as many more words as places are missing: never one too many
         count = missing[short]
         row = short.repeat(count)
         order = np.arange(len(row)) - (count.cumsum() - count).repeat(count)
-        place = _places(fork(state[row], read[row] + order), n, row)
-        free = (flat[place] == 0).nonzero()[0]
-        place, tags = place[free], (order[free] + 1).astype(kind)
-        flat[place] = tags
-        missing -= np.bincount(row[free[flat[place] == tags]], minlength=len(missing))
+        flat[_places(fork(state[row], read[row] + order), n, row)] = 1
         read[short] += count
+        missing[short] = k[short] - marks[short].sum(1, counter)
 
 
 def _places(word: np.ndarray, n: int, row: np.ndarray) -> np.ndarray:

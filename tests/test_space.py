@@ -53,7 +53,7 @@ def test_a_change_touches_the_marked_features_only(features):
     space = Space(features)
     codes = space.random(values())
     before = codes.copy()
-    marks = np.random.default_rng(0).integers(0, 3, codes.shape, dtype=np.uint8)
+    marks = np.random.default_rng(0).integers(0, 2, codes.shape, dtype=np.uint8)
     new = space.changed(codes, marks, values(1))
     np.testing.assert_array_equal(codes, before)
     assert (new[marks == 0] == codes[marks == 0]).all() and new.dtype == codes.dtype

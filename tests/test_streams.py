@@ -98,10 +98,11 @@ def test_distinct_places_are_the_first_different_ones(n, k, monkeypatch):
     monkeypatch.setattr(streams, "AT_ONCE", 3 * k)
     state = streams.fork(5, np.arange(10))
     counts = np.array([k, k, 1, k, max(1, k - 1), k, k, 1, k, k])
-    marks = np.zeros((10, n), np.min_scalar_type(k))
+    marks = np.zeros((10, n), np.uint8)
     streams.mark_distinct(state, counts, marks)
     expected = [literal_places(int(s), count, n) for s, count in zip(state, counts, strict=True)]
     assert [np.flatnonzero(row).tolist() for row in marks] == expected
+    assert marks.max() == 1
 
 
 @pytest.mark.parametrize("k", [2, 9])

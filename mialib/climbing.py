@@ -162,7 +162,8 @@ class Climbers:
         now = slice(self.active)
         self.marks[now] = 0
         streams.mark_distinct(self._streams(WHERE, now), self.k[now], self.marks[now])
-        self.proposal[now] = self.space.changed(self.best[now], self.marks[now], self._streams(VALUE, now))
+        values = None if self.space.binary else self._streams(VALUE, now)
+        self.proposal[now] = self.space.changed(self.best[now], self.marks[now], values)
 
 
 def climb(

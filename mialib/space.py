@@ -48,12 +48,12 @@ class Space:
         """
         return self._draw(np.arange(self.n)[None, :], streams.fork(values[:, None], np.arange(self.n)))
 
-    def changed(self, codes: np.ndarray, marks: np.ndarray, values: np.ndarray) -> np.ndarray:
+    def changed(self, codes: np.ndarray, marks: np.ndarray, values: np.ndarray | None) -> np.ndarray:
         """A copy of codes (m, n) in which every feature marked by a one in `marks` (m, n), uint8, is changed.
 
-        Bits flip; the others are drawn anew, as in `random`: the new value may be the old one.
+        Bits flip; the others are drawn anew, as in `random`: the new value may be the old one. values: None for bits alone.
         """
-        if self.binary:
+        if values is None:
             return codes ^ marks
         new = codes.copy()
         rows, places = np.nonzero(marks)

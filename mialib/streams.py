@@ -17,7 +17,7 @@ AT_ONCE = 2**15  # draws: their 64-bit words stay in the cache
 
 def fork(state: np.ndarray | int, index: np.ndarray | int) -> np.ndarray:
     """Children number `index` (from 0) of the streams `state`: uint64, of at least one dimension, shapes broadcast."""
-    state, index = (np.array(part, np.uint64, ndmin=1) for part in (state, index))
+    state, index = (np.array(part, np.uint64, copy=None, ndmin=1) for part in (state, index))
     return _mix(state ^ _mix((index + np.uint64(1)) * np.uint64(GOLDEN)))
 
 

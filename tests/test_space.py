@@ -59,6 +59,7 @@ def test_a_change_touches_the_marked_features_only(features):
     assert (new[marks == 0] == codes[marks == 0]).all() and new.dtype == codes.dtype
     if space.binary:
         np.testing.assert_array_equal(new != codes, marks != 0)
+        np.testing.assert_array_equal(space.changed(codes, marks, None), new)
     drawn = space.random(values(1))
     resampled = (marks != 0) & ~space._bit
     np.testing.assert_array_equal(new[resampled], drawn[resampled])  # as they would be drawn for a new record

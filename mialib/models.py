@@ -17,7 +17,7 @@ from mialib import checks
 from mialib.bits import SparseBits, is_sparse
 
 NUMBERS_A_CORE = 2**18  # of records queried together: what a layer makes of them should stay in a core's cache
-NUMBERS_A_GPU = 2**24  # some hundred megabytes of what a convolution makes of them
+NUMBERS_A_GPU = 2**24  # about a gigabyte of what a convolution makes of them
 
 
 @runtime_checkable

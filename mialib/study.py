@@ -185,14 +185,14 @@ def _announce_one(e: Experiment) -> str:
     text = f"{name}: {e.dataset.source} data; {sum(missing)} of {total} models to train"
     if not sum(missing) or not hasattr(e.trainer, "estimate"):
         return text
+    unfinished = [(job.train_size, len(job.splits), count) for job, count in zip(jobs, missing, strict=True) if count]
     seconds, megabytes = 0.0, 0.0
-    for n in sorted({e.train_size, e.shadow_size or e.train_size}):
-        alike = [(len(job.splits), count) for job, count in zip(jobs, missing, strict=True) if job.train_size == n and count]
-        if alike:
-            together, count = max(k for k, _ in alike), sum(count for _, count in alike)
-            estimate = e.trainer.estimate(e.dataset, n, min(together, count))
-            seconds += estimate.seconds * count / estimate.models
-            megabytes = max(megabytes, estimate.megabytes)
+    for n in sorted({n for n, _, _ in unfinished}):
+        together = max(k for size, k, _ in unfinished if size == n)
+        count = sum(count for size, _, count in unfinished if size == n)
+        estimate = e.trainer.estimate(e.dataset, n, min(together, count))
+        seconds += estimate.seconds * count / estimate.models
+        megabytes = max(megabytes, estimate.megabytes)
     return f"{text}, about {seconds:,.0f} s and {megabytes:,.0f} MB on this machine"
 
 

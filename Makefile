@@ -16,7 +16,7 @@ PY = .venv/bin/python
 ENVIRONMENT = .venv/.installed
 BENCH_PY = .venv-benchmark/bin/python
 BENCHMARKS = .venv-benchmark/.installed
-RUNNER = $(PY) -m mialib.runner
+RUNNER = $(PY) -m mialib.runs
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
 READERS = $(filter 99_%,$(NOTEBOOKS))
 CHECK_PYTHON = import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: make setup PYTHON=/path/to/python" % sys.version_info[:2])

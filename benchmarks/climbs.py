@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from benchmarks.workloads import QUERIES, TargetAndPool, Workload
-from mialib import synthesis
-from mialib.climbing import Rules
-from mialib.data import Features
-from mialib.models import black_box
+from mialib.core.types import Features
+from mialib.shadow import synthesis
+from mialib.shadow.algorithm1 import Rules
+from mialib.training.black_boxes import black_box
 
 if TYPE_CHECKING:
     from benchmarks.contenders import Found, Stopwatch

@@ -18,11 +18,13 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks import climbs
 from benchmarks.workloads import Answers, TargetAndPool, TrainingSets, Workload, attack_network, make_model
-from mialib import attack, metrics, shadow
-from mialib.data import Split
-from mialib.models import black_box
-from mialib.shadow import AttackData
-from mialib.training import NeuralTrainer, Recipe
+from mialib import metrics, shadow
+from mialib.attack import thresholds
+from mialib.attack.learned import MIN_STEPS, RECIPE, fit_attack
+from mialib.core.types import Attack, AttackData, Split
+from mialib.training.black_boxes import black_box
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
 
 
 class Stopwatch:
@@ -65,7 +67,7 @@ def ours(workload: Workload, material: Any, seed: int, watch: Stopwatch) -> Foun
     if workload.kind == "synthesis":
         return climbs.ours(workload, material, seed, watch)
     if workload.kind == "attack":
-        return _our_attack(workload, material, seed, watch, attack.fit_attack)
+        return _our_attack(workload, material, seed, watch, fit_attack)
     trainer = _trainer(workload)
     with watch("training"):
         models = trainer.fit_many(material.dataset, material.rows, seed)
@@ -76,7 +78,7 @@ def ours(workload: Workload, material: Any, seed: int, watch: Stopwatch) -> Foun
 
 def confidence_threshold(workload: Workload, material: TargetAndPool, seed: int, watch: Stopwatch) -> Found:
     """mialib's shadows, with one threshold on the true class's probability in place of the attack networks."""
-    return _our_attack(workload, material, seed, watch, attack.confidence_threshold)
+    return _our_attack(workload, material, seed, watch, thresholds.confidence_threshold)
 
 
 def estimate(workload: Workload, material: TrainingSets, seed: int, watch: Stopwatch) -> Found:
@@ -91,7 +93,7 @@ def _trainer(workload: Workload) -> NeuralTrainer:
 
 
 def _our_attack(
-    workload: Workload, material: TargetAndPool, seed: int, watch: Stopwatch, fit: Callable[[AttackData], attack.Attack]
+    workload: Workload, material: TargetAndPool, seed: int, watch: Stopwatch, fit: Callable[[AttackData], Attack]
 ) -> Found:
     dataset, split, pool, target = material
     with watch("shadows"):
@@ -107,7 +109,7 @@ def _our_attack(
 
 def _our_stage(material: Answers, seed: int, watch: Stopwatch) -> Found:
     with watch("attack"):
-        fitted = attack.fit_attack(material.fitted, seed=seed)
+        fitted = fit_attack(material.fitted, seed=seed)
     with watch("inference"):
         score = fitted.membership_score(material.scored)
     return judged(material.scored, score, score > 0)
@@ -226,9 +228,9 @@ class AttackNetwork(NamedTuple):
 def plain_attack(data: AttackData, seed: int, batches: Batches) -> list[AttackNetwork]:
     """Attack models, one a class, fitted one after another: the networks, steps and batches of mialib's."""
     torch.manual_seed(seed)
-    n_classes, recipe = data.predictions.shape[1], attack.RECIPE
+    n_classes, recipe = data.predictions.shape[1], RECIPE
     most = np.bincount(data.labels, minlength=n_classes).max()
-    steps = max(attack.MIN_STEPS, recipe.epochs * -(-int(most) // recipe.batch_size))
+    steps = max(MIN_STEPS, recipe.epochs * -(-int(most) // recipe.batch_size))
     networks = []
     for c in range(n_classes):
         rows = data.labels == c

@@ -22,8 +22,8 @@ from benchmarks import climbs
 from benchmarks.climbs import RULES
 from benchmarks.contenders import Contender, Found, Stopwatch, judged, plain_answers, plain_loop, plain_model
 from benchmarks.workloads import TargetAndPool, Workload, make_model
-from mialib.shadow import AttackData
-from mialib.training import Recipe
+from mialib.core.types import AttackData
+from mialib.training.recipe import Recipe
 
 MIA_RECIPE = Recipe(epochs=12, batch_size=32, lr=1e-3)  # mia's example: 12 epochs, with Keras' defaults for the rest
 

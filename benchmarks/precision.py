@@ -10,21 +10,25 @@ import argparse
 
 import pandas as pd
 
-from mialib import data, models, runs, study, tables
-from mialib.cache import atomic
-from mialib.training import NeuralTrainer, Recipe
+from mialib import runs
+from mialib.core.cache import atomic
+from mialib.data.loading import load
+from mialib.study import experiments, tables
+from mialib.training.networks import cnn
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
 
 METRICS = ("attack_precision", "attack_recall", "attack_accuracy", "target_train_accuracy", "target_test_accuracy")
 
 
 def measure(precision: str, options: argparse.Namespace) -> pd.DataFrame:
     """Attack and target metrics when targets and shadows are trained in `precision`."""
-    cifar = data.load("cifar10", options.data)
+    cifar = load("cifar10", options.data)
     recipe = Recipe(options.epochs, batch_size=32, lr=1e-3, precision=precision)
-    trainer = NeuralTrainer(lambda: models.cnn((32, 32, 3), 10), recipe)
-    experiment = study.Experiment(cifar, trainer, "local", 2500, options.targets, options.shadows, seed=2017)
-    print(study.announce(experiment), flush=True)
-    outcomes = study.run_attacks(study.run_trials(experiment), study.ONLY_LEARNED)
+    trainer = NeuralTrainer(lambda: cnn((32, 32, 3), 10), recipe)
+    experiment = experiments.Experiment(cifar, trainer, "local", 2500, options.targets, options.shadows, seed=2017)
+    print(experiments.announce(experiment), flush=True)
+    outcomes = experiments.run_attacks(experiments.run_trials(experiment), experiments.ONLY_LEARNED)
     rows = [{"metric": metric} | tables.published_metric(outcomes, metric)._asdict() for metric in METRICS]
     return pd.DataFrame(rows).assign(precision=precision, source=cifar.source, epochs=options.epochs, n_shadows=options.shadows)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmarks.measure import GEMM
 from benchmarks.workloads import WORKLOADS, Workload, scoring_operations, training_operations
 from mialib import runs
-from mialib.cache import atomic
+from mialib.core.cache import atomic
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 QUALITIES = ("auc", "accuracy", "train_accuracy")

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from mialib import attack, models
-from mialib.data import Dataset, Split, split_target
-from mialib.shadow import AttackData, sample_splits
-from mialib.training import Recipe
+from mialib.attack.learned import HIDDEN, MIN_STEPS, RECIPE
+from mialib.core.types import AttackData, Dataset, Split
+from mialib.data.loading import split_target
+from mialib.shadow.splits import sample_splits
+from mialib.training.networks import cnn, mlp
+from mialib.training.recipe import Recipe
 
 FLIPPED = 0.40  # W1: share of a prototype's bits that a record has flipped
 DENSITY = 0.1  # W2: mean share of ones
@@ -114,7 +116,7 @@ WORKLOADS = {
             ("ours", "plain loop", "ART hill climbing"), SYNTHESISED,
         ),
         Workload(
-            "A", "attack stage", "stage", 1_000_000, (100,), 100, 4_000, 100, attack.RECIPE,
+            "A", "attack stage", "stage", 1_000_000, (100,), 100, 4_000, 100, RECIPE,
             ("ours", *PLAIN), {"fitting": ("attack",), "scoring": ("inference",)},
         ),
     )
@@ -129,8 +131,8 @@ def tiny(workload: Workload) -> Workload:
 def make_model(workload: Workload) -> nn.Module:
     """The network of a workload: the paper's MLP with 128 hidden units, or its CNN."""
     if len(workload.shape) == 3:
-        return models.cnn(workload.shape, workload.n_classes)
-    return models.mlp(workload.shape[0], workload.n_classes)
+        return cnn(workload.shape, workload.n_classes)
+    return mlp(workload.shape[0], workload.n_classes)
 
 
 def make_dataset(workload: Workload, seed: int) -> Dataset:
@@ -219,7 +221,7 @@ def training_operations(workload: Workload, answers: bool = True) -> float:
     seen = workload.k * workload.n * workload.recipe.epochs
     if workload.kind == "stage":
         recipe = workload.recipe
-        seen = workload.k * recipe.batch_size * max(attack.MIN_STEPS, recipe.epochs * -(-workload.n // recipe.batch_size))
+        seen = workload.k * recipe.batch_size * max(MIN_STEPS, recipe.epochs * -(-workload.n // recipe.batch_size))
     return seen * (4.0 * first + 6.0 * rest) + (workload.k * workload.n * 2.0 * (first + rest) if answers else 0.0)
 
 
@@ -230,7 +232,7 @@ def scoring_operations(workload: Workload) -> float:
 
 def attack_network(n_classes: int) -> nn.Module:
     """The attack's network for one class: on prediction vectors, two outputs."""
-    return nn.Sequential(nn.Linear(n_classes, attack.HIDDEN), nn.ReLU(), nn.Linear(attack.HIDDEN, 2))
+    return nn.Sequential(nn.Linear(n_classes, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
 
 
 def _products(workload: Workload) -> tuple[int, int]:

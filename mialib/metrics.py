@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from mialib import checks
-from mialib.attack import check_attack_data
-from mialib.shadow import AttackData
+from mialib.core import checks
+from mialib.core.types import AttackData, check_attack_data
 
 
 class Counts(NamedTuple):

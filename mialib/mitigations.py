@@ -5,10 +5,9 @@ depends on that row alone, so it is the same in any batch. Bad input raises Type
 """
 
 import numpy as np
-import scipy.optimize
 import scipy.special
 
-from mialib import checks, randomness
+from mialib.core import checks, randomness
 
 FLOOR = float(np.finfo(np.float32).smallest_subnormal)  # 1.4e-45: what a float32 probability of 0 may at most have been
 ROWS_AT_ONCE = 2**13

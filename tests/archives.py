@@ -7,8 +7,8 @@ import tarfile
 
 import numpy as np
 
-from mialib import sources
-from mialib.official import File
+from mialib.data import catalogue, official
+from mialib.data.download import File
 
 NOWHERE = "http://127.0.0.1:9/dataset_location.tgz"  # the discard port: nobody listens
 
@@ -27,9 +27,9 @@ def describe_file(content: bytes, url: str = NOWHERE, name: str = "dataset_locat
     return File(name, (url,), size=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
-def replace_source(monkeypatch, name: str, **changes) -> sources.Source:
-    changed = dataclasses.replace(sources.SOURCES[name], **changes)
-    monkeypatch.setitem(sources.SOURCES, name, changed)
+def replace_source(monkeypatch, name: str, **changes) -> official.Source:
+    changed = dataclasses.replace(catalogue.SOURCES[name], **changes)
+    monkeypatch.setitem(catalogue.SOURCES, name, changed)
     return changed
 
 

@@ -5,9 +5,11 @@ import shutil
 import numpy as np
 import pytest
 
-from mialib import adult, cache, data
-from mialib.data import load
-from mialib.official import DataCorrupt
+from mialib.core import cache
+from mialib.core.types import Features
+from mialib.data import adult
+from mialib.data.download import DataCorrupt
+from mialib.data.loading import load
 
 STATE_GOV = (
     "39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, 2174, 0, 40, United-States"
@@ -81,7 +83,7 @@ def test_standin_has_the_columns_and_the_skew_of_the_real_one():
     dataset = load("adult", "standin")
     assert dataset.x.shape == (48_842, 108) and dataset.x.dtype == np.float32
     assert dataset.x.min() == 0 and dataset.x.max() == 1 and abs(dataset.y.mean() - 0.2393) < 1e-3
-    assert dataset.features == data.Features((108,), adult.KINDS)
+    assert dataset.features == Features((108,), adult.KINDS)
     for name in adult.CATEGORIES:
         own = [place for place, kind in enumerate(adult.KINDS) if kind == ("category", name)]
         assert np.array_equal(dataset.x[:, own].sum(1), np.ones(48_842))
@@ -100,4 +102,4 @@ def test_the_official_files(official_folder):
         shutil.copyfile(official_folder / name, cache.data_folder() / name)
     first, second = load("adult", "real"), load("adult", "real")
     assert first.x.shape == (48_842, 108) and first.y.sum() == 11_687 and first.y[:32_561].sum() == 7_841
-    assert np.array_equal(first.x, second.x) and first.features == second.features == data.Features((108,), adult.KINDS)
+    assert np.array_equal(first.x, second.x) and first.features == second.features == Features((108,), adult.KINDS)

@@ -6,17 +6,30 @@ import numpy as np
 import pytest
 import torch
 
-from mialib import attack, metrics
-from mialib.data import Dataset, split_target
-from mialib.shadow import AttackData, query, sample_splits, shadow_attack_data
+from mialib import metrics
+from mialib.attack import learned, thresholds
+from mialib.attack.thresholds import (
+    NEVER,
+    best_threshold,
+    confidence_threshold,
+    correctness_gap,
+    entropy_threshold,
+    modified_entropy_threshold,
+    negative_entropy,
+    negative_modified_entropy,
+)
+from mialib.core.types import AttackData, Dataset
+from mialib.data.loading import split_target
+from mialib.shadow.answers import query, shadow_attack_data
+from mialib.shadow.splits import sample_splits
 
 N_CLASSES = 10
 BASELINES = {
-    "confidence": attack.confidence_threshold,
-    "entropy": attack.entropy_threshold,
-    "modified entropy": attack.modified_entropy_threshold,
+    "confidence": confidence_threshold,
+    "entropy": entropy_threshold,
+    "modified entropy": modified_entropy_threshold,
 }
-FITS = {"learned": attack.fit_attack, **BASELINES, "correctness gap": lambda data: attack.correctness_gap()}
+FITS = {"learned": learned.fit_attack, **BASELINES, "correctness gap": lambda data: correctness_gap()}
 
 
 class Memoriser:
@@ -150,8 +163,8 @@ def test_the_learned_attack_uses_the_whole_vector():
         return AttackData(answers.astype(np.float32), labels, member)
 
     shadows, target = hidden_leak(), hidden_leak()
-    assert metrics.overall(target, attack.fit_attack(shadows).infer(target))["accuracy"] > 0.95
-    assert metrics.overall(target, attack.confidence_threshold(shadows).infer(target))["accuracy"] < 0.6
+    assert metrics.overall(target, learned.fit_attack(shadows).infer(target))["accuracy"] > 0.95
+    assert metrics.overall(target, confidence_threshold(shadows).infer(target))["accuracy"] < 0.6
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -160,7 +173,7 @@ def test_a_class_without_members_or_nonmembers_is_named_and_answered_nonmember(k
     data = overlapping(3)
     lacking = part(data, (data.labels != 2) | (data.member == kept))
     with caplog.at_level(logging.WARNING, "mialib"):
-        fitted = attack.confidence_threshold(lacking, per_class=True) if per_class else attack.fit_attack(lacking)
+        fitted = confidence_threshold(lacking, per_class=True) if per_class else learned.fit_attack(lacking)
     assert "[2]" in caplog.text
     assert "non-member" in caplog.text
     decision, score = fitted.infer(data), fitted.membership_score(data)
@@ -170,7 +183,7 @@ def test_a_class_without_members_or_nonmembers_is_named_and_answered_nonmember(k
     assert score[data.labels == 2].max() < score[data.labels != 2].min()
 
 
-@pytest.mark.parametrize("fit", [attack.fit_attack, attack.confidence_threshold])
+@pytest.mark.parametrize("fit", [learned.fit_attack, confidence_threshold])
 def test_data_of_members_alone_give_an_attack_that_answers_nonmember(fit, caplog):
     data = overlapping(4)
     with caplog.at_level(logging.WARNING, "mialib"):
@@ -182,27 +195,27 @@ def test_data_of_members_alone_give_an_attack_that_answers_nonmember(fit, caplog
 
 def test_usable_classes_give_no_warning(caplog):
     with caplog.at_level(logging.WARNING, "mialib"):
-        attack.fit_attack(overlapping(3))
+        learned.fit_attack(overlapping(3))
     assert not caplog.records
 
 
 def test_classes_together_are_each_alone(monkeypatch):
     """Of equal size: the number of steps is that of the largest class. Few steps, since many magnify rounding."""
-    monkeypatch.setattr(attack, "MIN_STEPS", 20)
+    monkeypatch.setattr("mialib.attack.learned.MIN_STEPS", 20)
     data, target = overlapping(5), overlapping(6)
-    together = attack.fit_attack(data, seed=1).membership_score(target)
+    together = learned.fit_attack(data, seed=1).membership_score(target)
     for c in range(4):
-        alone = attack.fit_attack(part(data, data.labels == c), seed=1).membership_score(target)
+        alone = learned.fit_attack(part(data, data.labels == c), seed=1).membership_score(target)
         own = target.labels == c
         np.testing.assert_allclose(alone[own], together[own], rtol=0, atol=1e-4)
-        assert (alone[~own] == attack.NEVER).all()
+        assert (alone[~own] == NEVER).all()
 
 
 def test_the_order_of_the_classes_in_the_data_does_not_matter():
     data, target = overlapping(5), overlapping(6)
     by_class = part(data, np.argsort(data.labels, kind="stable"))  # the order within a class stays
     np.testing.assert_allclose(
-        attack.fit_attack(by_class).membership_score(target), attack.fit_attack(data).membership_score(target), atol=1e-4
+        learned.fit_attack(by_class).membership_score(target), learned.fit_attack(data).membership_score(target), atol=1e-4
     )
 
 
@@ -220,16 +233,16 @@ def test_same_seed_same_attack_trained_anew_or_from_disk(tmp_path, monkeypatch):
     scores = []
     for cache, seed in (("one", 1), ("two", 1), ("two", 1), ("two", 2)):
         monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / cache))
-        scores.append(attack.fit_attack(data, seed=seed).membership_score(target))
+        scores.append(learned.fit_attack(data, seed=seed).membership_score(target))
     for again in scores[1:3]:
         np.testing.assert_array_equal(scores[0], again)
     assert not np.allclose(scores[0], scores[3], atol=1e-4)
-    swapped = attack.fit_attack(data._replace(member=~data.member), seed=2).membership_score(target)  # the same answers
+    swapped = learned.fit_attack(data._replace(member=~data.member), seed=2).membership_score(target)  # the same answers
     assert np.corrcoef(swapped, scores[3])[0, 1] < 0
 
 
 def test_seed_and_class_set_the_initial_weights():
-    first, again, other_seed, other_class = (attack._network(4, *of)[0].weight for of in ((1, 0), (1, 0), (2, 0), (1, 3)))
+    first, again, other_seed, other_class = (learned._network(4, *of)[0].weight for of in ((1, 0), (1, 0), (2, 0), (1, 3)))
     assert torch.equal(first, again)
     assert not torch.equal(first, other_seed)
     assert not torch.equal(first, other_class)
@@ -239,7 +252,7 @@ def test_fitting_leaves_the_global_random_state_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    attack.fit_attack(overlapping(7))
+    learned.fit_attack(overlapping(7))
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -263,13 +276,13 @@ def test_measures_are_their_formulas():
     data.predictions[4:8] = np.roll(np.eye(4, dtype=np.float32), 1, axis=1)  # certain and wrong
     data.predictions[8] = 0.25
     confidence, entropy, modified = literal_measures(data)
-    np.testing.assert_allclose(attack.confidence(data), confidence, rtol=1e-12)
-    np.testing.assert_allclose(attack.negative_entropy(data), entropy, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(attack.negative_modified_entropy(data), modified, rtol=1e-9, atol=1e-12)
-    assert attack.negative_entropy(data)[8] == pytest.approx(-np.log(4))
-    assert attack.negative_modified_entropy(data)[:4].tolist() == [0] * 4
-    assert attack.negative_modified_entropy(data)[4:8].max() < -100  # entropy cannot tell these from the right ones
-    np.testing.assert_array_equal(attack.negative_entropy(data)[:4], attack.negative_entropy(data)[4:8])
+    np.testing.assert_allclose(thresholds.confidence(data), confidence, rtol=1e-12)
+    np.testing.assert_allclose(negative_entropy(data), entropy, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(negative_modified_entropy(data), modified, rtol=1e-9, atol=1e-12)
+    assert negative_entropy(data)[8] == pytest.approx(-np.log(4))
+    assert negative_modified_entropy(data)[:4].tolist() == [0] * 4
+    assert negative_modified_entropy(data)[4:8].max() < -100  # entropy cannot tell these from the right ones
+    np.testing.assert_array_equal(negative_entropy(data)[:4], negative_entropy(data)[4:8])
 
 
 def balanced_accuracy(called, member):
@@ -291,12 +304,12 @@ def test_best_threshold_is_the_best_of_all(kind, seed):
         ]
     possible = [*np.unique(values), np.inf]
     best = max(balanced_accuracy(values >= t, member) for t in possible)
-    assert balanced_accuracy(values >= attack.best_threshold(values, member), member) == pytest.approx(best, abs=1e-12)
+    assert balanced_accuracy(values >= best_threshold(values, member), member) == pytest.approx(best, abs=1e-12)
 
 
 @pytest.mark.parametrize("n_members", range(1, 20))
 def test_values_that_are_all_equal_make_no_member(n_members):
-    assert attack.best_threshold(np.full(20, 0.3), np.arange(20) < n_members) == np.inf
+    assert best_threshold(np.full(20, 0.3), np.arange(20) < n_members) == np.inf
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -312,7 +325,7 @@ def test_threshold_attacks_use_the_best_threshold(name, per_class):
 
 def test_correctness_gap_says_member_where_the_class_is_right():
     data = overlapping(11, n=40)
-    decision = attack.correctness_gap().infer(data)
+    decision = correctness_gap().infer(data)
     assert decision.tolist() == [
         max(range(4), key=p.__getitem__) == y for p, y in zip(data.predictions, data.labels, strict=True)
     ]
@@ -364,7 +377,7 @@ def test_bad_data_are_named(name, data, error, words):
             getattr(FITS[name](GOOD), method)(data)
 
 
-@pytest.mark.parametrize("fit", [attack.fit_attack, attack.confidence_threshold])
+@pytest.mark.parametrize("fit", [learned.fit_attack, confidence_threshold])
 def test_answers_of_another_number_of_classes_are_refused(fit):
     with pytest.raises(ValueError, match="predictions must have 4 columns, as the attack was fitted on, got 5"):
         fit(GOOD).infer(overlapping(1, n_classes=5))
@@ -372,6 +385,6 @@ def test_answers_of_another_number_of_classes_are_refused(fit):
 
 def test_bad_settings_are_named():
     with pytest.raises(ValueError, match="model must be one of mlp, got 'svm'"):
-        attack.fit_attack(GOOD, "svm")
+        learned.fit_attack(GOOD, "svm")
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
-        attack.fit_attack(GOOD, seed=-1)
+        learned.fit_attack(GOOD, seed=-1)

@@ -12,8 +12,11 @@ import torch
 
 from benchmarks import contenders, measure, report, workloads
 from benchmarks.workloads import WORKLOADS, tiny
-from mialib import attack
-from mialib.training import NeuralTrainer, Recipe
+from mialib.attack import learned
+from mialib.attack.thresholds import confidence
+from mialib.core.types import check_attack_data
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 ON_CPU = [name for name, workload in WORKLOADS.items() if workload.device == "cpu"]
@@ -31,7 +34,7 @@ def one_core():
 
 @pytest.fixture
 def few_steps(monkeypatch):
-    monkeypatch.setattr(attack, "MIN_STEPS", 5)
+    monkeypatch.setattr("mialib.attack.learned.MIN_STEPS", 5)
 
 
 def smaller(name: str, records: int = 5_000) -> workloads.Workload:
@@ -79,8 +82,8 @@ def test_pictures_are_bytes():
 
 def test_made_up_answers_are_probabilities_that_tell_members():
     data = workloads.make_answers(WORKLOADS["A"], 5_000, 0)
-    assert attack.check_attack_data(data, 100) is data and np.allclose(data.predictions.sum(1), 1, atol=1e-5)
-    own = attack.confidence(data)
+    assert check_attack_data(data, 100) is data and np.allclose(data.predictions.sum(1), 1, atol=1e-5)
+    own = confidence(data)
     assert own[data.member].mean() > own[~data.member].mean() + 0.1
 
 
@@ -102,8 +105,8 @@ def test_plain_loop_trains_our_architecture(name):
 def test_plain_attack_networks_are_ours(few_steps):
     data = workloads.make_answers(tiny(WORKLOADS["A"]), 400, 0)
     shapes = [tuple(p.shape) for p in contenders.plain_attack(data, 0, contenders.sliced)[0].network.parameters()]
-    fitted = attack.fit_attack(data)
-    assert shapes == [fitted.networks[name].shape[1:] for name in attack.WEIGHTS]
+    fitted = learned.fit_attack(data)
+    assert shapes == [fitted.networks[name].shape[1:] for name in learned.WEIGHTS]
 
 
 @pytest.mark.parametrize("batches", [contenders.loader, contenders.sliced])

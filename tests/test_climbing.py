@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from mialib import climbing, synthesis
-from mialib.climbing import Rules
-from mialib.data import Features
+from mialib.core.types import Features
+from mialib.shadow import algorithm1, synthesis
+from mialib.shadow.algorithm1 import Rules
 
 MASK = 2**64 - 1
 
@@ -130,7 +130,7 @@ WORLDS = {
 }  # fmt: skip
 
 
-class Recorder(climbing.Climbers):
+class Recorder(algorithm1.Climbers):
     """Climbers that write down what they ask."""
 
     def hear(self, answers):
@@ -151,8 +151,8 @@ def no_paths_yet():
 @pytest.mark.parametrize("world", WORLDS)
 def test_paths_are_those_of_the_transcription(world, climbers, monkeypatch):
     """Every climber of every class, whatever climbs beside it."""
-    monkeypatch.setattr(climbing, "Climbers", Recorder)
-    monkeypatch.setattr(climbing, "CLIMBERS", climbers)
+    monkeypatch.setattr("mialib.shadow.algorithm1.Climbers", Recorder)
+    monkeypatch.setattr("mialib.shadow.algorithm1.CLIMBERS", climbers)
     (features, kinds, as_record), target, rules = WORLDS[world]
     labels = [2, 0, 1]
     made = synthesis.model_based(target, features, labels, 4, np.random.default_rng(3), tries=2, **vars(rules))
@@ -213,7 +213,7 @@ def test_a_target_with_known_rules_is_found_for_all_classes():
 def test_a_target_that_never_exceeds_conf_min_is_given_up_and_counted(n, caplog):
     target = constant(1, 1, 1, 1, 1)  # 0.2 each, which does not exceed 0.2
     made = bits(target, [0, 3], n, conf_min=0.2, iter_max=7, tries=2)
-    climbs = min(n, climbing.SCOUTS) * 2
+    climbs = min(n, algorithm1.SCOUTS) * 2
     assert made.x.shape == (0, 60) and len(made.y) == len(made.queries) == 0
     assert made.report["outcome"].tolist() == ["not found"] * 2
     assert made.report["given_up"].tolist() == [climbs] * 2 and made.report["queries"].tolist() == [climbs * 7] * 2
@@ -238,7 +238,7 @@ def test_a_record_is_selected_with_the_probability_of_its_class():
 @pytest.mark.parametrize("budget", [1, 137, 2000, 9000])
 @pytest.mark.parametrize("climbers", [4096, 16])
 def test_a_budget_ends_in_mid_climb_with_what_is_done(budget, climbers, monkeypatch):
-    monkeypatch.setattr(climbing, "CLIMBERS", climbers)
+    monkeypatch.setattr("mialib.shadow.algorithm1.CLIMBERS", climbers)
     whole, target = bits(blocks(), range(5), 100), blocks()
     made = bits(target, range(5), 100, max_queries=budget)
     assert whole.report["queries"].sum() > 9000
@@ -263,7 +263,7 @@ def test_a_budget_that_suffices_changes_nothing(spare):
 @pytest.mark.parametrize("climbers", [1, 3, 64])
 def test_a_batch_of_any_size_finds_the_same(climbers, monkeypatch):
     whole = bits(blocks(), [4, 1], 15)
-    monkeypatch.setattr(climbing, "CLIMBERS", climbers)
+    monkeypatch.setattr("mialib.shadow.algorithm1.CLIMBERS", climbers)
     made = bits(blocks(), [4, 1], 15)
     equal(made, whole)
     assert made.report.equals(whole.report)
@@ -290,7 +290,7 @@ def test_a_failed_climb_is_tried_again_from_another_start():
 def test_further_records_wait_for_a_scout():
     """Of two classes, one cannot be found: it costs its scouts only."""
     made = bits(constant(1, 9), [0, 1], 500, conf_min=0.2, iter_max=9)
-    assert made.report["given_up"].tolist() == [climbing.SCOUTS * 3, 0] and made.report["found"].tolist() == [0, 500]
+    assert made.report["given_up"].tolist() == [algorithm1.SCOUTS * 3, 0] and made.report["found"].tolist() == [0, 500]
 
 
 def test_an_interrupt_passes_through():

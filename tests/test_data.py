@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import http.server
 import logging
+import os
 import pickle
 import shutil
 import threading
@@ -14,9 +15,12 @@ import numpy as np
 import pytest
 from archives import NOWHERE, describe_file, replace_source, tar_gz
 
-from mialib import cache, data, layouts, official, parsers, prepared, sources
-from mialib.data import Dataset, Features, load
-from mialib.official import DataCorrupt, DataUnavailable, File
+from mialib.core import cache
+from mialib.core.types import Dataset, Features, check_dataset, describe
+from mialib.data import catalogue, download, loading, official, parsers, prepared
+from mialib.data.__main__ import main
+from mialib.data.download import DataCorrupt, DataUnavailable, File
+from mialib.data.loading import load
 
 
 class SmallLocation:
@@ -32,7 +36,7 @@ class SmallLocation:
         self.pin(self.archive)
 
     def pin(self, archive: bytes, url: str = NOWHERE):
-        files = layouts.FlatFiles((describe_file(archive, url),), parsers.parse_location)
+        files = official.FlatFiles((describe_file(archive, url),), parsers.parse_location)
         pinned = (prepared.content_digest(self.x, self.y),)
         stand_in = lambda: (np.zeros((40, 11), np.uint8), self.y)  # noqa: E731
         shape = self.x.shape
@@ -122,10 +126,10 @@ def test_a_folder_that_cannot_be_written_is_said(small, monkeypatch, caplog):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(cache, "atomic", refuse)
+    monkeypatch.setattr("mialib.core.cache.atomic", refuse)
     assert small.is_real(load("location"))
     assert "cannot be written" in caplog.text and "location.npz" in caplog.text
-    assert data.provenance(["location"]).file[0] == str(path)
+    assert loading.provenance(["location"]).file[0] == str(path)
 
 
 @pytest.mark.parametrize("mark", ["size", "sha256", "md5", "blob"])
@@ -138,9 +142,9 @@ def test_each_mark_is_checked(tmp_path, mark):
         "md5": "b1946ac92492d2347c6235b4d2611184",
         "blob": "ce013625030ba8dba906f756967f9e9ca394464a",  # git hash-object
     }[mark]
-    assert official.verify(path, File("file", **{mark: right})) == path
+    assert download.verify(path, File("file", **{mark: right})) == path
     with pytest.raises(DataCorrupt, match=f"expected {mark} .*, found {right}"):
-        official.verify(path, File("file", **{mark: 7 if mark == "size" else "0" * len(right)}))
+        download.verify(path, File("file", **{mark: 7 if mark == "size" else "0" * len(right)}))
 
 
 # The prepared form
@@ -290,7 +294,7 @@ def serve():
 
 
 def fetch(content: bytes, url: str) -> Path:
-    return official.fetch(describe_file(content, url), cache.data_folder())
+    return download.fetch(describe_file(content, url), cache.data_folder())
 
 
 CONTENT = np.random.default_rng(1).bytes(700_000)
@@ -311,7 +315,7 @@ def test_download_once(small, serve):
 
 
 def test_an_interrupted_download_goes_on(serve):
-    server = serve(CONTENT, cut=5 * official.CHUNK)
+    server = serve(CONTENT, cut=5 * download.CHUNK)
     assert fetch(CONTENT, server.url).read_bytes() == CONTENT
     assert server.asked == [None, "bytes=327680-", "bytes=655360-"]
 
@@ -364,7 +368,7 @@ def test_not_found_is_unavailable(small, serve):
 def test_the_next_address_is_tried(serve):
     server = serve(CONTENT)
     file = dataclasses.replace(describe_file(CONTENT), urls=(NOWHERE, server.url))
-    assert official.fetch(file, cache.data_folder()).read_bytes() == CONTENT
+    assert download.fetch(file, cache.data_folder()).read_bytes() == CONTENT
 
 
 def test_a_file_url(small, tmp_path):
@@ -445,14 +449,14 @@ def test_cifar_archive_on_disk(cifar, tmp_path):
 
 def test_cifar_archive_in_a_folder_that_cannot_be_written(cifar, monkeypatch, caplog):
     (cache.data_folder() / "cifar-10-python.tar.gz").write_bytes(cifar.archive)
-    rename = layouts.os.rename
+    rename = os.rename
 
     def refuse(source, target):
         if Path(target).is_relative_to(cache.data_folder()):
             raise PermissionError(13, "Permission denied", str(target))
         rename(source, target)
 
-    monkeypatch.setattr(layouts.os, "rename", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
     assert cifar.is_real(load("cifar10"))
     assert "temporary" in caplog.text
     assert visible() == ["cifar-10-python.tar.gz", "cifar10.npz"]
@@ -461,7 +465,7 @@ def test_cifar_archive_in_a_folder_that_cannot_be_written(cifar, monkeypatch, ca
 def test_cifar_download(cifar, serve, monkeypatch):
     from torchvision.datasets import CIFAR10
 
-    monkeypatch.setattr(official, "CHUNK", 1024)
+    monkeypatch.setattr("mialib.data.download.CHUNK", 1024)
     server = serve(cifar.archive, cut=len(cifar.archive) - 1000)
     monkeypatch.setattr(CIFAR10, "url", server.url)
     assert cifar.is_real(load("cifar10", "real"))
@@ -516,7 +520,7 @@ def test_the_pinned_location_archive_has_both_digests(official_folder):
     path = official_folder / "dataset_location.tgz"
     if not path.is_file():
         pytest.skip(f"{path.name} is not in the folder that MIALIB_DATA names")
-    assert set(sources.LOCATION.marks()) == {"size", "sha256", "blob"} and official.verify(path, sources.LOCATION)
+    assert set(catalogue.LOCATION.marks()) == {"size", "sha256", "blob"} and download.verify(path, catalogue.LOCATION)
 
 
 # Stand-ins
@@ -526,7 +530,7 @@ def test_standins_touch_neither_disk_nor_network(monkeypatch):
     def forbidden(*_, **__):
         raise AssertionError("the stand-in must not ask for this")
 
-    for module, name in ((cache, "data_folder"), (official, "fetch"), (prepared, "read"), (prepared, "write")):
+    for module, name in ((cache, "data_folder"), (download, "fetch"), (prepared, "read"), (prepared, "write")):
         monkeypatch.setattr(module, name, forbidden)
     replace_source(
         monkeypatch,
@@ -546,30 +550,30 @@ def toy(n=20, **changes) -> Dataset:
 
 
 def test_split_target_is_disjoint_and_complete():
-    split, pool = data.split_target(toy(21), 6, np.random.default_rng(0))
+    split, pool = loading.split_target(toy(21), 6, np.random.default_rng(0))
     assert len(split.members) == len(split.nonmembers) == 6 and len(pool) == 9
     assert sorted([*split.members, *split.nonmembers, *pool]) == list(range(21))
     assert np.all(np.diff(pool) > 0)
-    again, _ = data.split_target(toy(21), 6, np.random.default_rng(0))
+    again, _ = loading.split_target(toy(21), 6, np.random.default_rng(0))
     assert np.array_equal(again.members, split.members) and np.array_equal(again.nonmembers, split.nonmembers)
 
 
 def test_split_target_may_leave_nothing():
-    _, pool = data.split_target(toy(20), 10, np.random.default_rng(0))
+    _, pool = loading.split_target(toy(20), 10, np.random.default_rng(0))
     assert pool.shape == (0,)
 
 
 def test_split_target_says_the_largest_n():
     with pytest.raises(ValueError, match=r"n must be between 1 and 10 .*got 11"):
-        data.split_target(toy(21), 11, np.random.default_rng(0))
+        loading.split_target(toy(21), 11, np.random.default_rng(0))
     with pytest.raises(ValueError, match="got 0"):
-        data.split_target(toy(), 0, np.random.default_rng(0))
+        loading.split_target(toy(), 0, np.random.default_rng(0))
     for wrong in (2.5, "3", True):
         with pytest.raises(TypeError, match="n must be a whole number"):
-            data.split_target(toy(), wrong, np.random.default_rng(0))
+            loading.split_target(toy(), wrong, np.random.default_rng(0))
     for wrong in (0, np.random.RandomState(0)):
         with pytest.raises(TypeError, match=r"rng must be a numpy.random.Generator"):
-            data.split_target(toy(), 3, wrong)
+            loading.split_target(toy(), 3, wrong)
 
 
 @pytest.mark.parametrize(
@@ -592,14 +596,14 @@ def test_split_target_says_the_largest_n():
 )
 def test_check_dataset(changes, error, message):
     with pytest.raises(error, match=message):
-        data.check_dataset(toy(**changes))
+        check_dataset(toy(**changes))
 
 
 def test_check_dataset_returns_a_good_one():
     good = toy(features=Features((3,), [("bit",)] * 3))
-    assert data.check_dataset(good) is good
+    assert check_dataset(good) is good
     with pytest.raises(TypeError, match=r"mialib.data.Dataset, got tuple"):
-        data.check_dataset(tuple(good))
+        check_dataset(tuple(good))
 
 
 def test_unknown_names_and_modes():
@@ -608,13 +612,13 @@ def test_unknown_names_and_modes():
     with pytest.raises(ValueError, match="mode must be one of auto, real, standin, got 'fake'"):
         load("location", "fake")
     with pytest.raises(ValueError, match="got 'fake'"):
-        data.provenance(mode="fake")
+        loading.provenance(mode="fake")
     with pytest.raises(ValueError, match="got 'imagenet'"):
-        data.provenance(["imagenet"])
+        loading.provenance(["imagenet"])
 
 
 def test_describe():
-    record = data.describe(toy())
+    record = describe(toy())
     assert record == {
         "name": "toy",
         "source": "real",
@@ -626,7 +630,7 @@ def test_describe():
 
 def test_provenance(small, cifar):
     path = small.put()
-    table = data.provenance(["location", "cifar10"]).set_index("name")
+    table = loading.provenance(["location", "cifar10"]).set_index("name")
     assert list(table.index) == ["location", "cifar10"] and list(table.source) == ["real", "standin"]
     real, standin = table.loc["location"], table.loc["cifar10"]
     assert (real.records, real["shape"], real.n_classes, real.class_sizes) == (40, "11", 5, "8-8")
@@ -636,15 +640,15 @@ def test_provenance(small, cifar):
 
 
 def test_command(small, cifar, capsys, monkeypatch):
-    monkeypatch.setattr(data, "NAMES", ("cifar10", "location"))
-    assert data.main([]) == 0
+    monkeypatch.setattr("mialib.data.__main__.NAMES", ("cifar10", "location"))
+    assert main([]) == 0
     shown = capsys.readouterr().out
     assert "STAND-IN" in shown and "real" not in shown
     small.put()
-    assert data.main(["--mode", "real"]) == 1
+    assert main(["--mode", "real"]) == 1
     shown = capsys.readouterr()
     assert "location    real: 40 records of 11, 5 classes of 8-8" in shown.out
     assert "cifar10: DataUnavailable" in shown.err and "MIALIB_DATA" in shown.err
-    assert data.main(["location", "--mode", "real"]) == 0
+    assert main(["location", "--mode", "real"]) == 0
     with pytest.raises(SystemExit):
-        data.main(["imagenet"])
+        main(["imagenet"])

@@ -8,16 +8,21 @@ import pandas as pd
 import pytest
 from sklearn.naive_bayes import GaussianNB
 
-from mialib import attack, defences, leakage, metrics, mitigations, models, private, study, tables
-from mialib.data import Dataset
-from mialib.defences import NONE
-from mialib.shadow import AttackData
-from mialib.study import LEARNED, ONLY_LEARNED, Case, Experiment, Trial
-from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe
+from mialib import metrics, mitigations
+from mialib.attack.thresholds import confidence_threshold
+from mialib.core.types import AttackData, Dataset
+from mialib.paper import claims, comparison
+from mialib.study import experiments, leakage, sweep, tables
+from mialib.study.experiments import LEARNED, ONLY_LEARNED, Case, Experiment, Trial
+from mialib.study.sweep import NONE
+from mialib.training.estimators import EstimatorTrainer
+from mialib.training.networks import mlp
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
 
 N_CLASSES = 4
-CONFIDENCE = {LEARNED: attack.confidence_threshold}
-FILTERS = [NONE, defences.top_k(1), defences.label_only(), defences.temperature(20), defences.noise(0.5, 1)]
+CONFIDENCE = {LEARNED: confidence_threshold}
+FILTERS = [NONE, sweep.top_k(1), sweep.label_only(), sweep.temperature(20), sweep.noise(0.5, 1)]
 
 
 def answers(n, seed, leak=3.0):
@@ -32,7 +37,7 @@ def answers(n, seed, leak=3.0):
 def trial(target=0, leak=3.0):
     parts = [answers(300, 10 * target + i, leak) for i in range(3)]
     shadows = AttackData(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    case = Case("purchase100", "standin", "local", 150, *study.REAL)
+    case = Case("purchase100", "standin", "local", 150, *experiments.REAL)
     return Trial(case, target, answers(300, 100 + target, leak), lambda: shadows, 3)
 
 
@@ -51,8 +56,8 @@ def get(table, setting, knowledge, metric, column="value"):
 
 def test_table_iii_is_named_as_published():
     for dataset, penalties in {"purchase100": (1e-4, 1e-3, 1e-2), "texas": (1e-4, 5e-4, 1e-3, 5e-3)}.items():
-        published = tables.published_rows(dataset, ["T3"])["setting"]
-        assert [m.setting for m in defences.table_iii(penalties)] == list(dict.fromkeys(published))
+        published = comparison.published_rows(dataset, ["T3"])["setting"]
+        assert [m.setting for m in sweep.table_iii(penalties)] == list(dict.fromkeys(published))
 
 
 def test_filters_and_attackers_as_by_hand():
@@ -64,7 +69,7 @@ def test_filters_and_attackers_as_by_hand():
         for one in TRIALS:
             shadows = one.shadows._replace(predictions=softer(one.shadows.predictions)) if shadows_too else one.shadows
             target = one.answers._replace(predictions=softer(one.answers.predictions))
-            pairs.append((target, attack.confidence_threshold(shadows).infer(target)))
+            pairs.append((target, confidence_threshold(shadows).infer(target)))
         for metric in ("accuracy", "precision", "recall"):
             expected = metrics.interval(pairs, metric)
             for column in ("value", "low", "high"):
@@ -78,7 +83,7 @@ def test_rows_are_all_there_and_no_mitigation_is_the_plain_study():
     table = leakage.leakage_table(leakage.filter_outcomes(TRIALS, FILTERS), FILTERS)
     assert len(table) == len(FILTERS) * 2 * 4
     assert list(dict.fromkeys(table["setting"])) == [m.setting for m in FILTERS]
-    plain = tables.summary(study.run_attacks(TRIALS, ONLY_LEARNED)).set_index("metric")["value"]
+    plain = tables.summary(experiments.run_attacks(TRIALS, ONLY_LEARNED)).set_index("metric")["value"]
     for knowledge in ("aware", "unaware"):
         for metric in ("accuracy", "precision", "recall"):
             assert get(table, NONE.setting, knowledge, f"attack_{metric}") == plain[metric]
@@ -98,7 +103,7 @@ def test_test_accuracy_is_that_of_the_mitigated_vectors_label():
 
 
 def test_less_leaks_as_filters_tighten():
-    path = [NONE, *(defences.noise(scale, 1) for scale in (0.1, 0.4, 3.0))]
+    path = [NONE, *(sweep.noise(scale, 1) for scale in (0.1, 0.4, 3.0))]
     table = leakage.leakage_table(leakage.filter_outcomes(TRIALS, path, CONFIDENCE), path)
     leaks = [get(table, m.setting, "aware", "attack_accuracy") for m in path]
     assert sorted(leaks, reverse=True) == leaks
@@ -106,7 +111,7 @@ def test_less_leaks_as_filters_tighten():
 
 
 def test_an_attacker_who_knows_of_noise_does_not_know_the_secret():
-    noisy = defences.noise(0.2, 7)
+    noisy = sweep.noise(0.2, 7)
     p = TRIALS[0].answers.predictions
     np.testing.assert_array_equal(noisy.answer(p), mitigations.noise(p, 0.2, 7))
     assert abs(np.corrcoef((noisy.answer(p) - p).ravel(), (noisy.shadows(p) - p).ravel())[0, 1]) < 0.7  # clipping alone
@@ -144,29 +149,29 @@ def bits():
 
 
 def make(dropout=0.0):
-    return models.mlp(10, 3, hidden=8, dropout=dropout)
+    return mlp(10, 3, hidden=8, dropout=dropout)
 
 
 RECIPE = Recipe(30, 10, 0.05)
 
 
 def test_other_trainings_are_their_trainers(monkeypatch):
-    monkeypatch.setattr(private, "noise_multiplier", lambda *_: 1.0)
+    monkeypatch.setattr("mialib.training.private.noise_multiplier", lambda *_: 1.0)
     experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 20, 1, 2, 3)
-    changes = [defences.l2(0.05), defences.dropout(0.5), defences.early_stopping(1), defences.private(2.0, 1e-3)]
-    plain = study.run_trials(experiment)
-    changed = [(m, study.run_trials(leakage.retrained(experiment, m))) for m in changes]
+    changes = [sweep.l2(0.05), sweep.dropout(0.5), sweep.early_stopping(1), sweep.private(2.0, 1e-3)]
+    plain = experiments.run_trials(experiment)
+    changed = [(m, experiments.run_trials(leakage.retrained(experiment, m))) for m in changes]
     recipes = [Recipe(30, 10, 0.05, l2=0.05), None, Recipe(1, 10, 0.05)]
     for recipe, (_, trials) in zip(recipes, changed[:3], strict=True):
         trainer = NeuralTrainer(make, recipe) if recipe else NeuralTrainer(lambda: make(dropout=0.5), RECIPE)
-        expected = study.run_trials(experiment._replace(trainer=trainer))
+        expected = experiments.run_trials(experiment._replace(trainer=trainer))
         np.testing.assert_array_equal(trials[0].shadows.predictions, expected[0].shadows.predictions)
     outcomes = leakage.training_outcomes(plain, changed, CONFIDENCE)
     table = leakage.leakage_table(outcomes, changes)
     assert len(table) == 4 * 2 * 4
     for mitigation, trials in changed:
-        unaware = attack.confidence_threshold(plain[0].shadows).infer(trials[0].answers)
-        aware = attack.confidence_threshold(trials[0].shadows).infer(trials[0].answers)
+        unaware = confidence_threshold(plain[0].shadows).infer(trials[0].answers)
+        aware = confidence_threshold(trials[0].shadows).infer(trials[0].answers)
         for knowledge, decision in (("unaware", unaware), ("aware", aware)):
             expected = metrics.overall(trials[0].answers, decision)["accuracy"]
             assert get(table, mitigation.setting, knowledge, "attack_accuracy") == pytest.approx(expected)
@@ -177,30 +182,32 @@ def test_other_trainings_are_their_trainers(monkeypatch):
 def test_only_networks_are_trained_otherwise():
     experiment = Experiment(bits(), EstimatorTrainer(GaussianNB()), "local", 20, 1, 2, 3)
     with pytest.raises(TypeError, match="experiment must have a NeuralTrainer, got EstimatorTrainer"):
-        leakage.retrained(experiment, defences.l2(0.1))
+        leakage.retrained(experiment, sweep.l2(0.1))
 
 
 def test_neutral_trainings_are_the_plain_one():
     experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 20, 1, 2, 3)
-    plain = study.run_trials(experiment)
-    for neutral in (defences.l2(0), defences.dropout(0), defences.early_stopping(RECIPE.epochs)):
-        same = study.run_trials(leakage.retrained(experiment, neutral))
+    plain = experiments.run_trials(experiment)
+    for neutral in (sweep.l2(0), sweep.dropout(0), sweep.early_stopping(RECIPE.epochs)):
+        same = experiments.run_trials(leakage.retrained(experiment, neutral))
         np.testing.assert_array_equal(same[0].answers.predictions, plain[0].answers.predictions)
         np.testing.assert_array_equal(same[0].shadows.predictions, plain[0].shadows.predictions)
 
 
 PATHS = {
-    "L2": defences.trainings(penalties=(0.003, 0.1)),
-    "early stopping": defences.trainings(epochs=(10, 1)),
-    "dropout": defences.trainings(dropouts=(0.5, 0.99)),
-    "private training": [defences.private(epsilon, 1e-3, recipe=RECIPE) for epsilon in (1000, 0.1)],
+    "L2": sweep.trainings(penalties=(0.003, 0.1)),
+    "early stopping": sweep.trainings(epochs=(10, 1)),
+    "dropout": sweep.trainings(dropouts=(0.5, 0.99)),
+    "private training": [sweep.private(epsilon, 1e-3, recipe=RECIPE) for epsilon in (1000, 0.1)],
 }
 
 
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_less_leaks_as_trainings_tighten(path, monkeypatch):
     """Random labels: whatever the network gets right of its members it knows by heart."""
-    monkeypatch.setattr(private, "noise_multiplier", lambda epsilon, *_: 2 / epsilon)  # in the place of the accountant's
+    monkeypatch.setattr(
+        "mialib.training.private.noise_multiplier", lambda epsilon, *_: 2 / epsilon
+    )  # in the place of the accountant's
     experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 50, 1, 1, 3)
     table = leakage.measure(leakage.Subject(experiment, [NONE], path), CONFIDENCE).table
     leaks = [get(table, m.setting, "aware", "attack_accuracy") for m in (NONE, *path)]
@@ -211,7 +218,7 @@ def test_less_leaks_as_trainings_tighten(path, monkeypatch):
 
 def test_a_subject_is_measured_as_part_by_part():
     experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 20, 2, 2, 3)
-    subject = leakage.Subject(experiment, defences.filters(k=[1]), defences.trainings(penalties=[0.05]))
+    subject = leakage.Subject(experiment, sweep.filters(k=[1]), sweep.trainings(penalties=[0.05]))
     plain, outcomes, table = leakage.measure(subject, CONFIDENCE)
     lines = leakage.announce(subject).splitlines()
     assert [line.partition(":")[0].strip() for line in lines] == ["purchase100, local, n = 20", "mitigation"]
@@ -222,15 +229,15 @@ def test_a_subject_is_measured_as_part_by_part():
     assert len(outcomes) == len(names) * 2 * 2
     parts = leakage.leakage_table(leakage.filter_outcomes(plain, subject.filters, CONFIDENCE), subject.filters)
     pd.testing.assert_frame_equal(table.iloc[: len(parts)], parts, check_dtype=False)
-    changed = [(m, study.run_trials(leakage.retrained(experiment, m))) for m in subject.trainings]
+    changed = [(m, experiments.run_trials(leakage.retrained(experiment, m))) for m in subject.trainings]
     last = leakage.leakage_table(leakage.training_outcomes(plain, changed, CONFIDENCE), subject.trainings)
     pd.testing.assert_frame_equal(table.iloc[-len(last) :].reset_index(drop=True), last, check_dtype=False)
 
 
 def test_table_iii_stands_beside_ours():
-    filters = defences.table_iii(())
+    filters = sweep.table_iii(())
     outcomes = leakage.filter_outcomes(TRIALS, filters, CONFIDENCE)
-    compared = leakage.table_iii(outcomes)
+    compared = comparison.table_iii(outcomes)
     assert len(compared) == len(filters) * 4 * 2
     assert compared["panel"].unique().tolist() == ["test accuracy", "attack accuracy", "precision", "recall"]
     label = compared[(compared["setting"] == "mitigation:top_k=1_label_only") & (compared["metric"] == "attack_accuracy")]
@@ -238,7 +245,7 @@ def test_table_iii_stands_beside_ours():
     assert set(label["variant"]) == {"aware", "unaware"}
     elsewhere = [trial._replace(case=trial.case._replace(dataset="location")) for trial in TRIALS]
     with pytest.raises(ValueError, match=r"ids must name values published of \['location'\]"):
-        leakage.table_iii(leakage.filter_outcomes(elsewhere, filters, CONFIDENCE))
+        comparison.table_iii(leakage.filter_outcomes(elsewhere, filters, CONFIDENCE))
 
 
 def test_rows_begin_with_the_case_and_data_sets_stay_apart():
@@ -253,11 +260,11 @@ def test_rows_begin_with_the_case_and_data_sets_stay_apart():
     fronts = [rows["front"].tolist() for _, rows in points.groupby("dataset")]
     assert fronts[0] == fronts[1] == leakage.utility_points(alone)["front"].tolist()
     with pytest.raises(ValueError, match="table must be of one experiment, got 2"):
-        leakage.claim_8(table)
+        claims.claim_8(table)
 
 
 def test_a_curve_goes_from_no_mitigation_along_its_knob_for_each_attacker():
-    path = defences.filters(k=(3, 1), t=(5, 20))
+    path = sweep.filters(k=(3, 1), t=(5, 20))
     curves = leakage.knob_curves(filtered(path))
     panels = [f"{name}, {who}" for who in ("aware", "unaware") for name in ("top k", "temperature")]
     assert curves["panel"].unique().tolist() == panels
@@ -317,11 +324,11 @@ PAPER = {  # Table III, Purchase: test accuracy, attack accuracy
 
 
 def claimed(changes=(), source="real"):
-    return leakage.claim_8(claim_table(changes, source))["outcome"].tolist()
+    return claims.claim_8(claim_table(changes, source))["outcome"].tolist()
 
 
 def claim_table(changes=(), source="real", more=()):
-    known = {m.setting: m for m in [*defences.table_iii(), *more]}
+    known = {m.setting: m for m in [*sweep.table_iii(), *more]}
     kind, rows = ("purchase100", source, "local", 10_000), []
     for setting, values in (PAPER | dict(changes)).items():
         m = known[setting]
@@ -336,7 +343,7 @@ def test_claim_8_holds_for_the_papers_own_numbers_and_can_fail():
     assert claimed(source="standin") == ["direction seen"] * 4
     assert claimed({"mitigation:top_k=1": (0.66, 0.505)}) == ["fails", "holds", "holds", "holds"]
     assert claimed({"mitigation:top_k=1_label_only": (0.66, 0.5)}) == ["fails", "fails", "holds", "holds"]
-    evidence = leakage.claim_8(claim_table())["evidence"]
+    evidence = claims.claim_8(claim_table())["evidence"]
     assert (
         evidence[1] == "top_k=1_label_only: attack 0.660, test accuracy 0.660; without any: attack 0.920, test accuracy 0.660"
     )
@@ -348,13 +355,13 @@ def test_claim_8_holds_for_the_papers_own_numbers_and_can_fail():
 
 def test_claim_8_is_of_the_papers_filters_alone_whatever_else_was_swept():
     swept = {"mitigation:temperature_t=1000": (0.66, 0.5)}
-    own = leakage.claim_8(claim_table(swept, more=[defences.temperature(1000)]))
+    own = claims.claim_8(claim_table(swept, more=[sweep.temperature(1000)]))
     assert own["outcome"].tolist() == ["holds"] * 4
 
 
 def test_claims_are_those_of_each_data_set():
     theirs = claim_table({"mitigation:top_k=1": (0.66, 0.505)}).assign(dataset="texas")
-    table = leakage.claims(pd.concat([claim_table(source="standin"), theirs], ignore_index=True))
+    table = claims.mitigation_claims(pd.concat([claim_table(source="standin"), theirs], ignore_index=True))
     assert table.columns.tolist() == ["claim", "test", "outcome", "evidence", "dataset", "source"]
     assert table["dataset"].tolist() == ["purchase100"] * 4 + ["texas"] * 4
     assert table["source"].tolist() == ["standin"] * 4 + ["real"] * 4
@@ -365,18 +372,18 @@ def test_claims_are_those_of_each_data_set():
     ("call", "words"),
     [
         (
-            lambda: leakage.filter_outcomes(TRIALS, [defences.l2(0.1)]),
+            lambda: leakage.filter_outcomes(TRIALS, [sweep.l2(0.1)]),
             "filters must be output filters, got mitigation:l2_lambda=1e-1",
         ),
-        (lambda: leakage.retrained(None, defences.top_k(1)), "must be another training, got mitigation:top_k=1"),
+        (lambda: leakage.retrained(None, sweep.top_k(1)), "must be another training, got mitigation:top_k=1"),
         (lambda: leakage.retrained(None, NONE), "got mitigation:none, which trains nothing"),
         (lambda: leakage.knob_curves(filtered([NONE])), "must hold one of top k, rounding, temperature, noise, got none"),
-        (lambda: leakage.claim_8(filtered(FILTERS)), "must hold L2 at some penalty, got none"),
-        (lambda: leakage.filter_outcomes(TRIALS, [defences.top_k(9)]), "k must be between 1 and 4"),
+        (lambda: claims.claim_8(filtered(FILTERS)), "must hold L2 at some penalty, got none"),
+        (lambda: leakage.filter_outcomes(TRIALS, [sweep.top_k(9)]), "k must be between 1 and 4"),
         (lambda: leakage.leakage_table([], [NONE]), "lack mitigation:none"),
         (lambda: claimed(source="x"), "source must be one of real, standin"),
-        (lambda: defences.temperature(0), "t must be above 0"),
-        (lambda: defences.early_stopping(0), "epochs must be at least 1"),
+        (lambda: sweep.temperature(0), "t must be above 0"),
+        (lambda: sweep.early_stopping(0), "epochs must be at least 1"),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -7,8 +7,8 @@ import sklearn.metrics
 from matplotlib.cbook import boxplot_stats
 
 from mialib import metrics
+from mialib.core.types import AttackData
 from mialib.metrics import Counts
-from mialib.shadow import AttackData
 
 NAMES = ("precision", "recall", "accuracy")
 

@@ -8,10 +8,10 @@ import pytest
 import scipy.special
 
 from mialib import mitigations
-from mialib.attack import confidence_threshold
+from mialib.attack.thresholds import confidence_threshold
+from mialib.core.types import AttackData
 from mialib.metrics import overall
 from mialib.mitigations import fitted_temperature, label_only, noise, round_to, temperature, top_k
-from mialib.shadow import AttackData
 
 N_CLASSES = 6
 FILTERS = {

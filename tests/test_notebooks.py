@@ -7,8 +7,9 @@ import nbformat
 import pytest
 import yaml
 
-from mialib import runner, runs
-from mialib.parameters import notebook_parameters, notebooks
+from mialib import runs
+from mialib.runs import execute
+from mialib.runs.parameters import notebook_parameters, notebooks
 
 NAMES = notebooks(runs.ROOT)
 READERS = {"99_scoreboard": "04_location"}  # what reads the others' tables, and a notebook that leaves some
@@ -37,8 +38,8 @@ def test_notebook_runs_on_the_smoke_profile(name, root):
     overridden = yaml.safe_load((root / "notebooks" / "profiles" / "smoke.yaml").read_text())[name]
     assert set(overridden) <= set(notebook_parameters(root, name))
     if name in READERS:
-        runner.run(READERS[name], "smoke", "standin", {}, root)
-    results, figures = runner.run(name, "smoke", "standin", {}, root)
+        execute.run(READERS[name], "smoke", "standin", {}, root)
+    results, figures = execute.run(name, "smoke", "standin", {}, root)
     assert (results.parent.name, figures.parent.name) == ("smoke-standin", "smoke-standin")
 
     record = json.loads((results / "run.json").read_text())
@@ -64,6 +65,6 @@ def test_notebook_runs_on_the_smoke_profile(name, root):
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_reader_says_what_to_run_first(name, root):
-    with pytest.raises(runner.RunFailed, match=r"nothing was run: results/smoke-standin .*run one first, such as 04_location"):
-        runner.run(name, "smoke", "standin", {}, root)
+    with pytest.raises(execute.RunFailed, match=r"nothing was run: results/smoke-standin .*run one first, such as 04_location"):
+        execute.run(name, "smoke", "standin", {}, root)
     assert not (root / "results" / "smoke-standin").exists()

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10, CIFAR100, MNIST
 
-from mialib import adult, cache, layouts, parsers, prepared
-from mialib.clusters import classes
-from mialib.data import load
-from mialib.official import DataCorrupt, DataUnavailable, File
+from mialib.core import cache
+from mialib.data import adult, parsers, prepared
+from mialib.data.download import DataCorrupt, DataUnavailable, File
+from mialib.data.kmeans import classes
+from mialib.data.loading import load
+from mialib.data.official import Clustered, FlatFiles, KeptBits
 from tests.archives import replace_source, rows_of, tar_gz
 
 RECORDS = 40
@@ -45,8 +47,8 @@ def md5(content: bytes) -> str:
 
 def purchase(monkeypatch, at, n_classes):
     archive = tar_gz({"dataset_purchase": rows_of(BITS, LABELS)})
-    official = layouts.KeptBits((at("dataset_purchase.tgz", archive, blob=blob(archive)),), parsers.parse_purchase)
-    official = official if n_classes == 100 else layouts.Clustered(official, n_classes)
+    official = KeptBits((at("dataset_purchase.tgz", archive, blob=blob(archive)),), parsers.parse_purchase)
+    official = official if n_classes == 100 else Clustered(official, n_classes)
     labels = LABELS if n_classes == 100 else classes(BITS, n_classes)
     replace_source(monkeypatch, f"purchase{n_classes}", official=official, shape=BITS.shape)
     return Small(f"purchase{n_classes}", {"dataset_purchase.tgz": archive}, BITS, labels)
@@ -55,14 +57,14 @@ def purchase(monkeypatch, at, n_classes):
 def texas(monkeypatch, at):
     labels = "\n".join(str(label + 1) for label in LABELS).encode()
     archive = tar_gz({"texas/100/feats": rows_of(BITS), "texas/100/labels": labels})
-    official = layouts.KeptBits((at("dataset_texas.tgz", archive, blob=blob(archive)),), parsers.parse_texas)
+    official = KeptBits((at("dataset_texas.tgz", archive, blob=blob(archive)),), parsers.parse_texas)
     replace_source(monkeypatch, "texas", official=official, shape=BITS.shape)
     return Small("texas", {"dataset_texas.tgz": archive}, BITS, LABELS)
 
 
 def location(monkeypatch, at):
     archive = tar_gz({"bangkok": rows_of(BITS, LABELS, '"')})
-    official = layouts.FlatFiles(
+    official = FlatFiles(
         (at("dataset_location.tgz", archive, sha256=hashlib.sha256(archive).hexdigest()),), parsers.parse_location
     )
     pinned = (prepared.content_digest(BITS, LABELS),)
@@ -75,7 +77,7 @@ def census(monkeypatch, at, tmp_path):
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     x, y = adult.parse(*(tmp_path / name for name in files))
-    official = layouts.FlatFiles(tuple(at(name, content, md5=md5(content)) for name, content in files.items()), adult.parse)
+    official = FlatFiles(tuple(at(name, content, md5=md5(content)) for name, content in files.items()), adult.parse)
     replace_source(monkeypatch, "adult", official=official, shape=x.shape, pinned=(prepared.content_digest(x, y),))
     return Small("adult", files, x, y)
 

@@ -107,7 +107,7 @@ def test_published_numbers_are_whole():
     rates = table[table["metric"].str.startswith(("attack_", "target_"))]
     assert len(rates) > 300
     assert rates["value"].fillna(rates["low"]).between(0, 1).all()
-    assert set(table["reading"]) == set(paper.READINGS)
+    assert set(table["reading"]) == set(paper.comparison.READINGS)
     assert not table["setting"].isna().any()
     assert table["page"].between(1, 16).all()
     assert not table.duplicated([*paper.KEY, "where", "reading"]).any()
@@ -302,7 +302,7 @@ def test_rows_of_other_targets_or_sizes_of_ours_may_stand_beside_one_value():
         paper.compare(pd.DataFrame([result(0.6), result(0.7, source="standin")]))  # of one experiment there is one source
 
 
-@pytest.mark.parametrize("column", paper.NEEDED)
+@pytest.mark.parametrize("column", paper.comparison.NEEDED)
 def test_a_missing_column_is_named(column):
     with pytest.raises(ValueError, match=rf"lacks \['{column}'\]"):
         paper.compare(pd.DataFrame([result(0.6)]).drop(columns=column))

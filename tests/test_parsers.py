@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from archives import rows_of, tar_gz
 
-from mialib import parsers
-from mialib.official import DataCorrupt
+from mialib.data import parsers
+from mialib.data.download import DataCorrupt
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 2, (40, 11), np.uint8)
@@ -38,7 +38,7 @@ def test_texas(tmp_path):
 @pytest.mark.parametrize("block", [1, 30, 31, 1000])
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n\n", b"\r\n"])
 def test_blocks_and_ends_make_no_difference(monkeypatch, block, end):
-    monkeypatch.setattr(parsers, "BLOCK", block)
+    monkeypatch.setattr("mialib.data.parsers.BLOCK", block)
     text = rows_of(X, Y).rstrip() + end
     text = text.replace(b"\n", b"\r\n") if end == b"\r\n" else text
     assert same(parsers.read_bits(io.BytesIO(text), "here", labelled=True))
@@ -62,7 +62,7 @@ def test_blocks_and_ends_make_no_difference(monkeypatch, block, end):
 )
 @pytest.mark.parametrize("block", [40, 10_000])
 def test_a_bad_row_is_named(tmp_path, monkeypatch, row, message, block):
-    monkeypatch.setattr(parsers, "BLOCK", block)
+    monkeypatch.setattr("mialib.data.parsers.BLOCK", block)
     rows = rows_of(X, Y).splitlines()
     text = b"\n".join([*rows[:39], row, *rows[39:]])
     with pytest.raises(DataCorrupt, match=f"dataset.tgz: dataset_purchase, {message}"):

@@ -1,7 +1,5 @@
 """Every figure draws from the tables that `mialib.study` makes, hides none of their values and changes none."""
 
-import inspect
-
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -10,10 +8,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation, Text
 
-from mialib import labels, leakage, leakplots, marks, models, paper, plots, study
-from mialib import tables as tidy
-from mialib.data import Dataset
-from mialib.training import NeuralTrainer, Recipe
+from mialib import paper, plots
+from mialib.core.types import Dataset
+from mialib.paper import comparison
+from mialib.plots import labels, style
+from mialib.study import experiments, figure_tables, leakage
+from mialib.study import tables as tidy
+from mialib.study.figure_tables import fig11, fig12, for_each_variant
+from mialib.training.networks import mlp
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
 
 matplotlib.use("Agg")
 
@@ -24,24 +28,24 @@ def tables(tmp_path_factory):
     rng = np.random.default_rng(0)
     x = rng.integers(0, 2, (160, 10), dtype=np.uint8)
     dataset = Dataset("location", x, rng.integers(0, 3, 160), 3, "standin")
-    trainer = NeuralTrainer(lambda: models.mlp(10, 3, hidden=8), Recipe(2, 10, 0.05), "cpu", chunk=4)
-    sources = study.noisy_sources(dataset, (0.1, 0.2), ("flip", "random"), 1)
+    trainer = NeuralTrainer(lambda: mlp(10, 3, hidden=8), Recipe(2, 10, 0.05), "cpu", chunk=4)
+    sources = experiments.noisy_sources(dataset, (0.1, 0.2), ("flip", "random"), 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIALIB_CACHE", str(tmp_path_factory.mktemp("cache")))
-        trials = study.run_trials(study.Experiment(dataset, trainer, "local", 30, 2, 2, 1, sources))
-        outcomes = study.run_attacks(trials)
+        trials = experiments.run_trials(experiments.Experiment(dataset, trainer, "local", 30, 2, 2, 1, sources))
+        outcomes = experiments.run_attacks(trials)
         counts = tidy.by_shadow_count([trial for trial in trials if trial.case.setting == "shadow:real"], (1, 2))
-    learned = study.learned(outcomes)
-    compared = paper.compare(tidy.results_table(learned, ["F8"]))
+    learned = experiments.learned(outcomes)
+    compared = paper.compare(comparison.results_table(learned, ["F8"]))
     rocs = tidy.roc_table(outcomes, points=20)
-    baselines = tidy.beside_baselines(tidy.summary(outcomes), compared)
+    baselines = comparison.beside_baselines(tidy.summary(outcomes), compared)
     facts = tidy.class_facts(learned).assign(dataset="purchase10")
-    points = tidy.fig11(facts)
-    bars = tidy.fig12(tidy.histograms(learned).assign(dataset="purchase10"))
+    points = fig11(facts)
+    bars = fig12(tidy.histograms(learned).assign(dataset="purchase10"))
     theirs = paper.published()
     return {
-        "classes": tidy.lines(tidy.for_each_variant(tidy.class_table(learned)), "setting").query("variant == 'flip'"),
-        "curves": tidy.lines(paper.curves("Fig. 8"), "setting"),
+        "classes": figure_tables.lines(for_each_variant(tidy.class_table(learned)), "setting").query("variant == 'flip'"),
+        "curves": figure_tables.lines(paper.curves("Fig. 8"), "setting"),
         "compared": compared,
         "targets": tidy.target_table(learned),
         "baselines": baselines[baselines["metric"] == "precision"],
@@ -50,11 +54,11 @@ def tables(tmp_path_factory):
         "by count": tidy.class_table(learned).assign(dataset=lambda t: t["target"].map({0: "purchase2", 1: "purchase10"})),
         "boxes": theirs[theirs["id"] == "F10"].rename(columns={"value": "published"}),
         "points": points[points["panel"] == "precision by class share"],
-        "their points": tidy.fig11_paper().query("panel == 'precision by class share'"),
+        "their points": comparison.fig11_paper().query("panel == 'precision by class share'"),
         "bars": bars[bars["panel"] == "Purchase-10: accuracy"],
-        "their bars": tidy.fig12_paper().query("panel == 'Purchase-10: accuracy'"),
+        "their bars": comparison.fig12_paper().query("panel == 'Purchase-10: accuracy'"),
         "ten classes": ten_classes(),
-        "ten of theirs": tidy.fig4_paper("cifar10").query("line == 'n = 2,500'"),
+        "ten of theirs": comparison.fig4_paper("cifar10").query("line == 'n = 2,500'"),
         "variants": variants(),
         "pictures": two_pictures(),
         "budgets": budgets(),
@@ -78,9 +82,9 @@ CALLS = {
     plots.class_dots: ("ten classes", "ten of theirs"),
     plots.by_variant: ("variants",),
     plots.pictures: ("pictures",),
-    leakplots.utility_leakage: ("mitigations",),
-    leakplots.mitigation_rows: ("table_iii",),
-    leakplots.knob_curves: ("curve",),
+    plots.utility_leakage: ("mitigations",),
+    plots.mitigation_rows: ("table_iii",),
+    plots.knob_curves: ("curve",),
 }
 PATHS = {  # mitigation: knob, and (its value, test accuracy, attack accuracy) along the path
     "none": ("", [(0, 0.6, 0.89)]),
@@ -136,7 +140,7 @@ def budgets():
 
 def table_iii_precision():
     published = (
-        tidy.published_rows("texas", ["T3"]).query("metric == 'attack_precision'").rename(columns={"value": "published"})
+        comparison.published_rows("texas", ["T3"]).query("metric == 'attack_precision'").rename(columns={"value": "published"})
     )
     sides = [published.assign(variant=v, value=published["published"] - 0.03 * i) for i, v in enumerate(("aware", "unaware"))]
     return pd.concat(sides, ignore_index=True).assign(low=lambda t: t["value"] - 0.02, high=lambda t: t["value"] + 0.02)
@@ -175,12 +179,8 @@ def has_coin(ax, vertical):
 
 
 def test_every_figure_is_tested():
-    public = {
-        f
-        for module in (plots, leakplots)
-        for name, f in inspect.getmembers(module, inspect.isfunction)
-        if not name.startswith("_") and f.__module__ == module.__name__
-    }
+    drawn = [getattr(plots, name) for name in plots.__all__ if name != "draw"]
+    public = {f for f in drawn if f.__module__ != "mialib.plots.scoreboard"}  # those are tested with the scoreboard
     assert public == set(CALLS)
 
 
@@ -191,7 +191,7 @@ def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
     assert ax.lines or ax.patches or ax.images
     assert ax.get_xlabel() or plot is plots.pictures
     named = {
-        plots.attack_comparison: list(reversed(study.ATTACKS)), leakplots.mitigation_rows: MITIGATION_ROWS,
+        plots.attack_comparison: list(reversed(experiments.ATTACKS)), plots.mitigation_rows: MITIGATION_ROWS,
         plots.pictures: ["leaks most", "leaks least"],
     }  # fmt: skip
     assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()] == named[plot]
@@ -269,7 +269,7 @@ def test_comparison_puts_the_paper_at_the_learned_attack_alone(tables):
     np.testing.assert_array_equal([drawn[y] for y in range(len(table))], table["value"][::-1])  # the first row on top
     assert points(ax, hollow=True) == [(0.678, len(table) - 1)]
     ticks = [label.get_text() for label in ax.get_yticklabels()]
-    assert ticks[-1] == study.LEARNED
+    assert ticks[-1] == experiments.LEARNED
     assert has_coin(ax, vertical=True)
 
 
@@ -284,9 +284,9 @@ def test_shadow_counts_stand_at_their_values(tables):
 
 def test_roc_curves_are_named(tables):
     ax = draw(plots.roc_curves, tables["rocs"])
-    assert words(ax) == list(study.ATTACKS)
+    assert words(ax) == list(experiments.ATTACKS)
     assert ax.get_xscale() == ax.get_yscale() == "log"
-    curve = tables["rocs"][(tables["rocs"]["attack"] == study.LEARNED) & (tables["rocs"]["tpr"] > 0)]
+    curve = tables["rocs"][(tables["rocs"]["attack"] == experiments.LEARNED) & (tables["rocs"]["tpr"] > 0)]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), curve["tpr"])
 
 
@@ -368,9 +368,9 @@ def test_histograms_show_both_groups_and_the_papers_outline(tables):
 
 def test_every_mitigation_is_a_path_at_its_values(tables):
     table = tables["mitigations"]
-    ax = draw(leakplots.utility_leakage, table)
+    ax = draw(plots.utility_leakage, table)
     for name, rows in table.groupby("mitigation"):
-        colour, marker = leakplots.MITIGATIONS[name]
+        colour, marker = plots.leakage.MITIGATIONS[name]
         drawn = [line for line in ax.lines if line.get_color() == colour and line.get_marker() == marker]
         (line,) = [line for line in drawn if line.get_markerfacecolor() != "none"]
         np.testing.assert_array_equal(np.column_stack(line.get_data()), rows[["leakage", "utility"]])
@@ -384,7 +384,7 @@ def test_every_mitigation_is_a_path_at_its_values(tables):
 
 def test_mitigations_read_back_from_a_table_are_the_same_picture(tables):
     read = tables["mitigations"].assign(knob=tables["mitigations"]["knob"].replace("", np.nan))
-    assert words(draw(leakplots.utility_leakage, read)) == words(draw(leakplots.utility_leakage, tables["mitigations"]))
+    assert words(draw(plots.utility_leakage, read)) == words(draw(plots.utility_leakage, tables["mitigations"]))
 
 
 @pytest.mark.parametrize("size", [(3.5, 3.2), (7, 4)])
@@ -392,7 +392,7 @@ def test_no_label_of_a_mitigation_lies_on_another_or_outside(size, tables):
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.subplots()
-    leakplots.utility_leakage(tables["mitigations"], ax)
+    plots.utility_leakage(tables["mitigations"], ax)
     figure.canvas.draw()
     boxes = [Text.get_window_extent(text) for text in ax.texts]
     for i, box in enumerate(boxes):
@@ -411,23 +411,23 @@ def test_a_label_that_is_not_needed_gives_way():
 
 def test_table_iii_shows_both_attackers_and_the_paper(tables):
     table = tables["table_iii"]
-    ax = draw(leakplots.mitigation_rows, table)
+    ax = draw(plots.mitigation_rows, table)
     known = table.drop_duplicates("setting")
     assert [x for x, _ in sorted(points(ax, hollow=True), key=lambda p: -p[1])] == known["published"].tolist()
-    for variant, (_, marker) in leakplots.KNOWLEDGE.items():
+    for variant, (_, marker) in plots.leakage.KNOWLEDGE.items():
         drawn = sorted(points(ax, marker), key=lambda p: -p[1])
         assert [x for x, _ in drawn] == table.loc[table["variant"] == variant, "value"].tolist()
     assert has_coin(ax, vertical=True)
-    test_accuracy = draw(leakplots.mitigation_rows, table.assign(metric="target_test_accuracy"))
+    test_accuracy = draw(plots.mitigation_rows, table.assign(metric="target_test_accuracy"))
     assert not has_coin(test_accuracy, vertical=True)
 
 
 def test_a_knobs_values_stand_side_by_side_with_no_mitigation_first(tables):
-    ax = draw(leakplots.knob_curves, tables["curve"])
+    ax = draw(plots.knob_curves, tables["curve"])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "5", "20"]
     expected = {"Location": [(0, 0.9), (1, 0.85), (2, 0.7)], "Texas": [(0, 0.9), (2, 0.7)]}
     for line, path in expected.items():
-        (drawn,) = [each for each in ax.lines if each.get_color() == marks.COLOURS[line] and each.get_marker() == "o"]
+        (drawn,) = [each for each in ax.lines if each.get_color() == style.COLOURS[line] and each.get_marker() == "o"]
         np.testing.assert_allclose(np.column_stack(drawn.get_data()).astype(float), path)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("t", "attack accuracy")
     assert {"Location", "Texas"} <= set(words(ax))

@@ -10,10 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mialib import cache, models, private
-from mialib.data import Dataset
-from mialib.private import PrivateTrainer, clipped_sums
-from mialib.training import Recipe
+from mialib.core import cache
+from mialib.core.types import Dataset
+from mialib.training import private
+from mialib.training.black_boxes import black_box
+from mialib.training.networks import Records, cnn, mlp
+from mialib.training.private import PrivateTrainer, clipped_sums
+from mialib.training.recipe import Recipe
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=0.02)
 DELTA = 1e-3
@@ -30,13 +33,13 @@ def multiplier(monkeypatch):
     """Stands in for the accountant: the noise that a test asks for, in units of the clipping norm."""
 
     def set_to(value):
-        monkeypatch.setattr(private, "noise_multiplier", lambda *_: value)
+        monkeypatch.setattr("mialib.training.private.noise_multiplier", lambda *_: value)
 
     set_to(0.5)
     return set_to
 
 
-def trainer(recipe=RECIPE, epsilon=4.0, norm=1.0, make=lambda: models.mlp(12, 3, hidden=8)):
+def trainer(recipe=RECIPE, epsilon=4.0, norm=1.0, make=lambda: mlp(12, 3, hidden=8)):
     return PrivateTrainer(make, recipe, epsilon, DELTA, norm, device="cpu")
 
 
@@ -62,7 +65,7 @@ class Odd(nn.Module):
 
 
 def in_place():
-    return nn.Sequential(models.Records(), nn.Linear(12, 6), nn.ReLU(inplace=True), nn.Linear(6, 3, bias=False))
+    return nn.Sequential(Records(), nn.Linear(12, 6), nn.ReLU(inplace=True), nn.Linear(6, 3, bias=False))
 
 
 def deep():
@@ -71,19 +74,19 @@ def deep():
 
 
 NETWORKS = {
-    "mlp": (lambda: models.mlp(12, 3, hidden=8), (12,)),
+    "mlp": (lambda: mlp(12, 3, hidden=8), (12,)),
     "deep": (deep, (3, 4)),
     "in place": (in_place, (12,)),
     "odd": (Odd, (12,)),
     "a layer used on each row": (lambda: nn.Sequential(nn.Linear(4, 5), nn.Flatten(), nn.Linear(15, 3)), (3, 4)),
-    "cnn": (lambda: models.cnn((8, 8), 3, channels=2, kernel=3), (8, 8)),
+    "cnn": (lambda: cnn((8, 8), 3, channels=2, kernel=3), (8, 8)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("max_norm", [0.3, 0.9, 100.0])
 def test_clipped_sums_are_those_of_a_loop_over_records(name, max_norm, monkeypatch):
-    monkeypatch.setattr(private, "RECORDS_AT_ONCE", 8)
+    monkeypatch.setattr("mialib.training.private.RECORDS_AT_ONCE", 8)
     make, shape = NETWORKS[name]
     torch.manual_seed(1)
     module, x, y = make(), torch.rand(21, *shape), torch.randint(0, 3, (21,))
@@ -101,11 +104,11 @@ def test_clipped_sums_are_those_of_a_loop_over_records(name, max_norm, monkeypat
 
 
 def test_plain_networks_take_the_way_without_products():
-    assert private._is_plain(models.mlp(12, 3))
+    assert private._is_plain(mlp(12, 3))
     others = (
         in_place,
         Odd,
-        lambda: models.cnn((8, 8), 3),
+        lambda: cnn((8, 8), 3),
         lambda: nn.Sequential(nn.Linear(4, 2), nn.Flatten(), nn.Linear(6, 3)),
     )
     assert not any(private._is_plain(make()) for make in others)
@@ -113,7 +116,7 @@ def test_plain_networks_take_the_way_without_products():
 
 def test_no_record_moves_a_sum_by_more_than_the_norm():
     torch.manual_seed(0)
-    module, x, y = models.mlp(12, 3), 50 * torch.rand(30, 12), torch.randint(0, 3, (30,))
+    module, x, y = mlp(12, 3), 50 * torch.rand(30, 12), torch.randint(0, 3, (30,))
     whole = clipped_sums(module, x, y, 0.7)
     for left_out in range(30):
         kept = torch.arange(30) != left_out
@@ -123,7 +126,7 @@ def test_no_record_moves_a_sum_by_more_than_the_norm():
 
 
 def test_a_step_without_any_record_has_zero_sums():
-    module = models.mlp(12, 3)
+    module = mlp(12, 3)
     assert all((total == 0).all() for total in clipped_sums(module, torch.zeros(0, 12), torch.zeros(0, dtype=torch.long), 1.0))
 
 
@@ -155,17 +158,17 @@ def test_without_noise_and_clipping_it_is_plain_gradient_descent(multiplier):
         with torch.no_grad():
             for p in module.parameters():
                 p -= 0.5 / (1 + 0.1 * step) * p.grad
-    assert_same(private_box, models.black_box(module), atol=1e-4)
+    assert_same(private_box, black_box(module), atol=1e-4)
 
 
 def test_noise_has_the_scale_that_the_plan_says(multiplier):
     """One step of gradient descent: its weights spread by rate * multiplier * norm / expected records."""
     multiplier(3.0)
     recipe = Recipe(epochs=1, batch_size=60, lr=0.4, optimizer="sgd")
-    fit = partial(PrivateTrainer(lambda: models.mlp(12, 3, 400), recipe, 1.0, DELTA, 0.7, "cpu").fit_many, bits())
+    fit = partial(PrivateTrainer(lambda: mlp(12, 3, 400), recipe, 1.0, DELTA, 0.7, "cpu").fit_many, bits())
     noisy = weights(fit(np.arange(60)[None], seed=1)[0])["1.weight"]
     multiplier(0.0)
-    cache_free = PrivateTrainer(lambda: models.mlp(12, 3, 400), recipe, 2.0, DELTA, 0.7, "cpu")
+    cache_free = PrivateTrainer(lambda: mlp(12, 3, 400), recipe, 2.0, DELTA, 0.7, "cpu")
     quiet = weights(cache_free.fit_many(bits(), np.arange(60)[None], seed=1)[0])["1.weight"]
     assert (noisy - quiet).std() == pytest.approx(0.4 * 3.0 * 0.7 / 60, rel=0.05)
 
@@ -173,7 +176,7 @@ def test_noise_has_the_scale_that_the_plan_says(multiplier):
 def test_finished_models_are_found_again_without_an_accountant(multiplier, monkeypatch):
     rows = np.arange(60).reshape(2, 30)
     first = trainer().fit_many(bits(), rows, seed=1)
-    monkeypatch.setattr(private, "noise_multiplier", None)
+    monkeypatch.setattr("mialib.training.private.noise_multiplier", None)
     again = trainer().fit_many(bits(), rows, seed=1)
     for one, other in zip(first, again, strict=True):
         assert_same(one, other, atol=0)
@@ -187,8 +190,8 @@ def test_keys_differ_in_all_that_determines_a_model():
         trainer(epsilon=5.0),
         trainer(norm=2.0),
         trainer(replace(RECIPE, lr=0.03)),
-        PrivateTrainer(lambda: models.mlp(12, 3, 8), RECIPE, 4.0, 2e-3, 1.0, "cpu"),
-        trainer(make=lambda: models.mlp(12, 3, 9)),
+        PrivateTrainer(lambda: mlp(12, 3, 8), RECIPE, 4.0, 2e-3, 1.0, "cpu"),
+        trainer(make=lambda: mlp(12, 3, 9)),
     ]
     digests = {cache.digest(key) for key in usual + trainer().keys(bits(), rows, 2) + trainer().keys(bits(), rows, 1, first=2)}
     assert len(digests) == 6
@@ -204,8 +207,8 @@ def test_keys_differ_in_all_that_determines_a_model():
         ({"norm": 0.0}, "max_grad_norm must be above 0"),
         ({"recipe": replace(RECIPE, patience=2)}, "no patience"),
         ({"recipe": replace(RECIPE, precision="bfloat16")}, "float32 precision, got None, bfloat16"),
-        ({"make": lambda: models.mlp(12, 3, dropout=0.5)}, "no dropout, got Dropout"),
-        ({"make": lambda: nn.Sequential(models.Records(), nn.BatchNorm1d(12), nn.Linear(12, 3))}, "no batch normalisation"),
+        ({"make": lambda: mlp(12, 3, dropout=0.5)}, "no dropout, got Dropout"),
+        ({"make": lambda: nn.Sequential(Records(), nn.BatchNorm1d(12), nn.Linear(12, 3))}, "no batch normalisation"),
     ],
 )
 def test_bad_arguments_are_named(change, words):
@@ -241,7 +244,7 @@ def test_more_privacy_is_more_noise_and_a_worse_model():
     data, recipe = bits(600), Recipe(epochs=15, batch_size=100, lr=0.05)
     accuracies = []
     for epsilon in (50.0, 0.1):
-        box = PrivateTrainer(lambda: models.mlp(12, 3, 16), recipe, epsilon, DELTA, 1.0, "cpu").fit_many(
+        box = PrivateTrainer(lambda: mlp(12, 3, 16), recipe, epsilon, DELTA, 1.0, "cpu").fit_many(
             data, np.arange(500)[None], 0
         )[0]
         accuracies.append((box.predict_proba(data.x[500:]).argmax(1) == data.y[500:]).mean())

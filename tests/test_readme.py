@@ -5,7 +5,8 @@ from functools import partial
 
 import pytest
 
-from mialib import data, runs
+from mialib import runs
+from mialib.data import loading
 
 README = (runs.ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -13,7 +14,7 @@ README = (runs.ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_example_of_an_audit_runs_as_printed(monkeypatch, capsys):
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert "RandomForestClassifier" in example
-    monkeypatch.setattr(data, "load", partial(data.load, mode="standin"))  # no test needs a network
+    monkeypatch.setattr("mialib.data.loading.load", partial(loading.load, mode="standin"))  # no test needs a network
     exec(compile(example, "README.md", "exec"), {})
     printed = capsys.readouterr().out
     precision = float(re.search(r"'precision': ([0-9.]+)", printed)[1])

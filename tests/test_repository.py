@@ -9,7 +9,7 @@ import nbformat
 import pytest
 import yaml
 
-from mialib import parameters, scrub
+from mialib.runs import parameters, redact
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -71,7 +71,7 @@ def test_profile_names_parameters_that_exist(path):
 @pytest.mark.parametrize("path", SOURCES + EXECUTED, ids=named)
 def test_notebook_holds_no_absolute_path(path):
     record = json.loads(path.read_text(encoding="utf-8"))
-    assert scrub.absolute_paths(record) == []
+    assert redact.absolute_paths(record) == []
 
 
 @pytest.mark.parametrize("path", SAVED + TEXTS, ids=named)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import nbformat
 import numpy as np
@@ -15,14 +14,16 @@ import pandas as pd
 import pytest
 
 import mialib
-from mialib import parameters, runner, runs, scrub
-from mialib.folders import publish, recover, scratch_folder
-from mialib.parameters import UsageError
-from mialib.scrub import without_progress
+from mialib import runs
+from mialib.plots.panels import draw
+from mialib.runs import command, execute, parameters, redact
+from mialib.runs.parameters import UsageError
+from mialib.runs.publish import publish, recover, scratch_folder
+from mialib.runs.redact import without_progress
 
 REAL = {"name": "location", "source": "real", "records": 5010, "n_classes": 30, "digest": "ab"}
 STANDIN = {"name": "texas", "source": "standin", "records": 100, "n_classes": 10, "digest": "cd"}
-ROOT = Path(runs.__file__).resolve().parent.parent
+ROOT = Path(mialib.__file__).resolve().parents[1]
 
 PARAMETERS = 'PROFILE = "quick"\nDATA = "auto"\nN = 3\nRATE = 0.5\nSIZES = [1, 2]\nFAIL = False\nWAIT = 0'
 BODY = """
@@ -47,13 +48,9 @@ def square(frame, ax, colour="C0"):
 
 @pytest.fixture
 def plots(monkeypatch):
-    """A `mialib.plots` with one function, `square`."""
-    module = ModuleType("mialib.plots")
-    monkeypatch.setattr(square, "__module__", module.__name__)
-    monkeypatch.setattr(module, "square", square, raising=False)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(mialib, "plots", module, raising=False)
-    monkeypatch.setattr(runs, "PLOTS", (module.__name__,))
+    """A `mialib.plots` that also has the function `square`."""
+    monkeypatch.setattr(mialib.plots, "square", square, raising=False)
+    monkeypatch.setattr(mialib.plots, "__all__", [*mialib.plots.__all__, "square"])
 
 
 @pytest.fixture
@@ -83,8 +80,8 @@ def leftovers(root):
     return list((root / "results").glob(".running-*"))
 
 
-def command(root, *arguments):
-    code = f"from pathlib import Path; from mialib import runner; runner.command_line(Path({str(root)!r}))"
+def started(root, *arguments):
+    code = f"from pathlib import Path; from mialib.runs import command; command.command_line(Path({str(root)!r}))"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -147,7 +144,7 @@ def test_facets_are_in_order_of_appearance_and_cut_every_table_that_has_the_colu
     first = pd.DataFrame({"kind": ["b", "a", "b"], "x": [1, 2, 3]})
     second = pd.DataFrame({"kind": ["a", "b"], "x": [4, 5]})
     third = pd.DataFrame({"x": [6]})
-    figure = runs.draw(lambda *frames, ax: seen.append([list(f["x"]) for f in frames]), [first, second, third], facet="kind")
+    figure = draw(lambda *frames, ax: seen.append([list(f["x"]) for f in frames]), [first, second, third], facet="kind")
     assert [ax.get_title() for ax in figure.axes] == ["b", "a"]
     assert seen == [[[1, 3], [5], [6]], [[2], [4], [6]]]
 
@@ -171,7 +168,7 @@ def test_run_json_says_how_it_came_about(tmp_path, monkeypatch):
 
 def test_run_by_hand_never_goes_to_the_real_results(tmp_path, monkeypatch):
     monkeypatch.delenv("MIALIB_OUT", raising=False)
-    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setattr("mialib.runs.run.ROOT", tmp_path)
     run = runs.start("01_small", "paper", {})
     assert run.results == tmp_path / "results" / "interactive" / "01_small"
 
@@ -215,12 +212,12 @@ def test_profile_with_an_unknown_parameter_is_refused(root):
     ],
 )
 def test_command_line_names_what_is_allowed(root, capsys, arguments, message):
-    assert runner.main(arguments, root=root) == 2
+    assert command.main(arguments, root=root) == 2
     assert message in capsys.readouterr().err
 
 
 def test_list_shows_parameters(root, capsys):
-    assert runner.main(["list"], root=root) == 0
+    assert command.main(["list"], root=root) == 0
     assert "01_small\n" in capsys.readouterr().out
 
 
@@ -238,21 +235,21 @@ def test_list_shows_parameters(root, capsys):
 )
 def test_name_of_a_run(sources, custom, name):
     record = {"profile": "paper", "datasets": [{"name": "a", "source": source} for source in sources]}
-    assert runner.run_name(record, custom) == name
+    assert execute.run_name(record, custom) == name
 
 
 def test_success_then_failure_leaves_the_success(root, capfd, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    assert runner.main(["run", "01_small"], root=root) == 0
+    assert command.main(["run", "01_small"], root=root) == 0
     assert "n is 3" in capfd.readouterr().out
     folder = root / "results" / "quick" / "01_small"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"01_small.ipynb", "numbers.csv", "run.json"}
     for name in ("01_small.ipynb", "run.json"):
         text = before[name].decode()
-        assert str(root) not in text and scrub.absolute_paths(json.loads(text)) == []
+        assert str(root) not in text and redact.absolute_paths(json.loads(text)) == []
 
-    assert runner.main(["run", "01_small", "-p", "FAIL", "True"], root=root) == 1
+    assert command.main(["run", "01_small", "-p", "FAIL", "True"], root=root) == 1
     error = capfd.readouterr().err
     assert "01_small failed in cell 3 of 3" in error and "AssertionError: asked to fail" in error
     assert (root / "results" / "failed" / "01_small.ipynb").exists()
@@ -261,12 +258,12 @@ def test_success_then_failure_leaves_the_success(root, capfd, monkeypatch):
 
 
 def test_kill_then_run_in_parallel(root):
-    killed = command(root, "run", "01_small", "-p", "WAIT", "60")
+    killed = started(root, "run", "01_small", "-p", "WAIT", "60")
     wait_for(root / "started", killed)
     killed.kill()
     killed.wait()
     assert len(leftovers(root)) == 1
-    both = [command(root, "run", "01_small"), command(root, "run", "01_small", "--data", "standin", "-p", "N", "5")]
+    both = [started(root, "run", "01_small"), started(root, "run", "01_small", "--data", "standin", "-p", "N", "5")]
     assert [process.wait() for process in both] == [0, 0]
     assert saved(root)["parameters"] == {"N": 3}
     assert saved(root, "quick-standin-custom")["parameters"] == {"N": 5}
@@ -274,7 +271,7 @@ def test_kill_then_run_in_parallel(root):
 
 
 def test_interrupt_cleans_up(root):
-    process = command(root, "run", "01_small", "-p", "WAIT", "60")
+    process = started(root, "run", "01_small", "-p", "WAIT", "60")
     wait_for(root / "started", process)
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 130
@@ -333,10 +330,10 @@ def test_scrubbing_leaves_text_and_pictures_alone(tmp_path):
         "text": f"{tmp_path}/results/a.csv and /usr/lib/python3/x.py, </td></tr>, https://a.org/b/c, members/non-members, 1/2",
         "image/png": "/ab/cd/ef",
     }
-    clean = scrub.scrub(record, tmp_path / "scratch", tmp_path)
+    clean = redact.scrub(record, tmp_path / "scratch", tmp_path)
     assert clean["text"].startswith("./results/a.csv and ") and clean["image/png"] == "/ab/cd/ef"
     assert clean["text"].endswith("x.py, </td></tr>, https://a.org/b/c, members/non-members, 1/2")
-    assert scrub.absolute_paths(clean) == []
+    assert redact.absolute_paths(clean) == []
 
 
 def test_of_a_progress_bar_only_its_last_state_stays():

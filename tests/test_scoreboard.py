@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from mialib import claims, paper, runs, saved, scoreboard, scoreplots
+from mialib import paper, plots, runs
+from mialib.paper import claims, saved, scoreboard
 
 matplotlib.use("Agg")
 NUMBERS = ["value", "low", "high"]
@@ -500,7 +501,7 @@ def drawn(panel, study):
     points = scoreboard.glance(scoreboard.standings(study.values))
     ax = Figure(figsize=(3, 3)).subplots()
     own = points[points["panel"] == panel].reset_index(drop=True)
-    scoreplots.glance(own, ax)
+    plots.glance(own, ax)
     return own, ax
 
 
@@ -508,7 +509,7 @@ def test_only_what_counts_is_filled(mixed):
     study = read(mixed)
     for panel in scoreboard.STANDINGS:
         own, ax = drawn(panel, study)
-        dots = [line for line in ax.lines if line.get_marker() in scoreplots.KINDS.values()]
+        dots = [line for line in ax.lines if line.get_marker() in plots.scoreboard.KINDS.values()]
         assert sum(len(line.get_xdata()) for line in dots) == len(own)
         filled = {line.get_markerfacecolor() not in ("white", "none") for line in dots}
         assert filled == {panel == scoreboard.COUNTED}
@@ -517,9 +518,9 @@ def test_only_what_counts_is_filled(mixed):
 def test_every_data_set_kind_and_outcome_has_its_sign():
     study = of_the_paper()
     points = scoreboard.glance(scoreboard.standings(study.values)).dropna(subset=["x"])
-    assert set(points["dataset"]) == set(scoreplots.DATASETS)
-    assert set(points["kind"]) == set(scoreplots.KINDS) == set(scoreplots.SIGNS)
-    assert set(scoreplots.OUTCOMES) == {*saved.OUTCOMES, "not run"}
+    assert set(points["dataset"]) == set(plots.scoreboard.DATASETS)
+    assert set(points["kind"]) == set(plots.scoreboard.KINDS) == set(plots.scoreboard.SIGNS)
+    assert set(plots.scoreboard.OUTCOMES) == {*saved.ALLOWED, "not run"}
 
 
 # What is committed

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from mialib import cache, families, models, randomness, shadow, study
-from mialib.data import Dataset, Split
-from mialib.services import BINS, AmazonML, PredictionAPI
-from mialib.training import NeuralTrainer
+from mialib import shadow
+from mialib.core import cache, randomness
+from mialib.core.types import Dataset, Split
+from mialib.study import experiments, google
+from mialib.study.amazon import BINS, AmazonML
+from mialib.study.google import PredictionAPI
+from mialib.training.networks import mlp
+from mialib.training.neural import NeuralTrainer
 
 
 def bits(n=300, d=24, n_classes=4, seed=0):
@@ -200,8 +204,8 @@ def test_services_make_shadow_data_once(service, make_data, monkeypatch):
 @pytest.mark.parametrize("make_data", [bits, table])
 def test_services_are_announced_with_their_cost(service, make_data):
     data = make_data()
-    experiment = study.Experiment(data, service, "surrogate", train_size=20, n_targets=1, n_shadows=2, seed=0)
-    assert "3 of 3 models to train, about" in study.announce(experiment)
+    experiment = experiments.Experiment(data, service, "surrogate", train_size=20, n_targets=1, n_shadows=2, seed=0)
+    assert "3 of 3 models to train, about" in experiments.announce(experiment)
     estimate = service.estimate(data, 50, 3)
     assert estimate.models == 3 and estimate.seconds > 0 and estimate.megabytes > 0
 
@@ -290,7 +294,7 @@ def sayer(shares, seen=None):
 def test_the_best_family_is_chosen_and_the_first_of_equals(shares, chosen):
     y = np.random.default_rng(0).integers(0, 4, 1000)
     candidates = [sayer(share) for share in shares]
-    assert families.choose(candidates, y[:, None], y, 4, 0, 0) is candidates[chosen]
+    assert google.choose(candidates, y[:, None], y, 4, 0, 0) is candidates[chosen]
 
 
 def test_families_are_tried_on_records_that_they_were_not_trained_on():
@@ -301,7 +305,7 @@ def test_families_are_tried_on_records_that_they_were_not_trained_on():
         ask = sayer(1.0, seen)(*arguments)
         return lambda asked: held.append(asked) or ask(asked % 4)
 
-    families.choose([learn, learn], x, np.arange(100) % 4, 4, 0, 0)
+    google.choose([learn, learn], x, np.arange(100) % 4, 4, 0, 0)
     assert len(seen) == len(held) == 2
     for trained, asked in zip(seen, held, strict=True):
         assert len(asked) == 20 and sorted([*trained[:, 0], *asked[:, 0]]) == list(range(100))
@@ -310,8 +314,8 @@ def test_families_are_tried_on_records_that_they_were_not_trained_on():
 
 def test_the_network_is_what_the_trainer_of_networks_makes():
     data, row = bits(), np.arange(90)
-    expected = NeuralTrainer(lambda: models.mlp(24, 4), families.RECIPE, device="cpu").fit_many(data, row[None], 3, first=4)[0]
-    found = families.network(data.x[row], data.y[row], 4, 3, 4)(data.x)
+    expected = NeuralTrainer(lambda: mlp(24, 4), google.RECIPE, device="cpu").fit_many(data, row[None], 3, first=4)[0]
+    found = google.network(data.x[row], data.y[row], 4, 3, 4)(data.x)
     np.testing.assert_allclose(found, answers(expected, data), atol=1e-5)
 
 
@@ -319,21 +323,21 @@ def test_the_kernel_machine_is_regularised_least_squares():
     data, row = bits(n=120), np.arange(50)
     distance = ((data.x[:, None].astype(float) - data.x[None, row]) ** 2).sum(2)
     kernel = np.exp(-distance / distance[row].mean())
-    weights = np.linalg.solve(kernel[row] + families.RIDGE * np.eye(50), np.eye(4)[data.y[row]])
-    powers = (np.maximum(kernel @ weights, 0) + families.FLOOR) ** families.POWER
-    found = families.kernel_machine(data.x[row], data.y[row], 4, 0, 0)(data.x)
+    weights = np.linalg.solve(kernel[row] + google.RIDGE * np.eye(50), np.eye(4)[data.y[row]])
+    powers = (np.maximum(kernel @ weights, 0) + google.FLOOR) ** google.POWER
+    found = google.kernel_machine(data.x[row], data.y[row], 4, 0, 0)(data.x)
     np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), atol=1e-4)
 
 
 def test_what_is_offered_follows_from_the_kind_of_records_and_their_cost(monkeypatch):
-    assert families.kernel_machine in families.offered(bits().x)
-    assert families.kernel_machine not in families.offered(table().x)
-    assert families.kernel_machine not in families.offered(np.zeros((3, families.MOST_BITS + 1), np.uint8))
-    monkeypatch.setattr(families, "MOST_RECORDS", 299)
-    assert families.kernel_machine not in families.offered(bits().x)
+    assert google.kernel_machine in google.offered(bits().x)
+    assert google.kernel_machine not in google.offered(table().x)
+    assert google.kernel_machine not in google.offered(np.zeros((3, google.MOST_BITS + 1), np.uint8))
+    monkeypatch.setattr("mialib.study.google.MOST_RECORDS", 299)
+    assert google.kernel_machine not in google.offered(bits().x)
 
 
-FAMILIES = [families.network, families.kernel_machine, families.softmax_regression]
+FAMILIES = [google.network, google.kernel_machine, google.softmax_regression]
 TELLING = ["network", "kernel", "softmax", "regression", "mlp", "tanh", "sequential", "linear", "cholesky", "families", "learn"]
 
 
@@ -341,7 +345,7 @@ def both(monkeypatch, look):
     """What `look` sees of a model of each family."""
     seen = []
     for family in FAMILIES:
-        monkeypatch.setattr(families, "offered", lambda x, only=family: [only])
+        monkeypatch.setattr("mialib.study.google.offered", lambda x, only=family: [only])
         seen.append(look(api_model(bits(), np.arange(60))))
     return seen
 
@@ -403,9 +407,9 @@ def test_errors_from_inside_tell_nothing(family, part, monkeypatch):
     def fail(*_):
         raise ValueError(f"{family} failed")
 
-    monkeypatch.setattr(families, "offered", lambda x: [getattr(families, family)])
+    monkeypatch.setattr("mialib.study.google.offered", lambda x: [getattr(google, family)])
     model = api_model(bits(), np.arange(30))
-    monkeypatch.setattr(families, part, fail)
+    monkeypatch.setattr(google, part, fail)
     kind, text, cause, context, quiet = refusal(lambda: api_model(bits(), np.arange(30), first=4))
     assert (kind, text) == (RuntimeError, "the service could not train model 4 on 30 records")
     assert cause is None and context is None and quiet
@@ -426,7 +430,7 @@ def test_what_the_api_keeps_on_disk_names_no_family(monkeypatch):
     data = bits()
     splits = [Split(np.arange(30), np.arange(30, 60))]
     for family in FAMILIES:
-        monkeypatch.setattr(families, "offered", lambda x, only=family: [only])
+        monkeypatch.setattr("mialib.study.google.offered", lambda x, only=family: [only])
         shadow.shadow_attack_data(PredictionAPI(), data, splits, seed=FAMILIES.index(family))
     files = [path for path in cache.cache_folder().rglob("*") if path.is_file()]
     assert len(files) == 3 and {path.parts[-3] for path in files} == {"answers"}

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from mialib import cache, models, shadow
-from mialib.data import Dataset, Split
-from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe
+from mialib import shadow
+from mialib.core import cache
+from mialib.core.types import Dataset, Split, some_models
+from mialib.training.estimators import EstimatorTrainer
+from mialib.training.networks import mlp
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
 
 
 def bits(n=120, d=12, n_classes=3):
@@ -22,7 +26,7 @@ def bits(n=120, d=12, n_classes=3):
 
 
 def trainer():
-    return NeuralTrainer(lambda: models.mlp(12, 3, hidden=4), Recipe(2, 10, 1e-2), "cpu")
+    return NeuralTrainer(lambda: mlp(12, 3, hidden=4), Recipe(2, 10, 1e-2), "cpu")
 
 
 class Counting(EstimatorTrainer):
@@ -125,7 +129,7 @@ def test_shadow_attack_data_is_each_model_asked_about_its_own_split():
     expected = [shadow.query(model, dataset, split) for model, split in zip(fitted, splits, strict=True)]
     for part, name in enumerate(shadow.AttackData._fields):
         np.testing.assert_array_equal(data[part], np.concatenate([e[part] for e in expected]), err_msg=name)
-    middle = shadow.some_models(data, 1, 2, of=3)
+    middle = some_models(data, 1, 2, of=3)
     np.testing.assert_array_equal(middle.predictions, expected[1].predictions)
 
 
@@ -172,9 +176,9 @@ def test_a_damaged_file_of_the_cache_is_named_and_made_again(caplog):
 SLOW_STUDY = """
     import sys, time
     import numpy as np
-    from mialib import models, shadow, training
+    from mialib import shadow, training
     from mialib.data import Dataset
-    from mialib.session import Session
+    from mialib.training.session import Session
     rng = np.random.default_rng(0)
     dataset = Dataset("bits", rng.integers(0, 2, (120, 12), dtype=np.uint8), rng.integers(0, 3, 120), 3, "standin")
     splits = shadow.sample_splits(np.arange(120), 20, 6, seed=0)
@@ -184,7 +188,7 @@ SLOW_STUDY = """
         time.sleep(float(sys.argv[1]))
         return epoch(self)
     Session.epoch = slow
-    trainer = training.NeuralTrainer(lambda: models.mlp(12, 3, hidden=4), training.Recipe(2, 10, 1e-2), "cpu", chunk=1)
+    trainer = training.NeuralTrainer(lambda: training.mlp(12, 3, hidden=4), training.Recipe(2, 10, 1e-2), "cpu", chunk=1)
     shadow.shadow_attack_data(trainer, dataset, splits, seed=0)
     print("done", flush=True)
 """

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mialib import streams
-from mialib.data import Features
-from mialib.space import Space
+from mialib.core import streams
+from mialib.core.types import Features
+from mialib.shadow.space import Space
 
 M = 4000
 KINDS = [("category", "job"), ("integer", 17, 90), ("bit",), ("category", "sex"), ("category", "job"), ("real", -1.5, 2.5),

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from archives import replace_source
 
-from mialib import cache, clusters, sources, standin_images, standins
-from mialib.data import load
+from mialib.core import cache
+from mialib.data import catalogue, kmeans, standins
+from mialib.data.loading import load
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +15,7 @@ def location_standin():
 
 
 def small_images(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    return standin_images.textured_images(np.random.default_rng(seed), n=50, n_classes=10)
+    return standins.textured_images(np.random.default_rng(seed), n=50, n_classes=10)
 
 
 def test_location_standin_has_the_shape_and_skew_of_the_real_one(location_standin):
@@ -53,8 +54,8 @@ def small_purchase(monkeypatch):
         made.append(n)
         return shopping(rng, 3000)
 
-    monkeypatch.setattr(standins, "shopping", few)
-    for name in [name for name in sources.SOURCES if name.startswith("purchase")]:
+    monkeypatch.setattr("mialib.data.standins.shopping", few)
+    for name in [name for name in catalogue.SOURCES if name.startswith("purchase")]:
         replace_source(monkeypatch, name, shape=(3000, 600))
     return made
 
@@ -63,9 +64,7 @@ def test_purchase_standins_share_their_records(small_purchase):
     sets = [load(f"purchase{n}", "standin") for n in (2, 10, 20, 50, 100)]
     assert small_purchase == [197_324]
     for dataset in sets:
-        assert np.array_equal(dataset.x, sets[0].x) and np.array_equal(
-            dataset.y, clusters.classes(dataset.x, dataset.n_classes)
-        )
+        assert np.array_equal(dataset.x, sets[0].x) and np.array_equal(dataset.y, kmeans.classes(dataset.x, dataset.n_classes))
         assert np.bincount(dataset.y, minlength=dataset.n_classes).min() >= 3000 // (4 * dataset.n_classes)
     assert 0.09 < sets[0].x.mean() < 0.13
 
@@ -96,7 +95,7 @@ def test_texas_standin_is_made_once(monkeypatch):
         made.append(n)
         return discharges(rng, 200)
 
-    monkeypatch.setattr(standins, "discharges", few)
+    monkeypatch.setattr("mialib.data.standins.discharges", few)
     replace_source(monkeypatch, "texas", shape=(200, 6170))
     first, second = load("texas", "standin"), load("texas", "standin")
     assert made == [67_330] and np.array_equal(first.x, second.x) and np.array_equal(first.y, second.y)
@@ -106,15 +105,15 @@ def test_texas_standin_is_made_once(monkeypatch):
 
 
 def test_cifar100_standin(monkeypatch):
-    textured = standin_images.textured_images
-    monkeypatch.setattr(standin_images, "textured_images", lambda rng, n, **settings: textured(rng, 300, **settings))
+    textured = standins.textured_images
+    monkeypatch.setattr("mialib.data.standins.textured_images", lambda rng, n, **settings: textured(rng, 300, **settings))
     replace_source(monkeypatch, "cifar100", shape=(300, 32, 32, 3))
     dataset = load("cifar100", "standin")
     assert np.bincount(dataset.y).tolist() == [3] * 100 and dataset.x.dtype == np.uint8
 
 
 def test_strokes_are_deterministic_white_on_black():
-    (x, y), (again, labels) = (standin_images.strokes(standins.generator(1), 200, 10) for _ in range(2))
+    (x, y), (again, labels) = (standins.strokes(standins.generator(1), 200, 10) for _ in range(2))
     assert np.array_equal(x, again) and np.array_equal(y, labels)
     assert x.shape == (200, 28, 28) and x.dtype == np.uint8 and x.max() == 255 and x.min() == 0 and 10 < x.mean() < 40
     assert np.bincount(y).tolist() == [20] * 10

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mialib import streams
+from mialib.core import streams
 
 MASK = 2**64 - 1
 
@@ -95,7 +95,7 @@ def literal_places(state, k, n):
 
 @pytest.mark.parametrize(("n", "k"), [(600, 128), (600, 4), (14, 14), (14, 7), (5, 1), (300, 300)])
 def test_distinct_places_are_the_first_different_ones(n, k, monkeypatch):
-    monkeypatch.setattr(streams, "AT_ONCE", 3 * k)
+    monkeypatch.setattr("mialib.core.streams.AT_ONCE", 3 * k)
     state = streams.fork(5, np.arange(10))
     counts = np.array([k, k, 1, k, max(1, k - 1), k, k, 1, k, k])
     marks = np.zeros((10, n), np.uint8)

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mialib import models, study
-from mialib.data import Dataset
-from mialib.shadow import AttackData
-from mialib.study import Case, Experiment
-from mialib.training import Estimate, EstimatorTrainer, NeuralTrainer, Recipe
+from mialib.core.types import AttackData, Dataset
+from mialib.study import experiments
+from mialib.study.experiments import Case, Experiment
+from mialib.training.estimators import EstimatorTrainer
+from mialib.training.networks import mlp
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Estimate, Recipe
 
 N, N_TARGETS, N_SHADOWS, SEED = 30, 2, 3, 7
 
@@ -20,7 +22,7 @@ def tiny(name="location", source="real"):
 
 
 def trainer(hidden=8):
-    return NeuralTrainer(lambda: models.mlp(12, 3, hidden), Recipe(2, 10, 0.05), "cpu", chunk=4)
+    return NeuralTrainer(lambda: mlp(12, 3, hidden), Recipe(2, 10, 0.05), "cpu", chunk=4)
 
 
 def experiment(rates=(0.1, 0.2), modes=("flip", "random"), **other):
@@ -28,12 +30,12 @@ def experiment(rates=(0.1, 0.2), modes=("flip", "random"), **other):
         "dataset": tiny(), "trainer": trainer(), "our_target": "local", "train_size": N,
         "n_targets": N_TARGETS, "n_shadows": N_SHADOWS, "seed": SEED,
     } | other  # fmt: skip
-    sources = study.noisy_sources(settings["dataset"], rates, modes, settings["seed"])
+    sources = experiments.noisy_sources(settings["dataset"], rates, modes, settings["seed"])
     return Experiment(**{"sources": sources} | settings)
 
 
 def plan(**other):
-    return study.plan_jobs(experiment(**other))
+    return experiments.plan_jobs(experiment(**other))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def trained(cache_folder):
     """All trials of one tiny experiment: two targets, five sources of shadow data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIALIB_CACHE", cache_folder)
-        return study.run_trials(experiment())
+        return experiments.run_trials(experiment())
 
 
 @pytest.fixture
@@ -67,19 +69,19 @@ def assert_same(first: AttackData, second: AttackData):
 
 def test_noisy_sources_share_all_but_the_noise():
     dataset = tiny()
-    sources = study.noisy_sources(dataset, (0.1, 0.25), ("flip", "random"), SEED)
+    sources = experiments.noisy_sources(dataset, (0.1, 0.25), ("flip", "random"), SEED)
     assert list(sources) == [
         ("shadow:real", "none"),
         ("shadow:noise10", "flip"), ("shadow:noise25", "flip"), ("shadow:noise10", "random"), ("shadow:noise25", "random"),
     ]  # fmt: skip
-    assert sources[study.REAL] is dataset
+    assert sources[experiments.REAL] is dataset
     for (setting, variant), noisy in list(sources.items())[1:]:
         changed = (noisy.x != dataset.x).mean()
         full = round(12 * float(setting.removeprefix("shadow:noise")) / 100) / 12
         assert changed == pytest.approx(full) if variant == "flip" else 0 < changed < full
         np.testing.assert_array_equal(noisy.y, dataset.y)
         assert noisy.name == "location"
-    again = study.noisy_sources(dataset, (0.25,), ("random",), SEED)["shadow:noise25", "random"]
+    again = experiments.noisy_sources(dataset, (0.25,), ("random",), SEED)["shadow:noise25", "random"]
     np.testing.assert_array_equal(again.x, sources["shadow:noise25", "random"].x)  # whatever else is asked for
 
 
@@ -100,7 +102,7 @@ def test_no_record_of_a_target_is_in_its_shadows():
 def test_sources_differ_in_their_data_alone():
     _, *shadows = plan()
     assert [(job.target, *job.source) for job in shadows[:5]] == [
-        (0, *source) for source in study.noisy_sources(tiny(), (0.1, 0.2), ("flip", "random"), 0)
+        (0, *source) for source in experiments.noisy_sources(tiny(), (0.1, 0.2), ("flip", "random"), 0)
     ]
     assert [job.target for job in shadows] == [0] * 5 + [1] * 5
     for t in range(N_TARGETS):
@@ -116,8 +118,8 @@ def test_sources_differ_in_their_data_alone():
 
 def test_without_sources_shadows_come_from_the_same_population():
     e = experiment(sources=None)
-    jobs = study.plan_jobs(e)
-    assert [job.source for job in jobs] == [study.REAL] * (1 + N_TARGETS)
+    jobs = experiments.plan_jobs(e)
+    assert [job.source for job in jobs] == [experiments.REAL] * (1 + N_TARGETS)
     assert all(job.dataset is e.dataset for job in jobs)
     for job, other in zip(jobs, plan(rates=()), strict=True):
         np.testing.assert_array_equal(rows_of(job), rows_of(other))
@@ -134,14 +136,14 @@ def test_more_shadows_or_targets_change_nothing_of_the_others():
 
 
 def test_targets_alone_are_those_of_the_whole_experiment(trials):
-    answers = study.run_targets(experiment())
+    answers = experiments.run_targets(experiment())
     assert len(answers) == N_TARGETS
     for trial in trials:
         assert_same(answers[trial.target], trial.answers)
-    alone = study.plan_jobs(experiment(n_shadows=0))
+    alone = experiments.plan_jobs(experiment(n_shadows=0))
     assert len(alone) == 1
     np.testing.assert_array_equal(rows_of(alone[0]), rows_of(plan()[0]))
-    assert study.run_trials(experiment(n_shadows=0)) == []
+    assert experiments.run_trials(experiment(n_shadows=0)) == []
 
 
 def test_smaller_shadows_stay_in_the_pool():
@@ -153,7 +155,7 @@ def test_smaller_shadows_stay_in_the_pool():
         for rows in rows_of(job):
             assert len(np.unique(rows)) == 14
             assert not np.isin(rows, rows_of(targets)[job.target]).any()
-    (trial, _) = study.run_trials(experiment(sources=None, shadow_size=7))
+    (trial, _) = experiments.run_trials(experiment(sources=None, shadow_size=7))
     assert (trial.case.variant, trial.case.train_size) == ("smaller", N)
     assert len(trial.shadows.labels) == N_SHADOWS * 14
 
@@ -166,7 +168,7 @@ def test_swapped_shadows_are_trained_on_their_targets_nonmembers():
         for split in job.splits:
             np.testing.assert_array_equal(split.members, targets.splits[job.target].nonmembers)
             np.testing.assert_array_equal(split.nonmembers, targets.splits[job.target].members)
-    trial = study.run_trials(experiment(sources=None, swapped=True))[0]
+    trial = experiments.run_trials(experiment(sources=None, swapped=True))[0]
     first, second = (trial.first_shadows(1).shadows, AttackData(*(part[2 * N : 4 * N] for part in trial.shadows)))
     np.testing.assert_array_equal(first.labels, second.labels)
     assert not np.array_equal(first.predictions, second.predictions)  # other initial weights
@@ -181,20 +183,20 @@ def test_shadows_that_failed_are_left_out(trials):
     failed = whole._replace(
         load=lambda: AttackData(np.where(worse == whole.shadows.predictions, right, worse), *whole.shadows[1:])
     )
-    (kept,) = study.without_failed([failed])
+    (kept,) = experiments.without_failed([failed])
     assert (kept.n_shadows, kept.case, kept.target) == (N_SHADOWS - 1, whole.case, whole.target)
     rest = np.r_[0 : 2 * N, 4 * N : 6 * N]
     assert_same(kept.shadows, AttackData(*(part[rest] for part in failed.shadows)))
     assert_same(kept.answers, whole.answers)
-    (all_of_them,) = study.without_failed([failed], tolerance=1)
+    (all_of_them,) = experiments.without_failed([failed], tolerance=1)
     assert all_of_them.n_shadows == N_SHADOWS
     assert_same(all_of_them.shadows, failed.shadows)
     with pytest.raises(ValueError, match="tolerance must be at least 0 and at most 1, got 2"):
-        study.without_failed([failed], tolerance=2)
+        experiments.without_failed([failed], tolerance=2)
 
 
 def test_with_its_own_answers_a_target_is_imitated_to_the_last_digit(trials):
-    imitated = study.own_answers(trials)
+    imitated = experiments.own_answers(trials)
     assert [(t.case, t.target, t.n_shadows) for t in imitated] == [(t.case, t.target, 1) for t in trials]
     for own, trial in zip(imitated, trials, strict=True):
         assert_same(own.shadows, trial.answers)
@@ -209,12 +211,12 @@ def test_another_seed_is_another_experiment():
 def test_two_kinds_of_target_have_the_same_splits():
     local = experiment(rates=())
     surrogate = local._replace(our_target="google surrogate", trainer=trainer(hidden=4))
-    for one, other in zip(study.plan_jobs(local), study.plan_jobs(surrogate), strict=True):
+    for one, other in zip(experiments.plan_jobs(local), experiments.plan_jobs(surrogate), strict=True):
         np.testing.assert_array_equal(rows_of(one), rows_of(other))
         assert (one.target, one.source, one.seed) == (other.target, other.source, other.seed)
         assert one.trainer is local.trainer
         assert other.trainer is surrogate.trainer
-    trials = study.run_trials(local, surrogate)
+    trials = experiments.run_trials(local, surrogate)
     assert [(t.case.our_target, t.target) for t in trials] == [
         ("local", 0), ("local", 1), ("google surrogate", 0), ("google surrogate", 1),
     ]  # fmt: skip
@@ -227,16 +229,16 @@ def test_two_kinds_of_target_have_the_same_splits():
 
 def test_announce_says_what_is_real_and_how_much_is_missing():
     e = experiment(n_shadows=2)
-    text = study.announce(e)
+    text = experiments.announce(e)
     assert text.startswith("location, local, n = 30: real data; 22 of 22 models to train, about ")
     assert text.endswith(" MB on this machine")
-    study.run_trials(experiment(n_shadows=1))
-    assert study.announce(e).startswith("location, local, n = 30: real data; 10 of 22 models to train, about ")
-    study.run_trials(e)
+    experiments.run_trials(experiment(n_shadows=1))
+    assert experiments.announce(e).startswith("location, local, n = 30: real data; 10 of 22 models to train, about ")
+    experiments.run_trials(e)
     done = "location, local, n = 30: real data; 0 of 22 models to train"
-    assert study.announce(e) == done
+    assert experiments.announce(e) == done
     standin = experiment(dataset=tiny("adult", "standin"), rates=(), seed=8)
-    first, second = study.announce(e, standin).splitlines()
+    first, second = experiments.announce(e, standin).splitlines()
     assert first == done
     assert second.startswith("adult, local, n = 30: standin data; 8 of 8 models to train, about ")
 
@@ -248,17 +250,17 @@ def test_announce_counts_smaller_shadows_at_their_own_size():
         def estimate(self, dataset, n, k):
             return Estimate(k, float(n * k), float(n))
 
-    costly = Costly(lambda: models.mlp(12, 3, 8), Recipe(2, 10, 0.05), "cpu", chunk=4)
+    costly = Costly(lambda: mlp(12, 3, 8), Recipe(2, 10, 0.05), "cpu", chunk=4)
     e = experiment(trainer=costly, sources=None, shadow_size=10)
     seconds = N_TARGETS * N + N_TARGETS * N_SHADOWS * 10
-    assert study.announce(e).endswith(f"8 of 8 models to train, about {seconds} s and {N} MB on this machine")
-    study.run_targets(e)
+    assert experiments.announce(e).endswith(f"8 of 8 models to train, about {seconds} s and {N} MB on this machine")
+    experiments.run_targets(e)
     seconds = N_TARGETS * N_SHADOWS * 10
-    assert study.announce(e).endswith(f"6 of 8 models to train, about {seconds} s and 10 MB on this machine")
+    assert experiments.announce(e).endswith(f"6 of 8 models to train, about {seconds} s and 10 MB on this machine")
 
 
 def test_announce_of_a_trainer_that_gives_no_estimate():
-    text = study.announce(experiment(trainer=EstimatorTrainer(LogisticRegression()), rates=()))
+    text = experiments.announce(experiment(trainer=EstimatorTrainer(LogisticRegression()), rates=()))
     assert text == "location, local, n = 30: real data; 8 of 8 models to train"
 
 
@@ -289,7 +291,7 @@ def test_shadows_are_read_again_equal(trials, monkeypatch, tmp_path):
 
 
 def test_the_first_shadows_are_those_of_a_smaller_experiment(trials):
-    fewer = study.run_trials(experiment(n_shadows=2))
+    fewer = experiments.run_trials(experiment(n_shadows=2))
     for trial, other in zip(trials[::3], fewer[::3], strict=True):
         first = trial.first_shadows(2)
         assert (first.case, first.target, first.n_shadows) == (trial.case, trial.target, 2)
@@ -304,25 +306,25 @@ def test_the_first_shadows_are_those_of_a_smaller_experiment(trials):
 
 
 def test_run_attacks_fits_on_shadows_and_asks_about_the_target(trials):
-    outcomes = study.run_attacks(trials[:2])
-    assert [o.attack for o in outcomes] == 2 * list(study.ATTACKS)
-    assert [o.case for o in outcomes] == [t.case for t in trials[:2] for _ in study.ATTACKS]
+    outcomes = experiments.run_attacks(trials[:2])
+    assert [o.attack for o in outcomes] == 2 * list(experiments.ATTACKS)
+    assert [o.case for o in outcomes] == [t.case for t in trials[:2] for _ in experiments.ATTACKS]
     for outcome in outcomes[5:]:
-        fitted = study.ATTACKS[outcome.attack](trials[1].shadows)
+        fitted = experiments.ATTACKS[outcome.attack](trials[1].shadows)
         np.testing.assert_array_equal(outcome.decision, fitted.infer(trials[1].answers))
         np.testing.assert_array_equal(outcome.score, fitted.membership_score(trials[1].answers))
-    assert study.learned(outcomes) == [outcomes[0], outcomes[5]]
-    (alone,) = study.run_attacks(trials[:1], study.ONLY_LEARNED)
-    assert alone.attack == study.LEARNED
+    assert experiments.learned(outcomes) == [outcomes[0], outcomes[5]]
+    (alone,) = experiments.run_attacks(trials[:1], experiments.ONLY_LEARNED)
+    assert alone.attack == experiments.LEARNED
     np.testing.assert_array_equal(alone.score, outcomes[0].score)
 
 
 def test_usable_counts_are_those_that_all_trials_have(trials):
-    assert study.usable_counts(trials, (50, 3, 1, 1, 0, -2)) == [1, 3]
+    assert experiments.usable_counts(trials, (50, 3, 1, 1, 0, -2)) == [1, 3]
     fewer = [trials[0], trials[1].first_shadows(2)]
-    assert study.usable_counts(fewer, (1, 2, 3)) == [1, 2]
+    assert experiments.usable_counts(fewer, (1, 2, 3)) == [1, 2]
     with pytest.raises(ValueError, match=r"counts must hold .* between 1 and 2, got \[3, 4\]"):
-        study.usable_counts(fewer, (3, 4))
+        experiments.usable_counts(fewer, (3, 4))
 
 
 @pytest.mark.parametrize(
@@ -343,6 +345,6 @@ def test_bad_settings_are_named(change, words):
 
 def test_a_target_that_is_too_large_is_refused_with_the_largest_possible():
     with pytest.raises(ValueError, match=r"n must be between 1 and 120 .*half of the 240 records"):
-        study.target_splits(tiny(), 121, 1, 0)
+        experiments.target_splits(tiny(), 121, 1, 0)
     with pytest.raises(ValueError, match="the pool has 40 records, and a split takes 2 n"):
         plan(rates=(), train_size=100)

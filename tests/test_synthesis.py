@@ -5,9 +5,13 @@ import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from mialib import climbing, drawing, models, shadow, synthesis
-from mialib.data import Dataset, Features
-from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe
+from mialib import shadow
+from mialib.core.types import Dataset, Features
+from mialib.shadow import records, synthesis
+from mialib.training.estimators import EstimatorTrainer
+from mialib.training.networks import mlp
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
 
 RATES = [0, 0.1, 0.2, 0.55, 1]
 
@@ -28,29 +32,29 @@ def table(n=60, seed=0):
 @pytest.mark.parametrize("rate", RATES)
 def test_flip_turns_exactly_the_rate_of_each_record(rate):
     x = bits()
-    noisy = synthesis.noisy(x, rate, np.random.default_rng(1))
+    noisy = records.noisy(x, rate, np.random.default_rng(1))
     assert noisy.dtype == np.uint8
     assert set(np.unique(noisy)) <= {0, 1}
     assert (noisy != x).sum(1).tolist() == [round(rate * 40)] * 50
 
 
 def test_the_flipped_features_differ_between_records_and_cover_all():
-    flipped = synthesis.noisy(bits(2000), 0.1, np.random.default_rng(1)) != bits(2000)
+    flipped = records.noisy(bits(2000), 0.1, np.random.default_rng(1)) != bits(2000)
     assert len(np.unique(flipped, axis=0)) > 1900
     np.testing.assert_allclose(flipped.mean(0), 0.1, atol=5 * np.sqrt(0.1 * 0.9 / 2000))
 
 
 def test_records_beyond_one_part_are_disturbed_alike(monkeypatch):
-    monkeypatch.setattr(drawing, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("mialib.shadow.records.ROWS_AT_ONCE", 7)
     for mode in ("flip", "random"):
-        changed = (synthesis.noisy(bits(), 0.5, np.random.default_rng(1), mode) != bits()).sum(1)
+        changed = (records.noisy(bits(), 0.5, np.random.default_rng(1), mode) != bits()).sum(1)
         assert (changed == 20).all() if mode == "flip" else (changed > 0).all()
-    assert (synthesis.noisy(table(), 1, np.random.default_rng(1), "random") != table()).any(1).all()
+    assert (records.noisy(table(), 1, np.random.default_rng(1), "random") != table()).any(1).all()
 
 
 def test_random_bits_change_half_as_often():
     x = bits(2000)
-    changed = synthesis.noisy(x, 0.2, np.random.default_rng(1), "random") != x
+    changed = records.noisy(x, 0.2, np.random.default_rng(1), "random") != x
     assert changed.sum(1).max() <= 8
     assert changed.mean() == pytest.approx(0.1, abs=5 * 0.1 / np.sqrt(2000 * 8))
     for value in (0, 1):  # a fair coin, whatever was there
@@ -60,7 +64,7 @@ def test_random_bits_change_half_as_often():
 @pytest.mark.parametrize("rate", RATES)
 def test_random_pixels_take_any_value(rate):
     x = pixels(200)
-    noisy = synthesis.noisy(x, rate, np.random.default_rng(1), "random")
+    noisy = records.noisy(x, rate, np.random.default_rng(1), "random")
     assert noisy.shape == x.shape
     assert noisy.dtype == np.uint8
     changed = (noisy != x).reshape(200, -1)
@@ -75,7 +79,7 @@ def test_random_pixels_take_any_value(rate):
 @pytest.mark.parametrize("rate", RATES)
 def test_random_floats_come_from_the_same_feature_of_another_record(rate):
     x = table()
-    noisy = synthesis.noisy(x, rate, np.random.default_rng(1), "random")
+    noisy = records.noisy(x, rate, np.random.default_rng(1), "random")
     assert noisy.dtype == np.float32
     assert (noisy != x).sum(1).max() <= round(rate * 12)
     assert (noisy != x).mean() == pytest.approx(round(rate * 12) / 12, abs=0.05)
@@ -85,13 +89,13 @@ def test_random_floats_come_from_the_same_feature_of_another_record(rate):
 
 def test_limiting_rates():
     for x, mode in ((bits(), "flip"), (bits(), "random"), (pixels(), "random"), (table(), "random")):
-        np.testing.assert_array_equal(synthesis.noisy(x, 0, np.random.default_rng(1), mode), x)
-    np.testing.assert_array_equal(synthesis.noisy(bits(), 1, np.random.default_rng(1)), 1 - bits())
+        np.testing.assert_array_equal(records.noisy(x, 0, np.random.default_rng(1), mode), x)
+    np.testing.assert_array_equal(records.noisy(bits(), 1, np.random.default_rng(1)), 1 - bits())
 
 
 @pytest.mark.parametrize("mode", ["flip", "random"])
 def test_same_rng_same_noise(mode):
-    first, again, other = (synthesis.noisy(bits(), 0.3, np.random.default_rng(s), mode) for s in (1, 1, 2))
+    first, again, other = (records.noisy(bits(), 0.3, np.random.default_rng(s), mode) for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -100,13 +104,13 @@ def test_same_rng_same_noise(mode):
 def test_the_input_is_never_changed(rate):
     for x, mode in ((bits(), "flip"), (pixels(), "random"), (table(), "random"), (np.asfortranarray(bits()), "flip")):
         before = x.copy()
-        noisy = synthesis.noisy(x, rate, np.random.default_rng(1), mode)
+        noisy = records.noisy(x, rate, np.random.default_rng(1), mode)
         noisy[:] = 7
         np.testing.assert_array_equal(x, before)
 
 
 def test_no_records_give_none():
-    assert synthesis.noisy(bits(0), 0.5, np.random.default_rng(1)).shape == (0, 40)
+    assert records.noisy(bits(0), 0.5, np.random.default_rng(1)).shape == (0, 40)
 
 
 RNG = np.random.default_rng(0)
@@ -128,7 +132,7 @@ RNG = np.random.default_rng(0)
 )
 def test_bad_arguments_are_named(arguments, error, words):
     with pytest.raises(error, match=words):
-        synthesis.noisy(*arguments)
+        records.noisy(*arguments)
 
 
 # Marginals
@@ -137,7 +141,7 @@ def test_bad_arguments_are_named(arguments, error, words):
 def test_marginal_bits_have_the_shares_of_ones_and_nothing_else_in_common():
     shares = np.random.default_rng(1).random(30)
     x = (np.random.default_rng(2).random((5000, 1)) < shares).astype(np.uint8)  # one draw a record: all bits go together
-    drawn = synthesis.marginal(x, 20_000, np.random.default_rng(0))
+    drawn = records.marginal(x, 20_000, np.random.default_rng(0))
     assert (drawn.dtype, drawn.shape) == (np.uint8, (20_000, 30)) and drawn.max() == 1
     np.testing.assert_allclose(drawn.mean(0), x.mean(0), atol=5 * 0.5 / np.sqrt(20_000))
     together = np.corrcoef(drawn.T) - np.eye(30)
@@ -146,12 +150,12 @@ def test_marginal_bits_have_the_shares_of_ones_and_nothing_else_in_common():
 
 def test_marginal_bits_that_never_vary_stay():
     x = np.tile(np.uint8([0, 1]), (7, 1))
-    np.testing.assert_array_equal(synthesis.marginal(x, 500, np.random.default_rng(0)), np.tile(np.uint8([0, 1]), (500, 1)))
+    np.testing.assert_array_equal(records.marginal(x, 500, np.random.default_rng(0)), np.tile(np.uint8([0, 1]), (500, 1)))
 
 
 @pytest.mark.parametrize("x", [table(), pixels()], ids=["floats", "pixels"])
 def test_marginal_values_are_those_of_their_own_column_as_often(x):
-    drawn = synthesis.marginal(x, 4000, np.random.default_rng(0)).reshape(4000, -1)
+    drawn = records.marginal(x, 4000, np.random.default_rng(0)).reshape(4000, -1)
     columns = x.reshape(len(x), -1)
     assert drawn.dtype == x.dtype and len(np.unique(drawn, axis=0)) > 3900
     for j in range(12):
@@ -164,17 +168,17 @@ def test_marginal_groups_are_drawn_as_one():
     rng = np.random.default_rng(0)
     a, b = rng.choice(3, 900, p=[0.6, 0.3, 0.1]), rng.integers(0, 2, 900)
     x = np.stack([a == 0, rng.random(900) < 0.2, b == 0, a == 1, b == 1, a == 2], 1).astype(np.float32)
-    drawn = synthesis.marginal(x, 6000, rng, Features((6,), kinds))
+    drawn = records.marginal(x, 6000, rng, Features((6,), kinds))
     assert (drawn[:, [0, 3, 5]].sum(1) == 1).all() and (drawn[:, [2, 4]].sum(1) == 1).all()
     np.testing.assert_allclose(drawn.mean(0), x.mean(0), atol=6 * 0.5 / np.sqrt(6000))
     assert abs(np.corrcoef(drawn[:, 0], drawn[:, 2])[0, 1]) < 6 / np.sqrt(6000)
-    assert (synthesis.marginal(x, 6000, rng)[:, [0, 3, 5]].sum(1) != 1).any()
+    assert (records.marginal(x, 6000, rng)[:, [0, 3, 5]].sum(1) != 1).any()
 
 
 def test_marginal_records_beyond_one_part_are_drawn_alike(monkeypatch):
-    whole = synthesis.marginal(bits(), 100, np.random.default_rng(3))
-    monkeypatch.setattr(drawing, "NUMBERS_AT_ONCE", 7 * 40)
-    np.testing.assert_array_equal(synthesis.marginal(bits(), 100, np.random.default_rng(3)), whole)
+    whole = records.marginal(bits(), 100, np.random.default_rng(3))
+    monkeypatch.setattr("mialib.shadow.records.NUMBERS_AT_ONCE", 7 * 40)
+    np.testing.assert_array_equal(records.marginal(bits(), 100, np.random.default_rng(3)), whole)
 
 
 # Labels from the target, and distances
@@ -196,7 +200,7 @@ class Fixed:
 
 
 def test_labels_are_the_targets_answers(monkeypatch):
-    monkeypatch.setattr(drawing, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("mialib.shadow.records.ROWS_AT_ONCE", 7)
     target = Fixed(3)
     x = np.random.default_rng(0).integers(0, 3, (50, 4), dtype=np.uint8)
     y, confidence = synthesis.answered(target, x)
@@ -207,17 +211,17 @@ def test_labels_are_the_targets_answers(monkeypatch):
 
 @pytest.mark.parametrize(("x", "real"), [(bits(30), bits(90, seed=1)), (pixels(20), pixels(50, 1)), (table(20), table(50, 1))])
 def test_nearest_is_the_least_distance_of_all(x, real, monkeypatch):
-    monkeypatch.setattr(drawing, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("mialib.shadow.records.ROWS_AT_ONCE", 7)
     flat, others = (part.reshape(len(part), -1).astype(float) for part in (x, real))
     expected = ((flat[:, None] - others[None]) ** 2).mean(2).min(1)
-    np.testing.assert_allclose(synthesis.nearest(x, real), expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(synthesis.nearest(real[5:9], real), 0, atol=1e-5 * max(1, expected.max()))
+    np.testing.assert_allclose(records.nearest(x, real), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(records.nearest(real[5:9], real), 0, atol=1e-5 * max(1, expected.max()))
 
 
 def test_nearest_of_noisy_bits_is_their_noise():
     real = bits(20, 100)
-    noisy = synthesis.noisy(real, 0.1, np.random.default_rng(0))
-    np.testing.assert_allclose(synthesis.nearest(noisy, real), 0.1, atol=1e-6)
+    noisy = records.noisy(real, 0.1, np.random.default_rng(0))
+    np.testing.assert_allclose(records.nearest(noisy, real), 0.1, atol=1e-6)
 
 
 # Whole data sets
@@ -230,7 +234,7 @@ def network(seed=0):
     return TRAINER.fit_many(Dataset("blocks", x, y.astype(np.int64), 4, "standin"), np.arange(400)[None], 0)[0]
 
 
-TRAINER = NeuralTrainer(lambda: models.mlp(32, 4, 16), Recipe(5, 20, 0.01), device="cpu")
+TRAINER = NeuralTrainer(lambda: mlp(32, 4, 16), Recipe(5, 20, 0.01), device="cpu")
 SMALL = {"k_max": 6, "rej_max": 2, "iter_max": 200}
 
 
@@ -263,7 +267,7 @@ def test_all_classes_are_kept_and_found_again(max_queries):
 
 def test_groups_of_classes_make_no_difference_and_an_interrupt_keeps_them(monkeypatch):
     whole = synthesis.all_classes(Fixed(2), Features((20,)), 2, 30, 5)
-    monkeypatch.setattr(climbing, "CLIMBERS", 5)
+    monkeypatch.setattr("mialib.shadow.algorithm1.CLIMBERS", 5)
     target = Fixed(2, stop_after=whole.report["queries"][0])
     with pytest.raises(KeyboardInterrupt):
         synthesis.all_classes(target, Features((20,)), 2, 30, 5, key={})
@@ -283,7 +287,7 @@ def test_synthetic_records_train_shadows_of_any_kind(way, trainer):
         np.testing.assert_array_equal(target.predict_proba(made.x).argmax(1), made.y)
         dataset = made.dataset("synthetic", 4, "standin")
     else:
-        x = synthesis.marginal(bits(300, 32), 120, np.random.default_rng(0))
+        x = records.marginal(bits(300, 32), 120, np.random.default_rng(0))
         dataset = Dataset("marginal", x, synthesis.answered(target, x)[0], 4, "standin")
     splits = shadow.sample_splits(np.arange(len(dataset.y)), 40, 2, seed=0)
     data = shadow.shadow_attack_data(trainer, dataset, splits, seed=0)
@@ -295,17 +299,17 @@ def test_synthetic_records_train_shadows_of_any_kind(way, trainer):
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: synthesis.marginal(bits(0), 5, RNG), ValueError, "x must hold at least 1 record"),
-        (lambda: synthesis.marginal(bits()[0], 5, RNG), ValueError, r"x must be records of shape \(n, ...\)"),
-        (lambda: synthesis.marginal(bits(), 0, RNG), ValueError, "n must be at least 1, got 0"),
-        (lambda: synthesis.marginal(bits(), 5, 3), TypeError, "rng must be a numpy.random.Generator, got int"),
+        (lambda: records.marginal(bits(0), 5, RNG), ValueError, "x must hold at least 1 record"),
+        (lambda: records.marginal(bits()[0], 5, RNG), ValueError, r"x must be records of shape \(n, ...\)"),
+        (lambda: records.marginal(bits(), 0, RNG), ValueError, "n must be at least 1, got 0"),
+        (lambda: records.marginal(bits(), 5, 3), TypeError, "rng must be a numpy.random.Generator, got int"),
         (
-            lambda: synthesis.marginal(bits(), 5, RNG, Features((3,))),
+            lambda: records.marginal(bits(), 5, RNG, Features((3,))),
             ValueError,
             r"features.shape must be .*\(40,\), got \(3,\)",
         ),
         (lambda: synthesis.answered(Fixed(3), bits(0)), ValueError, "x must hold at least 1 record"),
-        (lambda: synthesis.nearest(bits(), bits(d=41)), ValueError, r"real must hold records like those of x, .* got \(41,\)"),
+        (lambda: records.nearest(bits(), bits(d=41)), ValueError, r"real must hold records like those of x, .* got \(41,\)"),
         (lambda: synthesis.all_classes(Fixed(2), Features((3,)), 1, 1, 0), ValueError, "n_classes must be at least 2, got 1"),
         (lambda: synthesis.all_classes(Fixed(2), Features((3,)), 3, 1, 0), ValueError, r"label must lie in 0..1, .* got 2"),
         (lambda: synthesis.all_classes(Fixed(2), Features((3,)), 2, 1, -1), ValueError, "seed must be at least 0"),

@@ -6,11 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mialib import cache, metrics, models, paper, study, synthesis, synthetic, tables
-from mialib.data import Dataset, Features
-from mialib.study import LEARNED, ONLY_LEARNED, Case, Experiment
-from mialib.synthetic import MARGINAL, MODEL_BASED
-from mialib.training import NeuralTrainer, Recipe
+from mialib import metrics, paper
+from mialib.core import cache, randomness
+from mialib.core.types import Dataset, Features
+from mialib.paper import claims, comparison
+from mialib.shadow import synthesis
+from mialib.study import experiments, shadow_data, tables
+from mialib.study.experiments import LEARNED, ONLY_LEARNED, Case, Experiment
+from mialib.study.shadow_data import MARGINAL, MODEL_BASED
+from mialib.training.networks import mlp
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
 
 N, N_CLASSES, BITS, SEED = 60, 3, 18, 5
 
@@ -71,7 +77,7 @@ SMALL = {"k_max": 6, "rej_max": 2, "conf_min": 0.5}
 
 
 def network(epochs=3):
-    return NeuralTrainer(lambda: models.mlp(BITS, N_CLASSES, 8), Recipe(epochs, 10, 0.05), "cpu")
+    return NeuralTrainer(lambda: mlp(BITS, N_CLASSES, 8), Recipe(epochs, 10, 0.05), "cpu")
 
 
 # Targets
@@ -79,11 +85,11 @@ def network(epochs=3):
 
 def test_targets_are_those_of_the_study():
     e = experiment(network())
-    known = synthetic.targets(e, experiment(our_target="google surrogate"))
+    known = shadow_data.targets(e, experiment(our_target="google surrogate"))
     assert [(t.experiment.our_target, t.number) for t in known] == [
         ("local", 0), ("local", 1), ("google surrogate", 0), ("google surrogate", 1),
     ]  # fmt: skip
-    for target, trial in zip(known, study.run_trials(e), strict=False):
+    for target, trial in zip(known, experiments.run_trials(e), strict=False):
         rows = np.concatenate(target.split)
         np.testing.assert_array_equal(target.answers.predictions, trial.answers.predictions)
         np.testing.assert_array_equal(target.model.predict_proba(e.dataset.x[rows]), trial.answers.predictions)
@@ -92,9 +98,9 @@ def test_targets_are_those_of_the_study():
 
 def test_a_target_is_trained_when_it_is_asked_and_once():
     trainer = Memoriser()
-    study.run_trials(experiment(trainer))
+    experiments.run_trials(experiment(trainer))
     before = trainer.trained
-    target = synthetic.targets(experiment(trainer))[1]
+    target = shadow_data.targets(experiment(trainer))[1]
     assert trainer.trained == before
     for _ in range(2):
         target.model.predict_proba(dataset().x)
@@ -107,7 +113,7 @@ def test_a_target_is_trained_when_it_is_asked_and_once():
 def test_marginal_records_have_the_pools_marginals_and_the_targets_classes():
     e = experiment()
     e = e._replace(dataset=e.dataset._replace(x=e.dataset.x * (np.arange(BITS) % 3 > 0).astype(np.uint8)))
-    for target, made in zip(synthetic.targets(e), synthetic.marginal(synthetic.targets(e), 50.0), strict=True):
+    for target, made in zip(shadow_data.targets(e), shadow_data.marginal_sets(shadow_data.targets(e), 50.0), strict=True):
         assert made.case == Case("purchase100", "standin", "local", N, MARGINAL, "none")
         assert made.records.x.shape == (50 * N, BITS) and made.dataset.source == "standin"
         shares = e.dataset.x[target.pool].mean(0)
@@ -119,18 +125,18 @@ def test_marginal_records_have_the_pools_marginals_and_the_targets_classes():
 
 
 def test_marginal_records_differ_between_targets_and_seeds_but_not_between_kinds():
-    first, second = synthetic.marginal(synthetic.targets(experiment()), 2.0)
-    other_kind = synthetic.marginal(synthetic.targets(experiment(Memoriser(remembers=False))), 2.0)[0]
-    other_seed = synthetic.marginal(synthetic.targets(experiment(seed=6)), 2.0)[0]
+    first, second = shadow_data.marginal_sets(shadow_data.targets(experiment()), 2.0)
+    other_kind = shadow_data.marginal_sets(shadow_data.targets(experiment(Memoriser(remembers=False))), 2.0)[0]
+    other_seed = shadow_data.marginal_sets(shadow_data.targets(experiment(seed=6)), 2.0)[0]
     np.testing.assert_array_equal(first.records.x, other_kind.records.x)
     for other in (second, other_seed):
         assert not np.array_equal(first.records.x, other.records.x)
 
 
 def test_model_based_records_are_those_of_all_classes():
-    target = synthetic.targets(experiment())[1]
-    (made,) = synthetic.model_based([target], 1.6, **SMALL)
-    seed = synthetic.randomness.derive(SEED, "synthesis", 1)
+    target = shadow_data.targets(experiment())[1]
+    (made,) = shadow_data.model_based_sets([target], 1.6, **SMALL)
+    seed = randomness.derive(SEED, "synthesis", 1)
     alone = synthesis.all_classes(target.model, Features((BITS,)), N_CLASSES, 32, seed, **SMALL)
     assert made.case == Case("purchase100", "standin", "local", N, MODEL_BASED, "none")
     for ours, theirs in zip(made.records[:4], alone[:4], strict=True):
@@ -143,8 +149,12 @@ def test_model_based_records_are_those_of_all_classes():
 @pytest.mark.parametrize("way", ["marginal", "model_based", "budget"])
 def test_records_are_kept_and_ask_nothing_again(way):
     def make(trainer, **other):
-        known = synthetic.targets(experiment(trainer, **other))
-        return synthetic.marginal(known, 2.0) if way == "marginal" else synthetic.model_based(known, 1.0, budget, **SMALL)
+        known = shadow_data.targets(experiment(trainer, **other))
+        return (
+            shadow_data.marginal_sets(known, 2.0)
+            if way == "marginal"
+            else shadow_data.model_based_sets(known, 1.0, budget, **SMALL)
+        )
 
     trainer, budget = Memoriser(), 70 if way == "budget" else None
     made = make(trainer)
@@ -159,9 +169,9 @@ def test_records_are_kept_and_ask_nothing_again(way):
 
 
 def test_a_budget_is_never_exceeded_and_stands_in_the_case():
-    made = synthetic.model_based(synthetic.targets(experiment()), 5.0, 200, **SMALL)
+    made = shadow_data.model_based_sets(shadow_data.targets(experiment()), 5.0, 200, **SMALL)
     assert [m.case.variant for m in made] == ["200 queries"] * 2
-    table = synthetic.reports(made)
+    table = shadow_data.reports(made)
     assert table.groupby("target")["queries"].sum().tolist() == [200, 200]
     assert list(table)[: len(tables.CASE) + 2] == [*tables.CASE, "target", "cls"]
     assert len(table) == 2 * N_CLASSES and set(table["outcome"]) == {"budget"}
@@ -173,9 +183,9 @@ def test_a_budget_is_never_exceeded_and_stands_in_the_case():
 @pytest.mark.parametrize("way", ["marginal", "model_based"])
 def test_a_planted_leak_is_found_through_records_that_are_made_up(way):
     def accuracy(trainer):
-        known = synthetic.targets(experiment(trainer))
-        made = synthetic.marginal(known, 6.0) if way == "marginal" else synthetic.model_based(known, 6.0, **SMALL)
-        outcomes = study.run_attacks(synthetic.run_trials(made, 3), ONLY_LEARNED)
+        known = shadow_data.targets(experiment(trainer))
+        made = shadow_data.marginal_sets(known, 6.0) if way == "marginal" else shadow_data.model_based_sets(known, 6.0, **SMALL)
+        outcomes = experiments.run_attacks(shadow_data.run_trials(made, 3), ONLY_LEARNED)
         return [metrics.overall(o.trial.answers, o.decision)["accuracy"] for o in outcomes]
 
     assert min(accuracy(Memoriser())) > 0.95
@@ -184,10 +194,10 @@ def test_a_planted_leak_is_found_through_records_that_are_made_up(way):
 
 def test_shadows_are_trained_on_the_made_records_alone_and_once():
     trainer = Memoriser()
-    known = synthetic.targets(experiment(trainer))
-    made = synthetic.marginal(known, 3.0)
+    known = shadow_data.targets(experiment(trainer))
+    made = shadow_data.marginal_sets(known, 3.0)
     before = trainer.trained
-    trials = synthetic.run_trials(made, 4)
+    trials = shadow_data.run_trials(made, 4)
     assert trainer.trained == before + 8
     for trial, each in zip(trials, made, strict=True):
         assert (trial.case, trial.target, trial.n_shadows) == (each.case, each.target.number, 4)
@@ -196,29 +206,29 @@ def test_shadows_are_trained_on_the_made_records_alone_and_once():
         assert len(shadows.labels) == 4 * 2 * N and shadows.member.sum() == 4 * N
         shares = np.bincount(each.records.y, minlength=N_CLASSES) / len(each.records.y)
         np.testing.assert_allclose(np.bincount(shadows.labels, minlength=N_CLASSES) / len(shadows.labels), shares, atol=0.1)
-    synthetic.run_trials(synthetic.marginal(synthetic.targets(experiment(trainer)), 3.0), 4)
+    shadow_data.run_trials(shadow_data.marginal_sets(shadow_data.targets(experiment(trainer)), 3.0), 4)
     assert trainer.trained == before + 8
-    synthetic.run_trials(made, 5)
+    shadow_data.run_trials(made, 5)
     assert trainer.trained == before + 10
 
 
 def test_half_of_a_small_set_trains_a_shadow():
-    (made,) = synthetic.marginal(synthetic.targets(experiment(n_targets=1)), 1.55)
+    (made,) = shadow_data.marginal_sets(shadow_data.targets(experiment(n_targets=1)), 1.55)
     assert made.shadow_size == 46
-    (trial,) = synthetic.run_trials([made], 2)
+    (trial,) = shadow_data.run_trials([made], 2)
     assert len(trial.shadows.labels) == 2 * 2 * 46
 
 
 def test_a_target_of_which_nothing_was_found_is_named_and_not_attacked(caplog):
-    known = synthetic.targets(experiment(n_targets=1))
-    made = synthetic.model_based(known, 1.0, k_max=6, conf_min=1.0, iter_max=5)
+    known = shadow_data.targets(experiment(n_targets=1))
+    made = shadow_data.model_based_sets(known, 1.0, k_max=6, conf_min=1.0, iter_max=5)
     with caplog.at_level(logging.WARNING, "mialib"):
-        assert synthetic.run_trials(made, 2) == []
+        assert shadow_data.run_trials(made, 2) == []
     assert "purchase100, local, target 0: no attack with shadow:model_based data, 0 records were made" in caplog.text
-    row = synthetic.records_table(made).iloc[0]
+    row = shadow_data.records_table(made).iloc[0]
     assert (row["records"], row["classes_lacking"], row["queries"]) == (0, 3, 3 * 10 * 3 * 5)
     assert row[["mean_confidence", "mean_queries", "distance", "test_accuracy"]].isna().all()
-    assert synthetic.published_means(made).empty
+    assert comparison.published_means(made).empty
 
 
 # Tables
@@ -226,9 +236,9 @@ def test_a_target_of_which_nothing_was_found_is_named_and_not_attacked(caplog):
 
 def test_records_are_judged_as_by_hand():
     e = experiment(network())
-    known, trials = synthetic.targets(e), study.run_trials(e)
-    made = synthetic.model_based(known, 4.0, **SMALL | {"conf_min": 0.2, "iter_max": 50})
-    table = synthetic.records_table(made, trials)
+    known, trials = shadow_data.targets(e), experiments.run_trials(e)
+    made = shadow_data.model_based_sets(known, 4.0, **SMALL | {"conf_min": 0.2, "iter_max": 50})
+    table = shadow_data.records_table(made, trials)
     assert table["setting"].tolist() == ["shadow:real"] * 2 + [MODEL_BASED] * 2 and list(table)[:6] == tables.CASE
     for row, each, trial in zip(table[2:].itertuples(), made, trials, strict=True):
         x, y, confidence, queries, report = each.records
@@ -254,42 +264,44 @@ def test_worth_is_the_accuracy_on_real_records_of_a_model_of_made_ones():
     right, wrong = Memoriser(remembers=False), Memoriser()
     x, _ = records()
     for trainer in (right, wrong):
-        (made,) = synthetic.marginal(synthetic.targets(experiment(trainer, n_targets=1)), 3.0)
-        assert synthetic.records_table([made])["test_accuracy"].item() > 0.9  # the rule itself
+        (made,) = shadow_data.marginal_sets(shadow_data.targets(experiment(trainer, n_targets=1)), 3.0)
+        assert shadow_data.records_table([made])["test_accuracy"].item() > 0.9  # the rule itself
     few = made._replace(records=made.records._replace(x=x[:10], y=np.zeros(10, np.int64), confidence=np.ones(10, np.float32)))
     e = few.target.experiment._replace(trainer=network(epochs=20))
     few = few._replace(target=few.target._replace(experiment=e))
     fresh = e.dataset.y[few.target.split.nonmembers[:5]]
-    assert synthetic.records_table([few])["test_accuracy"].item() == pytest.approx((fresh == 0).mean())
+    assert shadow_data.records_table([few])["test_accuracy"].item() == pytest.approx((fresh == 0).mean())
 
 
 def test_means_stand_beside_the_papers():
-    known = synthetic.targets(experiment())
-    made = synthetic.model_based(known, 2.0, **SMALL)
-    others = synthetic.marginal(known, 2.0) + synthetic.model_based(
-        synthetic.targets(experiment(dataset=dataset("location"))), 2.0, **SMALL
+    known = shadow_data.targets(experiment())
+    made = shadow_data.model_based_sets(known, 2.0, **SMALL)
+    others = shadow_data.marginal_sets(known, 2.0) + shadow_data.model_based_sets(
+        shadow_data.targets(experiment(dataset=dataset("location"))), 2.0, **SMALL
     )
-    table = paper.compare(synthetic.published_means(made + others))
+    table = paper.compare(comparison.published_means(made + others))
     assert table["published"].tolist() == [0.24, 156]
     confidence, queries = ([getattr(m.records, part).mean() for m in made] for part in ("confidence", "queries"))
     np.testing.assert_allclose(table["value"], [np.mean(confidence), np.mean(queries)])
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     assert table["low"].min() >= 0 and table["n_targets"].tolist() == [2, 2] and not table["counts"].any()
-    one = synthetic.published_means(made[:1])
+    one = comparison.published_means(made[:1])
     error = made[0].records.queries.std() / np.sqrt(len(made[0].records.y))
     assert one["high"][1] - one["value"][1] == pytest.approx(1.96 * error, rel=0.15)
 
 
 def test_more_queries_find_more_and_enough_of_them_all():
-    known = synthetic.targets(experiment(n_targets=2))
-    whole = synthetic.model_based(known, 4.0, **SMALL)
+    known = shadow_data.targets(experiment(n_targets=2))
+    whole = shadow_data.model_based_sets(known, 4.0, **SMALL)
     enough = max(int(m.records.report["queries"].sum()) for m in whole)
-    table = synthetic.by_budget(known, [1, 40, 200, enough], 4.0, 2, **SMALL)
+    table = shadow_data.by_budget(known, [1, 40, 200, enough], 4.0, 2, **SMALL)
     found = table.drop_duplicates("budget").set_index("budget")["records"]
     assert found.is_monotonic_increasing and found[1] < 2 and found[enough] == 4 * N
     assert table.loc[table["budget"] == 1, "value"].isna().all()
     last = table[table["budget"] == enough].set_index("metric")["value"]
-    expected = tables.summary(study.run_attacks(synthetic.run_trials(whole, 2), ONLY_LEARNED)).set_index("metric")["value"]
+    expected = tables.summary(experiments.run_attacks(shadow_data.run_trials(whole, 2), ONLY_LEARNED)).set_index("metric")[
+        "value"
+    ]
     assert last.to_dict() == expected.to_dict()
     assert set(table["variant"]) == {"1 queries", "40 queries", "200 queries", f"{enough} queries"}
 
@@ -309,7 +321,7 @@ def claimed(changes=(), below=8, source="real", our_target="google"):
     summary = pd.DataFrame(rows, columns=[*tables.CASE, "attack", "metric", "value", "low", "high"])
     precision = np.where(np.arange(100) < below, 0.05, 0.9)
     classes = pd.DataFrame({"precision": precision}).assign(**dict(zip(tables.CASE, (*kind, MODEL_BASED, "none"), strict=True)))
-    return synthetic.claim_6(summary, classes)
+    return claims.claim_6(summary, classes)
 
 
 def outcomes(*arguments, **options):
@@ -339,8 +351,8 @@ def test_claim_6_fails_without_records():
 
 
 def test_headline_has_one_line_a_number():
-    summary = tables.summary(study.run_attacks(study.run_trials(experiment(network()))))
-    lines = synthetic.headline(summary)
+    summary = tables.summary(experiments.run_attacks(experiments.run_trials(experiment(network()))))
+    lines = comparison.summary_headline(summary)
     assert len(lines) == 2 and all(
         "purchase100 (standin, local target), n = 60, shadow:real: attack_" in line for line in lines
     )
@@ -349,19 +361,23 @@ def test_headline_has_one_line_a_number():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda known: synthetic.marginal(known, 0.0), ValueError, "sets must be above 0, got 0.0"),
-        (lambda known: synthetic.model_based(known, -1.0), ValueError, "sets must be above 0, got -1.0"),
-        (lambda known: synthetic.model_based(known, "3"), TypeError, "sets must be a number, got '3'"),
-        (lambda known: synthetic.model_based(known, 1.0, 0), ValueError, "max_queries must be at least 1, got 0"),
-        (lambda known: synthetic.model_based(known, 1.0, k=3), TypeError, "unexpected keyword argument 'k'"),
-        (lambda known: synthetic.run_trials(synthetic.marginal(known, 2.0), 0), ValueError, "k must be at least 1, got 0"),
-        (lambda known: synthetic.by_budget(known, [], 1.0, 1), ValueError, "budgets must hold at least one"),
-        (lambda known: synthetic.by_budget([], [5], 1.0, 1), ValueError, "known must hold at least one target"),
-        (lambda known: synthetic.reports([]), ValueError, "made must hold at least one set of records"),
+        (lambda known: shadow_data.marginal_sets(known, 0.0), ValueError, "sets must be above 0, got 0.0"),
+        (lambda known: shadow_data.model_based_sets(known, -1.0), ValueError, "sets must be above 0, got -1.0"),
+        (lambda known: shadow_data.model_based_sets(known, "3"), TypeError, "sets must be a number, got '3'"),
+        (lambda known: shadow_data.model_based_sets(known, 1.0, 0), ValueError, "max_queries must be at least 1, got 0"),
+        (lambda known: shadow_data.model_based_sets(known, 1.0, k=3), TypeError, "unexpected keyword argument 'k'"),
+        (
+            lambda known: shadow_data.run_trials(shadow_data.marginal_sets(known, 2.0), 0),
+            ValueError,
+            "k must be at least 1, got 0",
+        ),
+        (lambda known: shadow_data.by_budget(known, [], 1.0, 1), ValueError, "budgets must hold at least one"),
+        (lambda known: shadow_data.by_budget([], [5], 1.0, 1), ValueError, "known must hold at least one target"),
+        (lambda known: shadow_data.reports([]), ValueError, "made must hold at least one set of records"),
         (lambda known: claimed({"shadow:real": ()}), ValueError, "summary must hold real shadow data for purchase100, google"),
         (lambda known: claimed(source="x"), ValueError, "source must be one of real, standin, got 'x'"),
     ],
 )
 def test_bad_input_is_named(call, error, words):
     with pytest.raises(error, match=words):
-        call(synthetic.targets(experiment(n_targets=1)))
+        call(shadow_data.targets(experiment(n_targets=1)))

@@ -7,15 +7,18 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from mialib import attack, metrics, paper, study, tables
-from mialib.class_names import CLASS_NAMES
-from mialib.data import Dataset, Split
-from mialib.shadow import AttackData
-from mialib.study import LEARNED, Case, Outcome, Trial
+from mialib import metrics, paper
+from mialib.attack.thresholds import confidence_threshold
+from mialib.core.types import AttackData, Dataset, Split
+from mialib.data.catalogue import CLASS_NAMES
+from mialib.paper import comparison
+from mialib.study import experiments, figure_tables, tables
+from mialib.study.experiments import LEARNED, Case, Outcome, Trial
+from mialib.study.figure_tables import NAMES, fig11, fig12, for_each_variant, pictures
 
 N, N_TARGETS, N_SHADOWS = 30, 2, 3
-LOCATION = Case("location", "real", "google", 1200, *study.REAL)
-SOURCES = [study.REAL, *((f"shadow:noise{rate}", mode) for mode in ("flip", "random") for rate in (10, 20))]
+LOCATION = Case("location", "real", "google", 1200, *experiments.REAL)
+SOURCES = [experiments.REAL, *((f"shadow:noise{rate}", mode) for mode in ("flip", "random") for rate in (10, 20))]
 F8_SETTINGS = {"", "shadow:real", "shadow:noise10", "shadow:noise20"}
 KEY = ["setting", "variant", "attack"]
 
@@ -58,12 +61,12 @@ def trials():
 
 @pytest.fixture(scope="module")
 def outcomes(trials):
-    return study.run_attacks(trials)
+    return experiments.run_attacks(trials)
 
 
 @pytest.fixture(scope="module")
 def learned(outcomes):
-    return study.learned(outcomes)
+    return experiments.learned(outcomes)
 
 
 def with_case(outcomes, **change):
@@ -85,7 +88,7 @@ def test_accuracies_are_counted_on_members_and_nonmembers(trials):
     for trial in (trials[0], trials[7]):
         rows = table[table["target"] == trial.target].set_index(["setting", "variant", "model"])
         for row, data in (
-            (rows.loc[(*study.REAL, "target")], trial.answers),
+            (rows.loc[(*experiments.REAL, "target")], trial.answers),
             (rows.loc[(trial.case.setting, trial.case.variant, "shadows")], trial.shadows),
         ):
             assert row["train_accuracy"] == pytest.approx(share_right(data, True))
@@ -195,11 +198,11 @@ def test_by_shadow_count_is_a_refit_with_fewer_shadows(trials):
     for k in (1, 3):
         parts = [AttackData(*(part[: k * 2 * N] for part in trial.shadows)) for trial in real]
         fewer = [trial._replace(load=lambda part=part: part) for trial, part in zip(real, parts, strict=True)]
-        anew = study.run_attacks(fewer, study.ONLY_LEARNED)
+        anew = experiments.run_attacks(fewer, experiments.ONLY_LEARNED)
         ours = table[table["k"] == k].drop(columns="k").reset_index(drop=True)
         pd.testing.assert_frame_equal(ours, tables.summary(anew), rtol=1e-6)
     assert table[table["k"] == 1]["value"].tolist() != table[table["k"] == 3]["value"].tolist()
-    threshold = tables.by_shadow_count(real, (3,), attack.confidence_threshold)
+    threshold = tables.by_shadow_count(real, (3,), confidence_threshold)
     assert threshold["value"].tolist() != table[table["k"] == 3]["value"].tolist()
 
 
@@ -279,30 +282,30 @@ def test_lines_are_named_as_the_paper_names_them():
         },
         index=[4, 3, 2, 1, 0],
     )
-    by_target = tables.lines(table, "our_target")
+    by_target = figure_tables.lines(table, "our_target")
     assert by_target["line"].tolist() == ["Google", "Google", "Amazon (10, 1e-6)", "local network", "random forest"]
-    by_setting = tables.lines(table, "setting")
+    by_setting = figure_tables.lines(table, "setting")
     assert by_setting["line"].tolist() == ["real", "10% noise", "marginal", "model-based", "shadow:noise35"]
     pd.testing.assert_frame_equal(by_target.drop(columns="line"), table)
-    ours = tables.lines(pd.DataFrame({"our_target": ["google surrogate", "local"]}), "our_target")["line"]
-    theirs = tables.lines(paper.curves("Fig. 7"), "target")["line"]
+    ours = figure_tables.lines(pd.DataFrame({"our_target": ["google surrogate", "local"]}), "our_target")["line"]
+    theirs = figure_tables.lines(paper.curves("Fig. 7"), "target")["line"]
     assert set(ours) < set(theirs)  # by its name a line finds the paper's
     for figure in ("Fig. 8", "Fig. 9"):
-        assert set(tables.lines(paper.curves(figure), "setting")["line"]) < set(tables.NAMES.values())
+        assert set(figure_tables.lines(paper.curves(figure), "setting")["line"]) < set(NAMES.values())
 
 
 def test_lines_of_sizes_and_the_papers_points_have_one_name():
-    own = tables.lines(pd.DataFrame({"train_size": [2500, 15_000]}), "train_size")
+    own = figure_tables.lines(pd.DataFrame({"train_size": [2500, 15_000]}), "train_size")
     assert own["line"].tolist() == ["n = 2,500", "n = 15,000"]
-    small = tables.fig4_paper("cifar10")
+    small = comparison.fig4_paper("cifar10")
     assert set(small["line"]) == {"n = 2,500", "n = 5,000", "n = 10,000", "n = 15,000"}
     first = small[small["line"] == "n = 2,500"].set_index("cls")["value"]
     assert first.index.tolist() == list(range(10))
     assert (first[0], first[3]) == (0.782, 0.917)  # airplanes and cats
-    large = tables.fig4_paper("cifar100")
+    large = comparison.fig4_paper("cifar100")
     assert large.groupby("line").size().tolist() == [100] * 4
     with pytest.raises(ValueError, match="dataset must be one of cifar10, cifar100, got 'mnist'"):
-        tables.fig4_paper("mnist")
+        comparison.fig4_paper("mnist")
 
 
 def pictured(seed=0):
@@ -319,7 +322,7 @@ def pictured(seed=0):
 
 def test_pictures_are_the_members_that_leak_most_and_least():
     outcome, dataset, split = pictured()
-    table = tables.pictures(outcome, dataset, split, [1, 0])
+    table = pictures(outcome, dataset, split, [1, 0])
     assert table["cls"].tolist() == [1, 1, 0, 0]
     assert table["name"].tolist() == ["1", "1", "0", "0"]
     assert table["exposed"].tolist() == [True, False, True, False]
@@ -334,7 +337,7 @@ def test_pictures_are_the_members_that_leak_most_and_least():
 def test_classes_of_pictures_have_their_names():
     outcome, dataset, split = pictured()
     for name, expected in (("cifar10", ["car", "airplane"]), ("cifar100", ["aquarium fish", "apple"])):
-        table = tables.pictures(outcome, dataset._replace(name=name), split, [1, 0])
+        table = pictures(outcome, dataset._replace(name=name), split, [1, 0])
         assert list(dict.fromkeys(table["name"])) == expected
     assert [len(set(CLASS_NAMES[name])) for name in ("cifar10", "cifar100")] == [10, 100]
     assert CLASS_NAMES["cifar100"] == sorted(CLASS_NAMES["cifar100"])  # the official labels are in this order
@@ -344,9 +347,9 @@ def test_pictures_of_another_split_or_of_no_images_are_refused():
     outcome, dataset, split = pictured()
     for other in (Split(split.members[:2], split.nonmembers[:2]), Split(split.members + 0, split.nonmembers[::-1])):
         with pytest.raises(ValueError, match="split must be that of the outcome's target"):
-            tables.pictures(outcome, dataset, other, [0])
+            pictures(outcome, dataset, other, [0])
     with pytest.raises(ValueError, match=r"dataset must hold images \(n, h, w, 3\)"):
-        tables.pictures(outcome, dataset._replace(x=dataset.x[..., 0]), split, [0])
+        pictures(outcome, dataset._replace(x=dataset.x[..., 0]), split, [0])
 
 
 def test_alternatives_are_accuracies_of_the_targets_alone(trials):
@@ -368,29 +371,34 @@ def test_for_each_variant_repeats_the_real_rows():
             "value": [1, 2, 3, 4],
         }
     )
-    panels = tables.for_each_variant(table)
+    panels = for_each_variant(table)
     assert panels[panels["variant"] == "flip"]["value"].tolist() == [1, 2, 4]
     assert panels[panels["variant"] == "random"]["value"].tolist() == [1, 3]
     assert len(panels) == 5
     assert panels["reading"].unique().tolist() == ["bits flipped", "bits replaced"]
     assert table["variant"].tolist() == ["none", "flip", "random", "flip"]
     real = table.iloc[:1]
-    one_panel = tables.for_each_variant(real)
+    one_panel = for_each_variant(real)
     pd.testing.assert_frame_equal(one_panel.drop(columns="reading"), real)
     assert one_panel["reading"].nunique() == 1
 
 
 def test_panels_are_ordered_as_they_appear():
     table = pd.DataFrame({"a": ["y", "x", "y", "x"], "b": ["1", "1", "2", "1"], "value": [1, 2, 3, 4]}, index=[9, 8, 7, 6])
-    found = tables.panels(table, ["a", "b"])
+    found = figure_tables.panels(table, ["a", "b"])
     assert found["panel"].tolist() == ["y: 1", "x: 1", "x: 1", "y: 2"]
     assert found["value"].tolist() == [1, 2, 4, 3]
-    assert tables.panels(table, ["a"])[["panel", "value"]].to_numpy().tolist() == [["y", 1], ["y", 3], ["x", 2], ["x", 4]]
+    assert figure_tables.panels(table, ["a"])[["panel", "value"]].to_numpy().tolist() == [
+        ["y", 1],
+        ["y", 3],
+        ["x", 2],
+        ["x", 4],
+    ]
 
 
 def test_figure_11_has_the_papers_panels_and_lines():
     table = pd.concat([facts(f"purchase{n}", n, n) for n in (10, 20, 50, 100)], ignore_index=True)
-    ours, theirs = tables.fig11(table), tables.fig11_paper()
+    ours, theirs = fig11(table), comparison.fig11_paper()
     assert set(ours["panel"]) == set(theirs["panel"])
     assert set(ours["line"]) == set(theirs["line"])
     assert len(ours) == 3 * len(table)
@@ -405,7 +413,7 @@ def test_figure_11_has_the_papers_panels_and_lines():
 def test_figure_12_has_the_papers_panels(learned):
     real = [o for o in learned if o.case.setting == "shadow:real"]
     bars = tables.histograms([o for name in (10, 20, 100) for o in with_case(real, dataset=f"purchase{name}")])
-    ours, theirs = tables.fig12(bars), tables.fig12_paper()
+    ours, theirs = fig12(bars), comparison.fig12_paper()
     assert ours["panel"].unique().tolist() == [f"Purchase-{n}: {q}" for q in ("uncertainty", "accuracy") for n in (10, 20, 100)]
     assert set(theirs["panel"]) == set(ours["panel"])
     both = ours.merge(theirs.astype({"bin_left": float}), on=["panel", "member"], suffixes=("", "_theirs"))
@@ -419,16 +427,16 @@ def test_figure_12_has_the_papers_panels(learned):
 
 
 def compared(outcomes, ids=("F8", "T2"), **change):
-    return paper.compare(tables.results_table(with_case(outcomes, **change), ids))
+    return paper.compare(comparison.results_table(with_case(outcomes, **change), ids))
 
 
 def results(case, ids, n_classes=3):
-    return tables.results_table(outcomes_of(case, n_classes), ids)
+    return comparison.results_table(outcomes_of(case, n_classes), ids)
 
 
 def test_every_published_number_of_location_stands_beside_ours(learned):
     table = compared(learned)
-    rows = tables.published_rows("location", ["F8", "T2"])
+    rows = comparison.published_rows("location", ["F8", "T2"])
     assert set(rows["setting"]) == F8_SETTINGS
     assert set(table["setting"]) == F8_SETTINGS
     n_noisy = rows[rows["setting"].str.contains("noise")].drop_duplicates(paper.KEY).shape[0]
@@ -480,7 +488,7 @@ def test_a_target_stands_beside_the_papers_of_its_kind(dataset, our_target, ids,
     table = results(case, ids, n_classes=10)
     assert set(table["target"]) == targets
     assert set(table["our_target"]) == {our_target}
-    expected = tables.published_rows(dataset, ids).query("target in @targets and setting == ''")
+    expected = comparison.published_rows(dataset, ids).query("target in @targets and setting == ''")
     expected = expected[expected["train_size"].isin([table["train_size"].max(), np.nan])]
     assert len(table) == len(expected.drop_duplicates(paper.KEY)) > 0
     assert not table.duplicated(paper.KEY).any()
@@ -490,7 +498,7 @@ def test_a_target_stands_beside_the_papers_of_its_kind(dataset, our_target, ids,
 @pytest.mark.parametrize(("ours", "theirs"), [(2500, 2500), (600, 2500), (3400, 2500), (3600, 5000), (99_000, 15_000)])
 def test_a_training_size_stands_beside_the_nearest(ours, theirs):
     """On a log scale: 3600 is nearer 5000 than 2500."""
-    table = results(Case("cifar10", "real", "local", ours, *study.REAL), ["F4"], n_classes=10)
+    table = results(Case("cifar10", "real", "local", ours, *experiments.REAL), ["F4"], n_classes=10)
     assert set(table["train_size"].dropna()) == {theirs}
     assert table.loc[table["train_size"].isna(), "metric"].tolist() == ["attack_recall"]  # stated for all sizes
     assert set(table["our_train_size"]) == {ours}
@@ -499,15 +507,17 @@ def test_a_training_size_stands_beside_the_nearest(ours, theirs):
 
 
 def test_sizes_of_one_data_set_share_a_table():
-    both = [o for size in (2500, 10_000) for o in outcomes_of(Case("cifar10", "real", "local", size, *study.REAL), 10, size)]
-    table = paper.compare(tables.results_table(both, ["F4"])).query("metric == 'attack_recall'")
+    both = [
+        o for size in (2500, 10_000) for o in outcomes_of(Case("cifar10", "real", "local", size, *experiments.REAL), 10, size)
+    ]
+    table = paper.compare(comparison.results_table(both, ["F4"])).query("metric == 'attack_recall'")
     assert table["our_train_size"].tolist() == [2500, 10_000]
     assert table["value"].nunique() == 2
 
 
 def test_numbers_of_classes_are_counted():
     group = outcomes_of(LOCATION._replace(dataset="texas", train_size=10_000), n_classes=8)
-    table = tables.results_table(group, ["F6"]).set_index("metric")
+    table = comparison.results_table(group, ["F6"]).set_index("metric")
     precisions = [metrics.by_class(o.trial.answers, o.decision)["precision"] for o in group]
     for threshold in (0.6, 0.7, 0.85):
         row = table.loc[f"n_classes_precision_above_{threshold}"]
@@ -569,7 +579,7 @@ def facts(dataset, n_classes, seed, n_targets=2, our_target="google surrogate"):
         precision[rng.random(n_classes) < 0.1] = np.nan
         columns = {"cls": range(n_classes), "precision": precision, "train_fraction": size, "train_test_gap": gap}
         parts.append(pd.DataFrame(columns | {"target": target}))
-        cases.append(Case(dataset, "real", our_target, 10_000, *study.REAL))
+        cases.append(Case(dataset, "real", our_target, 10_000, *experiments.REAL))
     return tables._frame(cases, parts)
 
 
@@ -582,7 +592,7 @@ PAIRS = {
 
 def test_correlations_are_those_of_scipy():
     table = pd.concat([facts("purchase20", 20, 0), facts("purchase100", 100, 1)], ignore_index=True)
-    found = tables.correlations(table, n_boot=40)
+    found = comparison.correlations(table, n_boot=40)
     pooled = "Purchase-10..100 pooled"
     assert found["dataset"].tolist() == ["purchase20"] * 3 + ["purchase100"] * 3 + [pooled] * 3
     for row in found.itertuples():
@@ -597,7 +607,7 @@ def test_correlations_are_those_of_scipy():
     shown = paper.compare(found)
     assert shown["published"].notna().all()
     assert not shown["counts"].any()  # a surrogate
-    alone = tables.correlations(facts("purchase20", 20, 0, our_target="google"), n_boot=2)
+    alone = comparison.correlations(facts("purchase20", 20, 0, our_target="google"), n_boot=2)
     assert alone["dataset"].tolist() == ["purchase20"] * 3
     assert paper.compare(alone)["counts"].all()
     pd.testing.assert_series_equal(alone["value"], found["value"].iloc[:3])
@@ -605,7 +615,7 @@ def test_correlations_are_those_of_scipy():
 
 def test_correlation_of_classes_that_are_alike_is_zero():
     table = facts("purchase20", 20, 0).assign(train_fraction=0.05)
-    found = tables.correlations(table, n_boot=20).set_index("metric")
+    found = comparison.correlations(table, n_boot=20).set_index("metric")
     for metric, pair in PAIRS.items():
         row = found.loc[metric, ["value", "low", "high"]].tolist()
         assert (row == [0, 0, 0]) == ("train_fraction" in pair)
@@ -614,21 +624,21 @@ def test_correlation_of_classes_that_are_alike_is_zero():
 def test_interval_of_correlations_ends_at_one():
     table = facts("purchase20", 20, 0)
     rising = table["cls"] * np.where(table["target"] == 0, 1, -1)  # in one target as it falls in the other
-    found = tables.correlations(table.assign(train_fraction=table["cls"], train_test_gap=rising), n_boot=5).iloc[2]
+    found = comparison.correlations(table.assign(train_fraction=table["cls"], train_test_gap=rising), n_boot=5).iloc[2]
     assert (found["value"], found["low"], found["high"]) == (pytest.approx(0), -1, 1)
 
 
 def test_published_values_stand_beside_the_learned_attack_alone(outcomes, learned):
-    table = tables.beside_baselines(tables.summary(outcomes), compared(learned))
+    table = comparison.beside_baselines(tables.summary(outcomes), compared(learned))
     assert set(table["setting"]) == {"shadow:real"}
-    assert table["attack"].nunique() == len(study.ATTACKS)
-    assert len(table) == 3 * len(study.ATTACKS)
+    assert table["attack"].nunique() == len(experiments.ATTACKS)
+    assert len(table) == 3 * len(experiments.ATTACKS)
     known = table.dropna(subset="published")
     assert known[["attack", "metric", "published"]].to_numpy().tolist() == [
         [LEARNED, "precision", 0.678],
         [LEARNED, "recall", 0.98],
     ]
-    noise = tables.beside_baselines(tables.summary(outcomes), compared(learned), "shadow:noise20")
+    noise = comparison.beside_baselines(tables.summary(outcomes), compared(learned), "shadow:noise20")
     assert set(noise["variant"]) == {"flip", "random"}
     assert noise["published"].dropna().tolist() == 2 * [0.613, 1.0]
 
@@ -640,8 +650,8 @@ def test_published_values_stand_beside_their_own_data_set_and_size():
         *(with_case(real, dataset="cifar10", our_target="local", train_size=size) for size in (2500, 15_000)),
     ]
     everything = [o for group in groups for o in group]
-    rows = tables.results_table(everything, ["T2", "F4"])
-    table = tables.beside_baselines(tables.summary(everything, ["precision", "precision_p50"]), paper.compare(rows))
+    rows = comparison.results_table(everything, ["T2", "F4"])
+    table = comparison.beside_baselines(tables.summary(everything, ["precision", "precision_p50"]), paper.compare(rows))
     assert len(table) == 2 * len(groups)
     known = table.dropna(subset="published")
     assert known[["dataset", "train_size", "metric", "published"]].to_numpy().tolist() == [
@@ -655,16 +665,16 @@ def test_published_values_stand_beside_their_own_data_set_and_size():
 def test_a_bound_hides_no_published_value():
     """Of the recall on Purchase-100 the paper says "almost 1" under Fig. 5, and draws it under Fig. 9."""
     group = outcomes_of(LOCATION._replace(dataset="purchase100", train_size=10_000))
-    shown = paper.compare(tables.results_table(group, ["F5", "F9"]))
+    shown = paper.compare(comparison.results_table(group, ["F5", "F9"]))
     recall = shown[shown["metric"] == "attack_recall"].set_index("id")["published"]
     assert np.isnan(recall["F5"])
-    table = tables.beside_baselines(tables.summary(group, ["recall"]), shown)
+    table = comparison.beside_baselines(tables.summary(group, ["recall"]), shown)
     assert table["published"].tolist() == [recall["F9"]]
 
 
 def test_headline_says_ours_and_the_papers(learned):
     table = compared(learned, our_target="local")
-    lines = tables.headline(table)
+    lines = comparison.headline(table)
     assert len(lines) == 2 * 5 + 1  # precision and recall: real, and two rates in two readings; and Table 2's precision
     row = table[
         (table["setting"] == "shadow:noise10") & (table["variant"] == "flip") & (table["metric"] == "attack_recall")
@@ -675,7 +685,7 @@ def test_headline_says_ours_and_the_papers(learned):
         line for line in lines if line.startswith("location (real, local target), n = 1,200, shadow:real: attack_precision")
     ]
     assert sorted(line.rpartition("paper ")[2] for line in real) == ["(google, F8) 0.678", "(google, T2) 0.678"]
-    accuracy = tables.headline(table, ["target_test_accuracy"])
+    accuracy = comparison.headline(table, ["target_test_accuracy"])
     assert {line.rpartition("paper ")[2] for line in accuracy} == {"(google, T2) 0.673", "(google, F8) 0.660"}
-    bounds = results(Case("cifar10", "real", "local", 2500, *study.REAL), ["F4"], n_classes=10)
-    assert not tables.headline(paper.compare(bounds))  # a recall "almost 1" is no number
+    bounds = results(Case("cifar10", "real", "local", 2500, *experiments.REAL), ["F4"], n_classes=10)
+    assert not comparison.headline(paper.compare(bounds))  # a recall "almost 1" is no number

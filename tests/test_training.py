@@ -9,11 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
-from mialib import cache, models, randomness
-from mialib.data import Dataset
-from mialib.models import Records
-from mialib.session import Session
-from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe
+from mialib.core import cache, randomness
+from mialib.core.types import Dataset
+from mialib.training import networks
+from mialib.training.estimators import EstimatorTrainer
+from mialib.training.networks import Records, cnn
+from mialib.training.neural import NeuralTrainer
+from mialib.training.recipe import Recipe
+from mialib.training.session import Session
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=1e-2)
 
@@ -43,11 +46,11 @@ def rows_of(dataset, k, n, seed=0):
 
 
 def mlp():
-    return models.mlp(20, 4, hidden=8)
+    return networks.mlp(20, 4, hidden=8)
 
 
 def sparse_mlp():
-    return models.mlp(150, 4, hidden=8)
+    return networks.mlp(150, 4, hidden=8)
 
 
 def deep_mlp():
@@ -59,7 +62,7 @@ def dropout_mlp():
 
 
 def small_cnn():
-    return models.cnn((8, 8, 3), 3, channels=4, kernel=3)
+    return cnn((8, 8, 3), 3, channels=4, kernel=3)
 
 
 def literal_training(make_model, recipe, dataset, rows, seed, number):
@@ -192,7 +195,7 @@ def test_finished_networks_are_not_trained_again_and_more_train_only_the_new(mon
     [
         {"recipe": Recipe(3, 16, 2e-2)},
         {"recipe": Recipe(3, 16, 1e-2, precision="bfloat16")},
-        {"make_model": lambda: models.mlp(20, 4, hidden=9)},
+        {"make_model": lambda: networks.mlp(20, 4, hidden=9)},
         {"seed": 1},
         {"dataset": bits(seed=1)},
         {"rows": rows_of(bits(), 2, 45, seed=1)},
@@ -277,7 +280,7 @@ def test_bad_rows_and_models_are_named():
     with pytest.raises(ValueError, match=r"rows must lie in 0\.\.199, got 0\.\.200"):
         trainer.fit_many(dataset, np.array([[0, 200]]), seed=0)
     with pytest.raises(ValueError, match=r"make_model must answer \(n, 4\) logits"):
-        NeuralTrainer(lambda: models.mlp(20, 3), RECIPE, "cpu").fit_many(dataset, np.array([[0, 1]]), seed=0)
+        NeuralTrainer(lambda: networks.mlp(20, 3), RECIPE, "cpu").fit_many(dataset, np.array([[0, 1]]), seed=0)
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         trainer.fit_many(dataset, np.array([[0, 1]]), seed=-1)
     with pytest.raises(ValueError, match=r"y must lie in 0\.\.3, got 1\.\.4"):

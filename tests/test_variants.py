@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mialib import attack, study, tables, variants
-from mialib.attack import NEVER
+from mialib.attack import ablations, learned
+from mialib.attack.thresholds import NEVER, confidence_threshold
+from mialib.core.types import AttackData
 from mialib.metrics import overall
-from mialib.shadow import AttackData
-from mialib.study import Case, Trial
-from mialib.training import EstimatorTrainer
+from mialib.study import experiments, tables
+from mialib.study.experiments import Case, Trial
+from mialib.training.estimators import EstimatorTrainer
 
 N_CLASSES = 4
 
@@ -32,40 +33,40 @@ def accuracy(fitted, data):
 
 def test_views_show_what_they_say():
     data = answers(50)
-    np.testing.assert_array_equal(variants.one_class(data).labels, 0)
-    np.testing.assert_array_equal(variants.one_class(data).predictions, data.predictions)
-    top = variants.sorted_top(data, 2).predictions
+    np.testing.assert_array_equal(ablations.one_class(data).labels, 0)
+    np.testing.assert_array_equal(ablations.one_class(data).predictions, data.predictions)
+    top = ablations.sorted_top(data, 2).predictions
     np.testing.assert_array_equal(top[:, :2], np.sort(data.predictions, 1)[:, ::-1][:, :2])
     np.testing.assert_array_equal(top[:, 2:], 0)
-    np.testing.assert_array_equal(variants.sorted_top(data, 9).predictions, np.sort(data.predictions, 1)[:, ::-1])
-    own = variants.true_class(data).predictions
+    np.testing.assert_array_equal(ablations.sorted_top(data, 9).predictions, np.sort(data.predictions, 1)[:, ::-1])
+    own = ablations.true_class(data).predictions
     np.testing.assert_array_equal(own[:, 0], [p[c] for p, c in zip(data.predictions, data.labels, strict=True)])
     np.testing.assert_array_equal(own[:, 1:], 0)
-    for view in (variants.one_class, variants.sorted_top, variants.true_class):
+    for view in (ablations.one_class, ablations.sorted_top, ablations.true_class):
         assert view(data).predictions.shape == data.predictions.shape
         np.testing.assert_array_equal(view(data).member, data.member)
     with pytest.raises(ValueError, match="k must be at least 1"):
-        variants.sorted_top(data, 0)
+        ablations.sorted_top(data, 0)
 
 
-@pytest.mark.parametrize("name", variants.PARTS)
+@pytest.mark.parametrize("name", ablations.PARTS)
 def test_every_variant_catches_a_planted_leak_and_no_more_than_there_is(name, caplog):
     with caplog.at_level(logging.WARNING):
-        fitted = variants.PARTS[name](answers())
+        fitted = ablations.PARTS[name](answers())
     assert not caplog.records  # no class lacks anything, whatever a view hides
     test = answers(seed=1)
     assert accuracy(fitted, test) > 0.68
     assert fitted.membership_score(test).dtype == np.float32
     np.testing.assert_array_equal(fitted.infer(test), fitted.membership_score(test) > 0)
-    assert abs(accuracy(variants.PARTS[name](answers(leak=0)), answers(leak=0, seed=1)) - 0.5) < 0.06
+    assert abs(accuracy(ablations.PARTS[name](answers(leak=0)), answers(leak=0, seed=1)) - 0.5) < 0.06
 
 
 def test_a_variant_does_not_use_what_it_does_not_see():
     data, test = answers(), answers(seed=1)
-    blind = variants.seen(variants.one_class)(data)
+    blind = ablations.seen(ablations.one_class)(data)
     moved = test._replace(labels=(test.labels + 1) % N_CLASSES)
     np.testing.assert_array_equal(blind.infer(test), blind.infer(moved))
-    unnamed = variants.seen(variants.sorted_top, variants.one_class)(data)
+    unnamed = ablations.seen(ablations.sorted_top, ablations.one_class)(data)
     mixed = test._replace(predictions=np.ascontiguousarray(test.predictions[:, [2, 0, 3, 1]]))
     np.testing.assert_array_equal(unnamed.infer(test), unnamed.infer(mixed))
     assert not np.array_equal(blind.infer(test), blind.infer(mixed))
@@ -73,27 +74,27 @@ def test_a_variant_does_not_use_what_it_does_not_see():
 
 def test_a_view_is_used_on_any_way_to_fit():
     data, test = answers(), answers(seed=1)
-    plain = attack.confidence_threshold(variants.true_class(data)._replace(labels=np.zeros_like(data.labels)))
-    viewed = variants.seen(variants.true_class, variants.one_class, fit=attack.confidence_threshold)(data)
-    np.testing.assert_array_equal(viewed.infer(test), attack.confidence_threshold(data).infer(test))
+    plain = confidence_threshold(ablations.true_class(data)._replace(labels=np.zeros_like(data.labels)))
+    viewed = ablations.seen(ablations.true_class, ablations.one_class, fit=confidence_threshold)(data)
+    np.testing.assert_array_equal(viewed.infer(test), confidence_threshold(data).infer(test))
     assert plain.thresholds[0] == viewed._inner.thresholds[0]
 
 
 def test_a_real_lack_of_members_is_still_said(caplog):
     data = answers()
     with caplog.at_level(logging.WARNING, "mialib"):
-        fitted = variants.seen(variants.one_class)(data._replace(member=np.zeros_like(data.member)))
+        fitted = ablations.seen(ablations.one_class)(data._replace(member=np.zeros_like(data.member)))
     assert "lack members" in caplog.text
     assert not fitted.infer(data).any()
     caplog.clear()
     with caplog.at_level(logging.WARNING, "mialib"):
-        attack.fit_attack(variants.one_class(data))
+        learned.fit_attack(ablations.one_class(data))
     assert "classes [1, 2, 3] lack" in caplog.text  # and nothing is hushed for good
 
 
 def test_an_attack_by_any_trainer_is_one_model_a_class():
     data, test = answers(), answers(seed=1)
-    fitted = variants.trained_by(EstimatorTrainer(LogisticRegression()))(data)
+    fitted = ablations.trained_by(EstimatorTrainer(LogisticRegression()))(data)
     scores = fitted.membership_score(test)
     for c in range(N_CLASSES):
         rows = data.labels == c
@@ -107,17 +108,17 @@ def test_an_attack_by_any_trainer_is_one_model_a_class():
 def test_a_class_that_lacks_members_is_answered_non_member_by_a_trainers_attack():
     data = answers()
     data = data._replace(member=data.member & (data.labels != 2))
-    scores = variants.trained_by(EstimatorTrainer(LogisticRegression()))(data).membership_score(data)
+    scores = ablations.trained_by(EstimatorTrainer(LogisticRegression()))(data).membership_score(data)
     assert (scores[data.labels == 2] == NEVER).all()
     assert (scores[data.labels != 2] > -1).all()
     with pytest.raises(ValueError, match="data must hold a class with members and non-members"):
-        variants.trained_by(EstimatorTrainer(LogisticRegression()))(data._replace(member=np.zeros_like(data.member)))
+        ablations.trained_by(EstimatorTrainer(LogisticRegression()))(data._replace(member=np.zeros_like(data.member)))
 
 
 def test_parts_and_baselines_make_one_table():
-    case = Case("location", "real", "local", 600, *study.REAL)
+    case = Case("location", "real", "local", 600, *experiments.REAL)
     trial = Trial(case, 0, answers(seed=1), answers, 1)
-    parts = variants.PARTS | {"correctness gap": study.ATTACKS["correctness gap"]}
-    table = tables.summary(study.run_attacks([trial], parts))
+    parts = ablations.PARTS | {"correctness gap": experiments.ATTACKS["correctness gap"]}
+    table = tables.summary(experiments.run_attacks([trial], parts))
     assert table["attack"].unique().tolist() == list(parts)
     assert not table["value"].isna().any()

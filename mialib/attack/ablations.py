@@ -1,0 +1,145 @@
+"""What each part of the attack is worth: the paper's attack with one part taken out or replaced, on the same answers.
+
+A view shows the attack less of a prediction vector, or hides the class; any way to fit an attack can be given one. Views keep
+the shape (n, n_classes), with 0 where nothing is shown, so that what is attacked stays an `AttackData`.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+
+from mialib.attack import thresholds
+from mialib.attack.learned import fit_attack
+from mialib.attack.thresholds import NEVER
+from mialib.core import checks, randomness
+from mialib.core.threads import one_a_core
+from mialib.core.types import Attack, AttackData, BlackBox, Dataset, Trainer, check_attack_data
+
+Fit = Callable[[AttackData], Attack]
+View = Callable[[AttackData], AttackData]
+
+
+def one_class(data: AttackData) -> AttackData:
+    """All records under class 0: the attack does not learn which class they have, and one model serves all."""
+    return data._replace(labels=np.zeros_like(data.labels))
+
+
+def sorted_top(data: AttackData, k: int = 3) -> AttackData:
+    """The k highest probabilities, highest first, in the first k columns: which classes have them is not shown (Salem et al.
+    2019). All are shown where there are fewer classes.
+    """
+    checks.whole("k", k, 1)
+    shown = np.zeros_like(data.predictions)
+    shown[:, :k] = -np.sort(-data.predictions, axis=1)[:, :k]
+    return data._replace(predictions=shown)
+
+
+def true_class(data: AttackData) -> AttackData:
+    """The probability of the true class, in the first column, and nothing else."""
+    shown = np.zeros_like(data.predictions)
+    shown[:, 0] = data.predictions[np.arange(len(data.labels)), data.labels]
+    return data._replace(predictions=shown)
+
+
+class _ViewedAttack:
+    """An attack that sees answers through views."""
+
+    def __init__(self, inner: Attack, view: View) -> None:
+        self._inner, self._view = inner, view
+
+    def membership_score(self, data: AttackData) -> np.ndarray:
+        """The inner attack's, float32 (n,)."""
+        return self._inner.membership_score(self._view(check_attack_data(data)))
+
+    def infer(self, data: AttackData) -> np.ndarray:
+        """The inner attack's, bool (n,)."""
+        return self._inner.infer(self._view(check_attack_data(data)))
+
+
+def seen(*views: View, fit: Fit = fit_attack) -> Fit:
+    """A way to fit an attack on what is left after each of `views` in turn; later answers are seen the same way."""
+
+    def view(data: AttackData) -> AttackData:
+        for each in views:
+            data = each(data)
+        return data
+
+    def fit_seen(data: AttackData) -> Attack:
+        check_attack_data(data)
+        with _no_word_of_emptied_classes() if one_class in views else nullcontext():
+            return _ViewedAttack(fit(view(data)), view)
+
+    return fit_seen
+
+
+@contextmanager
+def _no_word_of_emptied_classes() -> Iterator[None]:
+    """Classes that `one_class` has emptied lack members by design: the attack's warning of them would mislead."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("classes %s lack") or 0 in record.args[0]  # type: ignore[index,operator]
+
+    thresholds.log.addFilter(wanted)
+    try:
+        yield
+    finally:
+        thresholds.log.removeFilter(wanted)
+
+
+class TrainedAttack:
+    """One model a class, made by a `Trainer` that learns "member" as class 1 of two. Made by `trained_by`."""
+
+    def __init__(self, models: Mapping[int, BlackBox], n_classes: int) -> None:
+        self._models, self.n_classes = models, n_classes
+
+    def membership_score(self, data: AttackData) -> np.ndarray:
+        """Probability of "member" less 0.5, float32 (n,); the lowest float for a class without an attack model."""
+        check_attack_data(data, self.n_classes)
+        scores = np.full(len(data.labels), NEVER, np.float32)
+        for c, model in self._models.items():
+            rows = np.flatnonzero(data.labels == c)
+            if len(rows):
+                scores[rows] = model.predict_proba(data.predictions[rows])[:, 1] - np.float32(0.5)
+        return scores
+
+    def infer(self, data: AttackData) -> np.ndarray:
+        """True where membership is likelier than not, bool (n,)."""
+        return self.membership_score(data) > 0
+
+
+def trained_by(trainer: Trainer, seed: int = 0) -> Fit:
+    """A way to fit an attack with the models of a trainer, say a service's: the paper used Google's (Sec. VI-C).
+
+    Class c is model number c. A class that lacks members or non-members is answered "non-member".
+    """
+
+    def fit(data: AttackData) -> Attack:
+        check_attack_data(data)
+        n_classes, key = data.predictions.shape[1], randomness.derive(seed, "trained attack")
+        rows = {c: np.flatnonzero(data.labels == c) for c in range(n_classes)}
+        usable = [c for c, own in rows.items() if 0 < data.member[own].sum() < len(own)]
+        if not usable:
+            raise ValueError("data must hold a class with members and non-members, got none")
+        with one_a_core(len(usable)) as (pool, _):
+            fitted = list(pool.map(lambda c: _trained(trainer, data, rows[c], key, c), usable))
+        return TrainedAttack(dict(zip(usable, fitted, strict=True)), n_classes)
+
+    return fit
+
+
+def _trained(trainer: Trainer, data: AttackData, rows: np.ndarray, seed: int, c: int) -> BlackBox:
+    vectors = np.ascontiguousarray(data.predictions[rows], np.float32)
+    dataset = Dataset(f"answers of class {c}", vectors, data.member[rows].astype(np.int64), 2, "real")
+    return trainer.fit_many(dataset, np.arange(len(rows))[None], seed, first=c)[0]
+
+
+PARTS: dict[str, Fit] = {
+    "one network a class": fit_attack,
+    "one network for all": seen(one_class),
+    "sorted top three": seen(sorted_top),
+    "sorted top three, one for all": seen(sorted_top, one_class),
+    "true class alone": seen(true_class),
+    "true class alone, one for all": seen(true_class, one_class),
+}

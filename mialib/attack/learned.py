@@ -1,0 +1,159 @@
+"""Attack models: from the answers of shadow models on their members and non-members, tell members of another model.
+
+The paper's attack trains one small network a class on whole prediction vectors (Sec. V-D). Beside it stand four baselines that
+look at one number of the vector; a learned attack is worth its cost only where it beats them.
+"""
+
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from mialib.attack.thresholds import NEVER, usable_classes
+from mialib.core import cache, checks, randomness
+from mialib.core.threads import one_a_core
+from mialib.core.types import Attack, AttackData, check_attack_data
+from mialib.training import stacked
+from mialib.training.recipe import Recipe
+from mialib.training.session import make_optimizer
+from mialib.training.stacked import DenseStack
+
+HIDDEN = 64  # Sec. VI-C: one hidden layer of 64 ReLU units
+# Not stated in the paper. Chosen on held-out shadow models, never on a target's answers.
+RECIPE = Recipe(epochs=10, batch_size=64, lr=3e-3)
+MIN_STEPS = 100  # however few shadow models there are
+WEIGHTS = ("w1", "b1", "w2", "b2")
+CLASSES_AT_ONCE = 10  # whose answers fit into a core's cache
+
+
+def fit_attack(data: AttackData, model: str = "mlp", seed: int = 0) -> Attack:
+    """Fit the attack on shadow answers: one model per true class, all classes trained together.
+
+    model: "mlp", one hidden layer of 64 ReLU units on the whole prediction vector, scaled per class (Sec. V-D, VI-C).
+    A class that lacks members or non-members in `data` is named in a warning; its records are answered "non-member".
+    """
+    checks.choice("model", model, ("mlp",))
+    check_attack_data(data)
+    return ClassifierAttack(data, seed)
+
+
+class ClassifierAttack:
+    """One small network per class. Made by `fit_attack`."""
+
+    def __init__(self, data: AttackData, seed: int) -> None:
+        self.n_classes = data.predictions.shape[1]
+        classes = usable_classes(data)
+        self.slot = {int(c): i for i, c in enumerate(classes)}
+        self.networks = _fitted(data, classes, seed) if len(classes) else {}
+
+    def membership_score(self, data: AttackData) -> np.ndarray:
+        """Log-odds of membership, float32 (n,); the lowest float for a class without an attack model."""
+        check_attack_data(data, self.n_classes)
+        scores = np.full(len(data.labels), NEVER, np.float32)
+        rows = _rows_by_class(data.labels, self.n_classes)
+        with one_a_core(len(self.slot)) as (pool, _):
+            parts = pool.map(lambda c: self._class_scores(c, data.predictions[rows[c]]), self.slot)
+            for c, part in zip(self.slot, parts, strict=True):
+                scores[rows[c]] = part
+        return scores
+
+    @torch.inference_mode()
+    def _class_scores(self, c: int, predictions: np.ndarray) -> np.ndarray:
+        network = {name: part[self.slot[c]] for name, part in self.networks.items()}
+        x = _standard(predictions, network["centre"], network["scale"])
+        w1, b1, w2, b2 = (torch.as_tensor(network[name]) for name in WEIGHTS)
+        out = torch.addmm(b2, torch.addmm(b1, torch.as_tensor(x), w1.T).relu_(), w2.T)
+        return (out[:, 1] - out[:, 0]).numpy()
+
+    def infer(self, data: AttackData) -> np.ndarray:
+        """True where membership is likelier than not, bool (n,)."""
+        return self.membership_score(data) > 0
+
+
+def _rows_by_class(labels: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.searchsorted(labels[order], np.arange(1, n_classes)))
+
+
+def _standard(predictions: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Deviations from the class's mean vector in units of `scale`, float32, within -10..10."""
+    scores = predictions.astype(np.float32, copy=True)
+    scores -= centre
+    scores /= scale
+    return scores.clip(-10, 10, out=scores)
+
+
+def _centre_and_scale(predictions: np.ndarray) -> tuple[np.ndarray, np.floating]:
+    """A class's mean vector, and one scale for all its columns: the deviation of the column that varies most.
+
+    A scale a column would blow up the columns of other classes, which hardly vary and tell little: with 400 answers a class
+    the attack then learns their noise.
+    """
+    return predictions.mean(0), predictions.std(0).max() + np.float32(1e-6)
+
+
+def _fitted(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Arrays of all classes' networks, each (n_classes, ...); from the cache if the same data were fitted before."""
+    code = (
+        ClassifierAttack,
+        _standard,
+        _centre_and_scale,
+        _fitted,
+        _fit_networks,
+        _fit_part,
+        _network,
+        _order,
+        stacked,
+        make_optimizer,
+        randomness,
+    )
+    settings = {"recipe": asdict(RECIPE), "hidden": HIDDEN, "min_steps": MIN_STEPS, "seed": int(seed)}
+    key = {"data": cache.digest(*data), "code": cache.code_digest(*code), **settings}
+    stored = cache.load("attacks", key)
+    if stored is None:
+        stored = _fit_networks(data, classes, seed)
+        cache.save("attacks", key, stored)
+    return stored
+
+
+def _fit_networks(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Every class takes the same number of steps of equal batches from its own rows, so that none waits for padding."""
+    by_class = _rows_by_class(data.labels, data.predictions.shape[1])
+    rows = [by_class[c] for c in classes]
+    steps = max(MIN_STEPS, RECIPE.epochs * -(-max(map(len, rows)) // RECIPE.batch_size))
+    parts = np.array_split(np.arange(len(classes)), -(-len(classes) // CLASSES_AT_ONCE))
+    with one_a_core(len(parts)) as (pool, _):
+        fit = partial(_fit_part, data, steps=steps, seed=seed)
+        fitted = list(pool.map(lambda part: fit([(int(classes[i]), rows[i]) for i in part]), parts))
+    return {name: np.concatenate([part[name] for part in fitted]) for name in fitted[0]}
+
+
+def _fit_part(data: AttackData, part: list[tuple[int, np.ndarray]], steps: int, seed: int) -> dict[str, np.ndarray]:
+    """Some classes' networks, given as (class, its rows): trained as one stack."""
+    centre, scale = map(np.stack, zip(*(_centre_and_scale(data.predictions[rows]) for _, rows in part), strict=True))
+    blocks = [_standard(data.predictions[rows], m, s) for (_, rows), m, s in zip(part, centre, scale, strict=True)]
+    x = torch.as_tensor(np.concatenate(blocks))
+    target = torch.as_tensor(np.concatenate([data.member[rows] for _, rows in part])).long()
+    starts = np.cumsum([0, *map(len, blocks)])
+    length = steps * RECIPE.batch_size
+    order = torch.stack([start + _order(len(rows), length, seed, c) for start, (c, rows) in zip(starts, part, strict=False)])
+    stack = DenseStack([_network(x.shape[1], seed, c) for c, _ in part], torch.device("cpu"))
+    optimizer = make_optimizer(stack, RECIPE)
+    for batch in order.split(RECIPE.batch_size, dim=1):
+        stack.backward(x, target, batch)
+        optimizer.step()
+    weights = dict(zip(WEIGHTS, (p.detach().numpy() for p in stack.parameters), strict=True))
+    return {"centre": centre, "scale": scale, **weights}
+
+
+def _order(n: int, length: int, seed: int, c: int) -> torch.Tensor:
+    """`length` numbers below n: one shuffle after another."""
+    generator = randomness.torch_generator(seed, "attack order", c)
+    return torch.cat([torch.randperm(n, generator=generator) for _ in range(-(-length // n))])[:length]
+
+
+def _network(n_features: int, seed: int, number: int) -> nn.Module:
+    with randomness.torch_seed(seed, "attack weights", number):
+        return nn.Sequential(nn.Linear(n_features, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))

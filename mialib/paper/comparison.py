@@ -1,0 +1,301 @@
+"""Our results beside the published values: keys, differences, verdicts, and the tables that are set beside the paper's."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mialib import metrics
+from mialib.core import checks
+from mialib.paper.values import KEY, curves, published
+from mialib.shadow import synthesis
+from mialib.study import experiments
+from mialib.study.experiments import LEARNED, REAL, Case, Outcome
+from mialib.study.figure_tables import PANELS, SIZE
+from mialib.study.leakage import PANELS as LEAKAGE_PANELS
+from mialib.study.shadow_data import MODEL_BASED, Made
+from mialib.study.tables import CASE, SURROGATE, _grouped, published_metric
+
+SHORT = [
+    "id",
+    "our_target",
+    "setting",
+    "variant",
+    "metric",
+    "published",
+    "value",
+    "low",
+    "high",
+    "n_targets",
+    "verdict",
+    "counts",
+]
+
+
+def fig4_paper(dataset: str) -> pd.DataFrame:
+    """The paper's points of Fig. 4 for "cifar10" or "cifar100": line ("n = 2,500"), cls (from 0; of CIFAR-100 the rank of the
+    class by precision), value.
+    """
+    side = {"cifar10": "left", "cifar100": "right"}[checks.choice("dataset", dataset, ("cifar10", "cifar100"))]
+    points = curves(f"Fig. 4 {side}")
+    sizes = points["series"].str.rpartition("n=")[2].astype(int)
+    return pd.DataFrame({"line": sizes.map(SIZE.format), "cls": points["key"].astype(int) - 1, "value": points["value"]})
+
+
+def fig11_paper() -> pd.DataFrame:
+    """The paper's points, as `fig11`."""
+    parts = [
+        curves(figure, f"{x} -> {y}".replace("precision", "attack_precision")).assign(panel=panel)
+        for panel, (figure, x, y) in PANELS.items()
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    return table.rename(columns={"series": "line", "key": "x", "value": "y"})[["line", "panel", "x", "y"]]
+
+
+def fig12_paper() -> pd.DataFrame:
+    """The paper's bars, as `fig12`."""
+    parts = [curves("Fig. 12", short).assign(quantity=long) for short, long in (("unc", "uncertainty"), ("acc", "accuracy"))]
+    table = pd.concat(parts, ignore_index=True)
+    names = table["series"].str.partition(" ")
+    table = table.assign(panel=names[0] + ": " + table["quantity"], member=names[2] == "members")
+    return table.rename(columns={"key": "bin_left", "value": "share"})[["panel", "member", "bin_left", "share"]]
+
+
+# Beside the paper
+
+
+def published_rows(dataset: str, ids: Iterable[str]) -> pd.DataFrame:
+    """The rows of `paper.published` of a data set under these experiments ("F8", "T2")."""
+    table = published()
+    return table[(table["dataset"] == dataset) & table["id"].isin(list(ids))]
+
+
+def own_kind(values: pd.DataFrame) -> pd.Series:
+    """Which rows are of the paper's kind of target, or of the surrogate in its place: bool, from `our_target` and `target`."""
+    return values["our_target"].str.removesuffix(SURROGATE) == values["target"]
+
+
+def results_table(outcomes: Sequence[Outcome], ids: Iterable[str]) -> pd.DataFrame:
+    """A table for `paper.compare`: ours for every value published under `ids` of the data sets that were attacked.
+
+    A case stands beside the paper's target of the same name (a surrogate beside the service), else beside the only one that the
+    paper has; beside the same training size, else the nearest one. An empty setting stands for real shadow data.
+    """
+    ids = list(ids)
+    cases, rows = [], []
+    for (case, _), group in _grouped(outcomes).items():
+        for key in _beside(case, published_rows(case.dataset, ids)).to_dict("records"):
+            ours = {"our_train_size": float(case.train_size), **published_metric(group, key["metric"])._asdict()}
+            cases.append(case)
+            rows.append({**key, **ours})
+    if not rows:
+        raise ValueError(f"ids must name values published of {sorted({o.case.dataset for o in outcomes})}, got {ids}")
+    columns = [column for column in CASE if column not in KEY]
+    return pd.DataFrame([{**{c: getattr(case, c) for c in columns}, **row} for case, row in zip(cases, rows, strict=True)])
+
+
+def _beside(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
+    """Keys of the published rows that a case stands beside."""
+    rows = rows[~rows["metric"].str.startswith(("spearman", "mean_"))]
+    rows = rows[rows["setting"].replace("", REAL[0]) == case.setting]
+    same = rows["target"] == case.our_target.removesuffix(SURROGATE)
+    if same.any() or case.our_target != "local" or rows["target"].nunique() > 1:
+        rows = rows[same]
+    sizes = rows["train_size"].dropna().unique()
+    if len(sizes):
+        nearest = sizes[np.abs(np.log(sizes / case.train_size)).argmin()]
+        rows = rows[rows["train_size"].isna() | (rows["train_size"] == nearest)]
+    return rows[KEY].drop_duplicates()
+
+
+def correlations(facts: pd.DataFrame, n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Rank correlations of Fig. 11, a table for `paper.compare`: over the classes of each data set, and of all pooled.
+
+    facts: `class_facts` of data sets that stand in Fig. 11. value: mean over targets of Spearman's coefficient; its interval is
+    the wider of Student's t over targets and a bootstrap of classes.
+    """
+    rng = np.random.default_rng(seed)
+    pooled = "Purchase-10..100 pooled"
+    parts = [*facts.groupby("dataset", sort=False), *([(pooled, facts)] if facts["dataset"].nunique() > 1 else [])]
+    rows = [
+        {"id": "F11", "dataset": name, "metric": f"spearman({x},{y})", **_spearman(part, x, y, n_boot, rng), **_origin(part)}
+        for name, part in parts
+        for x, y in (
+            ("train_fraction", "attack_precision"),
+            ("train_test_gap", "attack_precision"),
+            ("train_fraction", "train_test_gap"),
+        )
+    ]
+    table = pd.DataFrame(rows).assign(target="google", setting="", variant="none")
+    return table.assign(train_size=np.where(table["dataset"] == pooled, np.nan, 10_000.0))
+
+
+def _origin(part: pd.DataFrame) -> dict[str, Any]:
+    source = "real" if set(part["source"]) == {"real"} else "standin"
+    return {"source": source, "our_target": part["our_target"].iloc[0], "our_train_size": float(part["train_size"].iloc[0])}
+
+
+def _spearman(part: pd.DataFrame, x: str, y: str, n_boot: int, rng: np.random.Generator) -> dict[str, float]:
+    columns = [c.removeprefix("attack_") for c in (x, y)]
+    by_target = [own[columns].dropna().to_numpy() for _, own in part.groupby("target")]
+    values = np.array([_rank_correlation(own) for own in by_target])
+    draws = [np.mean([_rank_correlation(own[rng.integers(0, len(own), len(own))]) for own in by_target]) for _ in range(n_boot)]
+    low, high = metrics.wider(values, np.array(draws), bounds=(-1, 1))
+    return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values), "undefined": 0}
+
+
+def _rank_correlation(pairs: np.ndarray) -> float:
+    ranks = pd.DataFrame(pairs).rank().to_numpy()
+    if (ranks.std(0) == 0).any():
+        return 0.0  # all classes alike on one side: no order, no correlation
+    return float(np.corrcoef(ranks.T)[0, 1])
+
+
+def beside_baselines(table: pd.DataFrame, compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
+    """Rows of `summary` for one source of shadow data, with the paper's value (column `published`) at the learned attack."""
+    on = ["dataset", "our_target", "train_size", "attack", "metric"]
+    known = compared[compared["setting"].replace("", REAL[0]) == setting].dropna(subset="published")
+    known = known.assign(attack=LEARNED, train_size=known["our_train_size"], metric=known["metric"].str.removeprefix("attack_"))
+    rows = table[table["setting"] == setting]
+    return rows.merge(known.drop_duplicates(on)[[*on, "published"]], how="left", on=on).reset_index(drop=True)
+
+
+def headline(compared: pd.DataFrame, metrics_shown: Sequence[str] = ("attack_precision", "attack_recall")) -> list[str]:
+    """One line a headline number: ours with its interval, and the paper's."""
+    rows = compared[compared["metric"].isin(metrics_shown) & compared["published"].notna()]
+    return [
+        f"{row.dataset} ({row.source}, {row.our_target} target), {_setting(row)}: {row.metric} "
+        f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]; paper ({row.target}, {row.id}) {row.published:.3f}"
+        for row in rows.itertuples()
+    ]
+
+
+def _setting(row: Any) -> str:
+    variant = "" if row.variant == "none" else f" {row.variant}"
+    return f"n = {row.our_train_size:,.0f}, {row.setting or REAL[0]}{variant}"
+
+
+def table_iii(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Table III, the paper's values beside ours (see `paper.compare`), for both attackers (`variant`); `panel`: the metric.
+
+    Raises ValueError where no data set is in the table. Mitigations that the paper lacks are left out.
+    """
+    compared = compare(results_table(experiments.learned(outcomes), ["T3"]))
+    return compared.assign(panel=compared["metric"].map(LEAKAGE_PANELS))
+
+
+MEANS = {  # what the paper prints of its model-based records: the part of a `Synthesis` that it is the mean of
+    "mean_target_confidence_of_synthesized_records": "confidence",
+    "mean_queries_per_synthesized_record": "queries",
+}
+
+
+def published_means(made: Sequence[Made], n_boot: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """What the paper prints of its model-based records (Sec. VI-E), a table for `paper.compare`; other sets are left out.
+
+    value: mean over targets of the mean over records; its interval is the wider of Student's t over targets and the records'
+    standard error.
+    """
+    rng = np.random.default_rng(seed)
+    published = published_rows("purchase100", ["F9"]).set_index("metric")
+    groups: dict[Case, list[synthesis.Synthesis]] = {}
+    for each in made:
+        if each.case.setting == MODEL_BASED and each.case.dataset == "purchase100" and len(each.records.y):
+            groups.setdefault(each.case, []).append(each.records)
+    rows = [
+        {name: published.loc[metric, name] for name in KEY if name != "metric"}
+        | {"metric": metric, "source": case.source, "variant": case.variant}
+        | {"our_target": case.our_target, "our_train_size": float(case.train_size)}
+        | _mean([getattr(part, name) for part in parts], n_boot, rng)
+        for case, parts in groups.items()
+        for metric, name in MEANS.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _mean(parts: Sequence[np.ndarray], n_boot: int, rng: np.random.Generator) -> dict[str, float]:
+    values = np.array([part.mean() for part in parts], np.float64)
+    draws = [rng.normal(part.mean(), part.std() / np.sqrt(len(part)), n_boot) for part in parts]
+    low, high = metrics.wider(values, np.mean(draws, axis=0), bounds=(0, np.inf))
+    return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values), "undefined": 0}
+
+
+def summary_headline(summary: pd.DataFrame, metrics_shown: Sequence[str] = ("precision", "recall")) -> list[str]:
+    """One line a number of `tables.summary`'s, ours alone: for data sets of which the paper prints none."""
+    rows = summary[summary["metric"].isin(metrics_shown) & (summary["attack"] == LEARNED)]
+    return [
+        f"{row.dataset} ({row.source}, {row.our_target} target), n = {row.train_size:,}, {row.setting}: attack_{row.metric} "
+        f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+        for row in rows.itertuples()
+    ]
+
+
+NEEDED = [*KEY, "value", "low", "high", "n_targets", "source", "our_target", "our_train_size"]
+READINGS = ["stated", "conflicting", "drawn"]  # which one counts where a value was had in several ways: the first
+REPRODUCED, NEAR = 0.02, 0.05
+APART = ("swapped", "smaller")  # readings that break the paper's rule for shadows: disjoint data, as many as the target's
+OUTCOMES = {True: ("holds", "fails"), False: ("direction seen", "direction not seen")}  # see `outcome`
+
+
+def compare(results: pd.DataFrame) -> pd.DataFrame:
+    """Our results with the published value beside each, the difference, and a verdict.
+
+    `results` has one row a measured value, with the columns of `NEEDED`: `target` names the paper's kind of target that the row
+    is set beside, `our_target` the kind that was really attacked; `train_size` and `our_train_size` likewise; further columns
+    (a `variant`) tell rows of one key apart.
+
+    verdict: "reproduced" (within 0.02), "near" (within 0.05), "differs" (the interval lies wholly outside the paper's value
+    +- 0.05), "undecided" otherwise; "met" or "not met" where the paper gives a lower bound.
+    counts: True only for real data, the paper's own kind of target and training size, and shadows by its rules (no `variant` of
+    APART); other rows are shown apart.
+
+    Raises ValueError for a missing column, a row without a published value, and for two rows of one key.
+    """
+    missing = [column for column in NEEDED if column not in results]
+    if missing:
+        raise ValueError(f"results must have the columns {NEEDED}, lacks {missing}")
+    results = results.assign(setting=results["setting"].fillna(""))  # an empty cell of a table that was read back
+    twice = results.duplicated([*KEY, "our_target", "our_train_size", *(["variant"] if "variant" in results else [])])
+    if twice.any():
+        raise ValueError(f"results must have one row a value, got several for {_names(results[twice])}")
+    table = results.merge(_one_reading(), on=KEY, how="left", indicator="found")
+    alone = table["found"] == "left_only"
+    if alone.any():
+        raise ValueError(f"results must match published values, nothing was published for {_names(table[alone])}")
+    table["difference"] = table["value"] - table["published"]
+    table["verdict"] = [_verdict(row) for row in table.itertuples()]
+    same_size = table["train_size"].isna() | (table["train_size"] == table["our_train_size"])
+    own = (table["source"] == "real") & (table["target"] == table["our_target"]) & same_size
+    table["counts"] = own & ~table["variant"].isin(APART) if "variant" in table else own
+    return table.drop(columns="found")
+
+
+def outcome(holds: bool, counts: bool) -> str:
+    """What to say of a test of a claim: it "holds" or "fails" where its rows count; else only its direction is seen, or not."""
+    return OUTCOMES[counts][not holds]
+
+
+def _one_reading() -> pd.DataFrame:
+    table = published()
+    table = table.iloc[np.argsort([READINGS.index(r) for r in table["reading"]], kind="stable")]
+    table = table.drop_duplicates(KEY).rename(columns={"value": "published", "low": "published_low"})
+    return table[[*KEY, "published", "published_low", "reading", "where"]]
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return "; ".join(dict.fromkeys(", ".join(map(str, row)) for row in rows[KEY].itertuples(index=False)))
+
+
+def _verdict(row) -> str:  # type: ignore[no-untyped-def]
+    if np.isnan(row.value):
+        return "undecided"
+    if not np.isnan(row.published_low):
+        return "met" if row.value >= row.published_low else "not met"
+    scale = 100 if row.metric.startswith("n_classes_") else 1  # counts of classes: all of sets that have 100
+    if abs(row.difference) <= REPRODUCED * scale + 1e-9:
+        return "reproduced"
+    if abs(row.difference) <= NEAR * scale + 1e-9:
+        return "near"
+    outside = row.low > row.published + NEAR * scale or row.high < row.published - NEAR * scale
+    return "differs" if outside else "undecided"

@@ -1,0 +1,242 @@
+"""The saved tables of the other notebooks' runs, read and checked: what is wrong in one is an error that names file and line.
+
+Nothing is believed that can be worked out again: every published value, difference and verdict is compared with
+`paper.compare`'s.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mialib.core import checks
+from mialib.paper.comparison import NEEDED, OUTCOMES, compare
+from mialib.paper.values import KEY, published
+from mialib.runs import run
+from mialib.runs.run import read_run, read_table, results_folder, standins
+
+READERS = "99_"  # names of notebooks that read the others' tables, and are read by none
+STANDIN = "-standin"
+SOURCES = ("real", "standin")
+OWN = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
+NUMBERS = ["value", "low", "high", "n_targets", "train_size", "our_train_size"]
+WORKED_OUT = ["published", "published_low", "reading", "where", "difference", "verdict", "counts"]
+COLUMNS = list(dict.fromkeys([*OWN, *NEEDED, *WORKED_OUT]))
+CLAIM_COLUMNS = ["claim", "test", "outcome", "evidence"]
+ALLOWED = (*OUTCOMES[True], *OUTCOMES[False], "not testable here")
+
+
+class Saved(NamedTuple):
+    """What the runs of one profile left.
+
+    values: the rows of every `compared` table, with notebook and run in front; claims: the same of the `claims` tables, with
+    dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`.
+    """
+
+    values: pd.DataFrame
+    claims: pd.DataFrame
+    runs: pd.DataFrame
+    datasets: list[dict[str, Any]]
+
+
+def read(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
+    """All runs of a profile. A notebook's run on real data goes before one on stand-ins; data: "real" or "standin" reads only
+    those.
+
+    results: the folder of results, as a rule the one that this run writes to. Raises ValueError, naming file and line, for
+    whatever is wrong in a table (see `read_compared`), for two notebooks with the same row, and where nothing was run.
+    """
+    folders = find(profile, data, results_folder() if results is None else Path(results))
+    values, claims, facts, datasets = [], [], [], []
+    for notebook, folder in folders.items():
+        record = read_record(folder)
+        front = {"notebook": notebook, "run": folder.parent.name}
+        values.append(_in_front(read_compared(folder, record), front))
+        claims.append(_in_front(read_claims(folder, record), front))
+        source = "standin" if standins(record) else "real"
+        counted = {"values": len(values[-1]), "claims": len(claims[-1])}
+        facts.append(front | {"source": source, "seconds": record["seconds"]} | counted)
+        datasets += [each for each in record["datasets"] if each not in datasets]
+    table = pd.concat(values, ignore_index=True)
+    _check_apart(table)
+    return Saved(table, pd.concat(claims, ignore_index=True), pd.DataFrame(facts), datasets)
+
+
+def find(profile: str, data: str, results: Path) -> dict[str, Path]:
+    """The folder of each notebook's run that counts for a profile, by notebook, in order."""
+    names = {"auto": [profile, profile + STANDIN], "real": [profile], "standin": [profile + STANDIN]}
+    found: dict[str, Path] = {}
+    for name in names[checks.choice("data", data, names)]:
+        for folder in (results / name).glob("[0-9][0-9]_*/"):
+            if not folder.name.startswith(READERS) and any(folder.iterdir()):
+                found.setdefault(folder.name, folder)
+    if not found:
+        where = " or ".join(f"results/{name}" for name in names[data])
+        raise ValueError(f"nothing was run: {where} has no notebook's results; run one first, such as 04_location")
+    return dict(sorted(found.items()))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """run.json of a run that ended, and lies where it belongs; ValueError otherwise."""
+    name = _name(folder / "run.json")
+    if not (folder / "run.json").exists():
+        raise ValueError(f"{name} is missing: run {folder.name} again")
+    record = read_run(folder)
+    if record.get("finished") is not True:
+        raise ValueError(f"{name}: finished is {record.get('finished')!r}, true is needed: run {folder.name} again")
+    profile, standins = folder.parent.name.removesuffix(STANDIN), run.standins(record)
+    for field, place in (("notebook", folder.name), ("profile", profile)):
+        if record[field] != place:
+            raise ValueError(f"{name}: {field} is {record[field]!r}, in this folder it must be {place!r}")
+    if bool(standins) != folder.parent.name.endswith(STANDIN):
+        kinds = f"stand-ins: {', '.join(standins)}" if standins else "only real ones"
+        raise ValueError(f"{name}: its data sets hold {kinds}; a run on stand-ins belongs in {profile}{STANDIN}, alone")
+    return record
+
+
+def read_compared(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+    """The table `compared` of a run: the columns of `COLUMNS`, every row checked.
+
+    Raises ValueError for a missing column; an unknown experiment; a source that is none, or not the run's; what is not a
+    number; NaN (allowed only for a precision of targets whose members were never called so); a value outside its bounds or its
+    interval; two rows of one key; and whatever `paper.compare` says otherwise.
+    """
+    name = _name(folder / "compared.csv")
+    table = _read(folder, "compared", COLUMNS)
+    table = table.assign(**{column: table[column].astype(object).fillna("") for column in ("target", "setting")})  # empty cells
+    known = sorted(published()["id"].unique())
+    _refuse(name, table, ~table["id"].isin(known), "id is {id!r}; published are: " + ", ".join(known))
+    _check_sources(name, table, record, folder.parent.name)
+    _check_numbers(name, table)
+    _refuse(name, table, table.duplicated(OWN), "the second row of one key")
+    _check_worked_out(name, table)
+    return table[[*COLUMNS]]
+
+
+def read_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+    """The table `claims` of a run: claim, test, outcome, evidence, dataset, source; without rows where it has none.
+
+    Raises ValueError for a missing column, an unknown claim or outcome, one that only real data allow, and for two rows of one
+    test.
+    """
+    standin = bool(standins(record))
+    columns = [*CLAIM_COLUMNS, "dataset", "source"]
+    if not (folder / "claims.csv").exists():
+        return pd.DataFrame(columns=columns)
+    name, table = _name(folder / "claims.csv"), _read(folder, "claims", CLAIM_COLUMNS)
+    if "source" not in table and len({each["source"] for each in record["datasets"]}) > 1:
+        raise ValueError(
+            f"{name} lacks the column 'source': its run is of real data and of stand-ins, so each row must say which"
+        )
+    usual = {"dataset": "", "source": "standin" if standin else "real"}
+    table = table.assign(**{column: value for column, value in usual.items() if column not in table})
+    _refuse(name, table, ~table["claim"].isin(range(1, 10)), "claim is {claim!r}; 1 to 9 are allowed")
+    _refuse(name, table, ~table["outcome"].isin(ALLOWED), "outcome is {outcome!r}; allowed are: " + ", ".join(ALLOWED))
+    _check_sources(name, table, record, folder.parent.name)
+    loud = table["outcome"].isin(OUTCOMES[True]) & (table["source"] != "real")
+    _refuse(name, table, loud, "outcome is {outcome!r} on {source!r} data; only real data allow it")
+    _refuse(name, table, table.duplicated(["claim", "test", "dataset"]), "the second row of one test")
+    return table[columns]
+
+
+# Checks
+
+
+def _read(folder: Path, table: str, columns: Sequence[str]) -> pd.DataFrame:
+    name = _name(folder / f"{table}.csv")
+    try:
+        frame = read_table(folder, table)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    missing = [column for column in columns if column not in frame]
+    if missing or frame.empty:
+        raise ValueError(f"{name} lacks {f'the columns {missing}' if missing else 'rows'}; needed are {', '.join(columns)}")
+    return frame
+
+
+def _check_sources(name: str, table: pd.DataFrame, record: Mapping[str, Any], run: str) -> None:
+    _refuse(name, table, ~table["source"].isin(SOURCES), "source is {source!r}; allowed are: " + ", ".join(SOURCES))
+    if not run.endswith(STANDIN):
+        wrong = table["source"] != "real"
+        _refuse(name, table, wrong, f"source is {{source!r}}; in {run} every row must be 'real'")
+    said = table["dataset"].map({each["name"]: each["source"] for each in record["datasets"]})
+    wrong = said.notna() & (said != table["source"])
+    _refuse(name, table.assign(said=said), wrong, "source is {source!r}; run.json says {said!r}")
+
+
+def _check_numbers(name: str, table: pd.DataFrame) -> None:
+    for column in NUMBERS:
+        text = pd.to_numeric(table[column], errors="coerce").isna() & table[column].notna()
+        _refuse(name, table, text, f"{column} is {{{column}!r}}; a number is needed")
+    given = table[["value", "low", "high"]].notna()
+    undefined = ~given.any(axis=1) & (table["n_targets"] == 0) & table["metric"].str.contains("precision")
+    allowed = "allowed only, all three, for a precision of no target (n_targets 0)"
+    numbers = "value, low, high are {value}, {low}, {high}"
+    _refuse(name, table, ~given.all(axis=1) & ~undefined, f"{numbers}: empty cells are {allowed}")
+    _refuse(name, table, ~undefined & ~(table["n_targets"] >= 1), "n_targets is {n_targets}; at least 1 is needed")
+    _refuse(name, table, ~(table["our_train_size"] >= 1), "our_train_size is {our_train_size}; at least 1 is needed")
+    inside = (table["low"] <= table["value"] + 1e-9) & (table["value"] <= table["high"] + 1e-9)
+    _refuse(name, table, ~undefined & ~inside, f"{numbers}: the value must lie in its interval")
+    least, most = _bounds(table["metric"])
+    outside = (table["value"] < least) | (table["value"] > most)
+    _refuse(name, table.assign(least=least, most=most), outside, "value is {value}; {least:g} to {most:g} is allowed")
+
+
+def _bounds(metric: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """The least and the largest value that a metric can have."""
+    least = metric.str.startswith("spearman").map({True: -1.0, False: 0.0})
+    return least, pd.Series(np.where(is_rate(metric) | (least < 0), 1.0, np.inf), metric.index)
+
+
+def is_rate(metric: pd.Series) -> pd.Series:
+    """Which metrics are shares of records or of classes' records, 0 to 1, bool (n,)."""
+    return metric.str.startswith(("attack_", "target_"))
+
+
+def _check_worked_out(name: str, table: pd.DataFrame) -> None:
+    keys = published()[KEY].drop_duplicates().assign(known=True)
+    known = table[KEY].merge(keys, how="left", on=KEY)["known"].notna()
+    _refuse(name, table, ~known, "nothing was published for this key")
+    again = compare(table[list(dict.fromkeys([*OWN, *NEEDED]))])
+    for column in WORKED_OUT:
+        own, true = table[column], again[column]
+        if pd.api.types.is_float_dtype(true):
+            number = pd.to_numeric(own, errors="coerce")
+            wrong = ~np.isclose(number, true, rtol=0, atol=1e-9, equal_nan=True)
+        else:
+            wrong = (own.astype(str) != true.astype(str)).to_numpy()
+        _refuse(name, table.assign(true=true), pd.Series(wrong), f"{column} is {{{column}}}, it must be {{true}}")
+
+
+def _check_apart(values: pd.DataFrame) -> None:
+    """No two notebooks have the same row: it would be counted twice."""
+    twice = values[values.duplicated([*OWN, "source"], keep=False)]
+    if len(twice):
+        same = twice[(twice[OWN].astype(str) == twice[OWN].iloc[0].astype(str)).all(axis=1)]
+        files = " and ".join(f"results/{row.run}/{row.notebook}/compared.csv" for row in same.itertuples())
+        raise ValueError(f"{files} both have the row {_key(same.iloc[0])}; one may have it")
+
+
+def _refuse(name: str, table: pd.DataFrame, wrong: Any, reason: str) -> None:
+    """Raise ValueError for the first of the rows that are wrong, named by file and line; `reason` may name columns."""
+    rows = table[np.asarray(wrong)]
+    if len(rows):
+        text = reason.format_map(rows.iloc[0].to_dict())
+        raise ValueError(f"{name}, line {rows.index[0] + 2} ({_key(rows.iloc[0])}): {text}")
+
+
+def _key(row: pd.Series) -> str:
+    return ", ".join(
+        str(row[column]) for column in [*OWN, "claim", "test"] if column in row and str(row[column]) not in ("", "nan")
+    )
+
+
+def _name(path: Path) -> str:
+    """A file of a run as errors call it: results/paper/04_location/compared.csv."""
+    return "/".join(path.parts[-4:])
+
+
+def _in_front(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    return table.assign(**columns)[[*columns, *table.columns]]

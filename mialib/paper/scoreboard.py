@@ -1,0 +1,217 @@
+"""The whole study beside the paper: every published value that was run, tallies of verdicts, Table II, what others measured.
+
+All tables here are made of `saved.Saved.values`; nothing is trained.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mialib.paper.comparison import APART, own_kind
+from mialib.paper.saved import is_rate
+from mialib.paper.values import KEY, published, related
+from mialib.plots.scoreboard import COUNTED
+from mialib.study.figure_tables import NAMES
+
+NOT_RUN = "not run"
+OTHER, STANDIN = "real data, other conditions", "stand-in data"
+STANDINGS = (COUNTED, OTHER, STANDIN)
+VERDICTS = ("reproduced", "near", "undecided", "differs", "met", "not met")
+PLAIN = ("", "shadow:real", "mitigation:none")  # settings that related work shares
+TABLE_II = {"target_train_accuracy": "train", "target_test_accuracy": "test", "attack_precision": "precision"}
+
+
+class Experiment(NamedTuple):
+    """One of the paper's tables or figures, and the notebooks that run it."""
+
+    id: str
+    title: str
+    notebooks: tuple[str, ...]
+
+
+EXPERIMENTS = (
+    Experiment("T1", "Table I: four targets on Purchase-100", ("03_purchase",)),
+    Experiment("T2", "Table II: nine targets of Google", ("03_purchase", "04_location", "05_texas", "06_adult_mnist")),
+    Experiment("T3", "Table III: mitigations", ("08_mitigations",)),
+    Experiment("F4", "Fig. 4: CIFAR by training size", ("01_cifar10", "02_cifar100")),
+    Experiment("F5", "Fig. 5: Purchase-100 on three services", ("03_purchase",)),
+    Experiment("F6", "Fig. 6: Texas", ("05_texas",)),
+    Experiment("F7", "Fig. 7: Purchase-100 by platform", ("03_purchase",)),
+    Experiment("F8", "Fig. 8: Location with noise", ("04_location",)),
+    Experiment("F9", "Fig. 9: synthetic shadow data", ("07_shadow_data",)),
+    Experiment("F10", "Fig. 10: number of classes", ("03_purchase",)),
+    Experiment("F11", "Fig. 11: class share and gap", ("03_purchase",)),
+    Experiment("F12", "Fig. 12: answers (drawn only, no value)", ("03_purchase",)),
+)
+
+
+def run_list(runs: pd.DataFrame) -> pd.DataFrame:
+    """`Saved.runs`, with a row for each notebook of `EXPERIMENTS` that was not run: its run is "not run"."""
+    names = sorted({name for e in EXPERIMENTS for name in e.notebooks} | set(runs["notebook"]))
+    table = pd.DataFrame({"notebook": names}).merge(runs, how="left", on="notebook")
+    return table.fillna({"run": NOT_RUN, "source": "", "values": 0, "claims": 0}).astype({"values": int, "claims": int})
+
+
+def standings(values: pd.DataFrame) -> pd.DataFrame:
+    """The values with two columns more: standing, one of `STANDINGS`; and what related work measured, see `beside_related`.
+
+    COUNTED is what `paper.compare` counts. OTHER: a surrogate of a service, a local network in its place, another training
+    size, or shadows that break the paper's rules.
+    """
+    standing = np.select([values["counts"], values["source"] == "real"], [COUNTED, OTHER], STANDIN)
+    return beside_related(values.assign(standing=standing))
+
+
+def beside_related(values: pd.DataFrame) -> pd.DataFrame:
+    """The rows with related_low, related_high and related (in words): what others measured of the same metric and data set.
+
+    Comparable are attacks of the same kind on undefended targets, whatever the target and its training size (`paper.related`),
+    so only rows of plain shadow data and no mitigation have them. Others print precision over all records: on CIFAR, where the
+    paper prints none, it stands beside the median precision of a class.
+    """
+    others = related().groupby(["dataset", "metric"]).apply(_others).reset_index()
+    cifar = (values["id"] == "F4") & (values["metric"] == "attack_precision_p50")
+    like = values["metric"].where(~cifar, "attack_precision").where(values["setting"].isin(PLAIN))
+    on = ["dataset", "like"]
+    return values.assign(like=like).merge(others.rename(columns={"metric": "like"}), how="left", on=on).drop(columns="like")
+
+
+def _others(rows: pd.DataFrame) -> pd.Series:
+    words = [f"{work} {_span(own['value'])}" for work, own in rows.groupby("work", sort=False)]
+    ends = {"related_low": rows["value"].min(), "related_high": rows["value"].max()}
+    return pd.Series(ends | {"related": "; ".join(words)})
+
+
+def _span(values: pd.Series) -> str:
+    low, high = f"{values.min():.2f}", f"{values.max():.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def tally(values: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts by experiment and standing: id, title, published (how many values the paper gives), standing, covered (how many
+    of them were run), rows (several for one published value: readings of noise, kinds of target), and a column a verdict.
+
+    An experiment of which nothing was run has one row, of standing "not run".
+    """
+    theirs = published().drop_duplicates(KEY)["id"].value_counts()
+    rows = []
+    for e in EXPERIMENTS:
+        front = {"id": e.id, "title": e.title, "published": int(theirs.get(e.id, 0))}
+        own = values[values["id"] == e.id]
+        parts = [(s, own[own["standing"] == s]) for s in STANDINGS if (own["standing"] == s).any()]
+        rows += [front | {"standing": s} | _counts(part) for s, part in parts or [(NOT_RUN, own)]]
+    return pd.DataFrame(rows)
+
+
+def totals(values: pd.DataFrame) -> pd.DataFrame:
+    """`tally` over all experiments: a row a standing, also one that no value has."""
+    return pd.DataFrame([{"standing": s} | _counts(values[values["standing"] == s]) for s in STANDINGS])
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    verdicts = {verdict: int((rows["verdict"] == verdict).sum()) for verdict in VERDICTS}
+    return {"covered": len(rows.drop_duplicates(KEY)), "rows": len(rows)} | verdicts
+
+
+def table_ii(values: pd.DataFrame) -> pd.DataFrame:
+    """Table II, its nine rows: dataset, source, paper_train, train, paper_test, test, paper_precision, precision, low, high,
+    n_targets, verdict, related_low, related_high, related.
+
+    Ours is the paper's kind of target or the surrogate in its place; source is "not run" where there is none.
+    """
+    theirs = published().query("id == 'T2'")
+    own = values[(values["id"] == "T2") & own_kind(values)]
+    rows = []
+    for dataset in dict.fromkeys(theirs["dataset"]):
+        known = theirs[theirs["dataset"] == dataset].set_index("metric")["value"]
+        ours = own[own["dataset"] == dataset].drop_duplicates("metric").set_index("metric")
+        row: dict[str, object] = {"dataset": NAMES[dataset], "source": ours["source"].iloc[0] if len(ours) else NOT_RUN}
+        for metric, short in TABLE_II.items():
+            row |= {f"paper_{short}": known[metric], short: ours["value"].get(metric, np.nan)}
+        rows.append(row | {column: ours[column].get("attack_precision") for column in OF_PRECISION} | {"key": dataset})
+    table = pd.DataFrame(rows).drop(columns=RELATED)
+    plain = {"id": "T2", "metric": "attack_precision", "setting": ""}
+    others = beside_related(pd.DataFrame({"dataset": table.pop("key")}).assign(**plain))
+    return pd.concat([table, others[RELATED]], axis=1)
+
+
+def table_ii_related() -> pd.DataFrame:
+    """What others measured of Table II's attack precision, a row a value: dataset (as `table_ii` names it), work, value."""
+    theirs = published().query("id == 'T2'")["dataset"]
+    rows = related().query("metric == 'attack_precision'")
+    rows = rows[rows["dataset"].isin(theirs)]
+    return rows.assign(dataset=rows["dataset"].replace(NAMES))[["dataset", "work", "value"]].reset_index(drop=True)
+
+
+RELATED = ["related_low", "related_high", "related"]
+OF_PRECISION = ["low", "high", "n_targets", "verdict", *RELATED]
+
+
+def headline(values: pd.DataFrame, outcomes: pd.DataFrame) -> list[str]:
+    """Lines that say how much agrees with the paper, and what became of its claims."""
+    lines = [f"{row['standing']}: {_agreement(row)}" for row in totals(values).to_dict("records")]
+    claims = "; ".join(f"{claim}: {_words(own['outcome'])}" for claim, own in outcomes.groupby("claim"))
+    return [*lines, f"claims: {claims}"]
+
+
+def _agreement(counts: Mapping[str, int]) -> str:
+    if not counts["rows"]:
+        return NOT_RUN
+    near = counts["reproduced"] + counts["near"] + counts["met"]
+    far = counts["differs"] + counts["not met"]
+    return f"{near} of {counts['rows']} values near the paper's, {counts['undecided']} undecided, {far} differ"
+
+
+def _words(outcomes: pd.Series) -> str:
+    """ "holds", or "holds 2 of 3" where tests of one claim differ."""
+    counts = outcomes.value_counts()
+    return ", ".join(word if len(counts) == 1 else f"{word} {n} of {len(outcomes)}" for word, n in counts.items())
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table to look at: numbers with three digits, empty cells empty."""
+    return table.round(3).astype(object).where(table.notna(), "")
+
+
+# What the figures draw
+
+
+def glance(values: pd.DataFrame) -> pd.DataFrame:
+    """The paper's value (x) and ours (y), a row a value, of all rates that the paper gives as a number: panel (the standing),
+    dataset, kind, x, y, low, high, verdict, label.
+
+    Labelled are the few that are named: Table II by data set, Purchase by its number of classes, and the medians of Fig. 4 by
+    training size. A standing without values has one row without numbers.
+    """
+    rows = values[is_rate(values["metric"]) & values["published"].notna() & values["value"].notna()]
+    kinds = [rows["metric"].str.startswith(start) for start in KINDS]
+    table_two = (rows["id"] == "T2") & (rows["metric"] == "attack_precision") & own_kind(rows)
+    fig4 = (rows["id"] == "F4") & (rows["metric"] == "attack_precision_p50") & ~rows["variant"].isin(APART)
+    name, size = rows["dataset"].replace(NAMES), rows["our_train_size"].map("{:,.0f}".format)
+    label = np.select([table_two, fig4], [name.str.removeprefix("Purchase-"), size], "")
+    table = pd.DataFrame({"panel": rows["standing"], "dataset": name.str.replace(r"^Purchase-\d+", "Purchase", regex=True)})
+    table = table.assign(kind=np.select(kinds, list(KINDS.values()), "other"), x=rows["published"], y=rows["value"])
+    table = table.assign(low=rows["low"], high=rows["high"], label=label, verdict=rows["verdict"])
+    absent = pd.DataFrame(
+        {"panel": [s for s in STANDINGS if s not in set(table["panel"])], "dataset": "", "kind": "", "label": ""}
+    )
+    table = pd.concat([table, absent], ignore_index=True)
+    order = table["panel"].map(STANDINGS.index)
+    return table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+
+
+KINDS = {
+    "attack_precision": "attack precision",
+    "attack_recall": "attack recall",
+    "attack_accuracy": "attack accuracy",
+    "target_": "target's accuracy",
+}
+
+
+def claim_dots(outcomes: pd.DataFrame, statements: Sequence[str]) -> pd.DataFrame:
+    """A row a test, for the figure: claim, statement, place (of the test among its claim's), outcome."""
+    names = {number: text for number, text in enumerate(statements, 1)}
+    place = outcomes.groupby("claim").cumcount()
+    return outcomes.assign(statement=outcomes["claim"].map(names), place=place)[["claim", "statement", "place", "outcome"]]

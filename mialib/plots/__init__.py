@@ -1,0 +1,13 @@
+"""Figures: tidy tables and an `ax` in, nothing out; `draw` makes a picture of one or several panels."""
+
+from mialib.plots.attacks import attack_comparison, by_variant, precision_by_noise, query_budget, roc_curves, shadow_count
+from mialib.plots.classes import boxes, cdfs, class_dots, histograms, pictures, scatter
+from mialib.plots.leakage import knob_curves, mitigation_rows, utility_leakage
+from mialib.plots.panels import draw
+from mialib.plots.scoreboard import claim_dots, glance, table_two
+
+__all__ = [
+    "attack_comparison", "boxes", "by_variant", "cdfs", "claim_dots", "class_dots", "draw", "glance", "histograms",
+    "knob_curves", "mitigation_rows", "pictures", "precision_by_noise", "query_budget", "roc_curves", "scatter",
+    "shadow_count", "table_two", "utility_leakage",
+]  # fmt: skip

@@ -1,0 +1,205 @@
+"""What a notebook leaves behind: tables (CSV), figures (PNG and SVG) and `run.json`, which says how they came about.
+
+In a notebook: `run = runs.start("04_location", …)`, then `run.save_table`, `run.save_figure`, and at the end `run.finish`.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from mialib import plots
+from mialib.core.cache import atomic, output_folder
+from mialib.core.types import describe
+from mialib.plots.panels import STYLE, draw
+from mialib.runs.machine import hardware, versions
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Run:
+    """One execution of a notebook: where its tables and figures go, and what is known of it. Made by `start`."""
+
+    def __init__(self, results: Path, figures: Path, record: dict[str, Any]) -> None:
+        self.results, self.figures, self.record = results, figures, record
+        self._began = time.monotonic()
+        for folder in (results, figures):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._write()
+
+    def save_table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """Write a tidy table as `name.csv`, atomically, and return it.
+
+        Floats keep every digit; booleans come back as booleans, empty cells as NaN. A named or non-default index would
+        be lost, so it raises ValueError.
+        """
+        _check_name("name", name)
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(f"frame is {type(frame).__name__}: a DataFrame is needed")
+        if not frame.index.equals(pd.RangeIndex(len(frame))) or frame.index.name is not None:
+            raise ValueError(f"table {name!r}: the index would be lost; call reset_index() first")
+        with atomic(self.results / f"{name}.csv") as file:
+            frame.to_csv(file, index=False, lineterminator="\n")
+        return frame
+
+    def save_figure(self, name: str, function: Callable[..., Any] | str, *tables: str, **options: Any) -> Any:
+        """Draw `mialib.plots.FUNCTION(*tables, ax=…, **options)` from this run's saved tables; write `name.png` and `name.svg`.
+
+        Options of `draw` (facet, size, share, columns) are taken too. All of them must be plain (JSON) values: they are kept in
+        run.json, so that the figure can be drawn again from the tables. Returns the picture, for the notebook to show.
+        """
+        _check_name("name", name)
+        plot = function if isinstance(function, str) else function.__name__
+        spec = {"function": plot, "tables": list(tables), "options": _plain(options)}
+        if not isinstance(function, str) and plot_function(plot) is not function:
+            raise ValueError(f"function is {function!r}: one of mialib.plots is needed, so that the figure can be drawn again")
+        self.record["figures"][name] = spec
+        picture = write_figure(self.results, self.figures, name, spec, standins(self.record))
+        self._write()
+        return picture
+
+    def finish(self, *, seeds: Any = None, headline: Sequence[str] = (), **facts: Any) -> None:
+        """Write the final run.json: the seeds used, short lines to print at the end (`headline`), and other plain facts."""
+        known = set(self.record) & set(facts)
+        if known:
+            raise ValueError(f"facts {sorted(known)} are recorded already; choose other names")
+        ending = {"finished": True, "seconds": round(time.monotonic() - self._began, 1), "seeds": _plain(seeds)}
+        self.record.update(ending, headline=[str(line) for line in headline], facts=_plain(facts))
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self.results / "run.json", self.record)
+
+
+def start(notebook: str, profile: str, parameters: Mapping[str, Any], datasets: Sequence[Any] = ()) -> Run:
+    """Open the run of a notebook, such as "04_location".
+
+    Under the runner it goes to the folder that the runner publishes on success; run by hand, to results/interactive and
+    figures/interactive, so that it never replaces a real result. `datasets` are the `Dataset`s that the notebook uses, or their
+    descriptions (dicts with name, source, …). Of `parameters` only UPPER_CASE names count, so a notebook hands over globals().
+    """
+    _check_name("notebook", notebook)
+    out = output_folder()
+    results = out / "results" if out else ROOT / "results" / "interactive" / notebook
+    figures = out / "figures" if out else ROOT / "figures" / "interactive" / notebook
+    record = {
+        "notebook": notebook,
+        "profile": profile,
+        "finished": False,
+        "parameters": _plain({name: value for name, value in parameters.items() if name.isupper()}),
+        "datasets": [_described(dataset) for dataset in datasets],
+        "versions": versions(),
+        "hardware": hardware(),
+        "figures": {},
+    }
+    return Run(results, figures, record)
+
+
+def results_folder() -> Path:
+    """The folder of all results, which a notebook reads that compares the others' runs: under the runner, of the tree that it
+    works in.
+    """
+    out = output_folder()
+    return out.parent if out else ROOT / "results"
+
+
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """The table `name` of a run's results folder, as `save_table` wrote it; only empty cells are missing values."""
+    path = Path(folder) / f"{name}.csv"
+    if not path.exists():
+        there = ", ".join(sorted(file.stem for file in Path(folder).glob("*.csv"))) or "none"
+        raise ValueError(f"table {name!r} is not saved in this run; there are: {there}")
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The run.json of a results folder."""
+    record: dict[str, Any] = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record as indented JSON, atomically."""
+    with atomic(path) as file:
+        file.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def standins(record: Mapping[str, Any]) -> list[str]:
+    """Names of the data sets of a run that are not real."""
+    return [item["name"] for item in record["datasets"] if item["source"] != "real"]
+
+
+# Figures
+
+
+def plot_function(name: str) -> Callable[..., Any]:
+    """The function of that name in `mialib.plots`."""
+    if name not in plots.__all__ or name == "draw":
+        raise ValueError(f"function {name!r} is not one of mialib.plots")
+    function: Callable[..., Any] = getattr(plots, name)
+    return function
+
+
+def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any], standin: Sequence[str]) -> Any:
+    """Draw a figure from its spec (function, tables, options) and a run's tables, as PNG and SVG: same tables, same bytes.
+
+    Returns the picture at screen resolution, as an IPython Image.
+    """
+    from IPython.display import Image
+
+    frames = [read_table(results, table) for table in spec["tables"]]
+    note = f"stand-in data: {', '.join(standin)}" if standin else ""
+    figures.mkdir(parents=True, exist_ok=True)
+    with plt.style.context(STYLE, after_reset=True):
+        figure = draw(plot_function(spec["function"]), frames, note=note, **spec["options"])
+        with atomic(figures / f"{name}.png") as file:
+            figure.savefig(file, format="png", metadata={"Software": None})
+        with atomic(figures / f"{name}.svg") as file:
+            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        return Image(data=_screen_png(figure), format="png")
+
+
+def redraw(results: Path, figures: Path) -> list[str]:
+    """Draw all figures of a run again from its tables, training nothing. Returns their names."""
+    record = read_run(results)
+    for name, spec in record["figures"].items():
+        write_figure(results, figures, name, spec, standins(record))
+    return list(record["figures"])
+
+
+def _screen_png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=plt.rcParams["figure.dpi"], metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _described(dataset: Any) -> dict[str, Any]:
+    if not isinstance(dataset, Mapping):
+        dataset = describe(dataset)
+    described: dict[str, Any] = _plain(dict(dataset))
+    return described
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON gives it back: tuples become lists, numpy scalars Python's; anything else raises TypeError."""
+    return json.loads(json.dumps(value, default=_scalar))
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{value!r} is {type(value).__name__}: plain values (numbers, texts, lists, dicts) are needed")
+
+
+def _check_name(argument: str, name: Any) -> None:
+    if not isinstance(name, str) or not name or not name.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"{argument} is {name!r}: letters, digits, - and _ are allowed")

@@ -1,0 +1,29 @@
+"""The experiments of this study, and their tables."""
+
+from mialib.study.amazon import AmazonML
+from mialib.study.experiments import (
+    ATTACKS,
+    LEARNED,
+    ONLY_LEARNED,
+    REAL,
+    Case,
+    Experiment,
+    Outcome,
+    Trial,
+    announce,
+    learned,
+    noisy_sources,
+    own_answers,
+    plan_jobs,
+    run_attacks,
+    run_targets,
+    run_trials,
+    without_failed,
+)
+from mialib.study.google import PredictionAPI
+
+__all__ = [
+    "ATTACKS", "LEARNED", "ONLY_LEARNED", "REAL", "AmazonML", "Case", "Experiment", "Outcome", "PredictionAPI", "Trial",
+    "announce", "learned", "noisy_sources", "own_answers", "plan_jobs", "run_attacks", "run_targets", "run_trials",
+    "without_failed",
+]  # fmt: skip

@@ -1,0 +1,233 @@
+"""What the surrogate of the Prediction API chooses among, and how: its users see none of this.
+
+A network is preferred; instead of it, records of at most 1,024 bits get a kernel machine, and all others softmax regression,
+where that is clearly better on held-out records. Everything depends on a model's own records and on (seed, its number) alone.
+
+All constants were chosen by the accuracies of Table II and the histograms of Fig. 12 (see `study.amazon`), or by cost; none
+by the outcome of an attack.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.std import tqdm
+
+from mialib.core import checks, randomness
+from mialib.core.threads import one_a_core
+from mialib.core.types import BlackBox, Dataset, check_dataset
+from mialib.study import google
+from mialib.study.amazon import _ENGINE
+from mialib.training import stacked
+from mialib.training.black_boxes import black_box
+from mialib.training.networks import Records, mlp
+from mialib.training.recipe import Estimate, Recipe, _keys, check_rows
+from mialib.training.session import Session
+from mialib.training.sparse import SparseBits, is_sparse
+
+Ask = Callable[[np.ndarray], np.ndarray]  # records (n, d) as trained on, to answers (n, n_classes)
+Learn = Callable[[np.ndarray, np.ndarray, int, int, int], Ask]
+MOST_BITS, MOST_RECORDS = 1024, 20_000  # beyond, a kernel machine takes minutes and gigabytes
+TRIED_ON = 5000  # records, a fifth of them held out
+CLEARLY = 0.025  # of held-out accuracy: less would make the models of one experiment differ in kind, by chance
+RECIPE = Recipe(epochs=25, batch_size=50, lr=0.125, lr_decay=0.0, l2=1e-4, optimizer="sgd")
+RIDGE, FLOOR, POWER = 0.3, 0.01, 1.5
+LONGEST = 100.0  # mean squared length of a record, beyond which the network's rate is too high
+
+
+def learn(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+    """Model `number` of records x (n, ...), classes y (n,): a function from raw records to answers float64 (m, n_classes)."""
+    prepare = _preparation(x)
+    x = prepare(x)
+    candidates = offered(x)
+    ask = choose(candidates, x, y, n_classes, seed, number)(x, y, n_classes, seed, number)
+    return lambda asked: ask(prepare(asked))
+
+
+def offered(x: np.ndarray) -> list[Learn]:
+    """The families for prepared records x (n, d), the preferred one first."""
+    return [network, kernel_machine if few_bits(x) else softmax_regression]
+
+
+def few_bits(x: np.ndarray) -> bool:
+    """Whether records x (n, ...) are bits, and a kernel machine on them is cheap enough."""
+    bits = x.dtype == np.uint8 and x.ndim == 2 and x.max() <= 1
+    return bool(bits and x.shape[1] <= MOST_BITS and len(x) <= MOST_RECORDS)
+
+
+def choose(candidates: Sequence[Learn], x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Learn:
+    """The candidate with the best held-out accuracy, an earlier one unless a later one is better by more than CLEARLY."""
+    order = randomness.generator(seed, "held out", number).permutation(len(x))[:TRIED_ON]
+    kept, held = np.split(order, [len(order) - len(order) // 5])
+    if not len(held):
+        return candidates[0]
+    best, to_beat = candidates[0], -1.0
+    for candidate in candidates:
+        answers = candidate(x[kept], y[kept], n_classes, seed, number)(x[held])
+        share = float((answers.argmax(1) == y[held]).mean())
+        if share > to_beat:
+            best, to_beat = candidate, share + CLEARLY
+    return best
+
+
+def _preparation(x: np.ndarray) -> Ask:
+    """To flat records: bits as they are; pixels and columns of tables to about 0..1, by the range seen; none too long."""
+    flat = x.reshape(len(x), -1)
+    if x.dtype == np.uint8 and x.ndim == 2 and x.max() <= 1:
+        return lambda asked: asked
+    low = flat.min(0) if x.dtype == np.float32 else np.zeros(1, np.float32)
+    width = flat.max(0) - low if x.dtype == np.float32 else np.full(1, 255, np.float32)
+    width = np.where(width > 0, width, 1)
+    length = ((((flat - low) / width) ** 2).sum(1)).mean()
+    factor = np.float32(min(1.0, np.sqrt(LONGEST / max(length, 1e-9))))
+    return lambda asked: ((asked.reshape(len(asked), -1) - low) / width * factor).astype(np.float32)
+
+
+def network(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+    """One hidden layer of 128 Tanh units, few epochs of SGD."""
+    return _descent(partial(mlp, x.shape[1], n_classes), x, y, seed, number)  # type: ignore[arg-type]
+
+
+def softmax_regression(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+    """No hidden layer, trained as the network is."""
+    return _descent(lambda: nn.Sequential(Records(), nn.Linear(x.shape[1], n_classes)), x, y, seed, number)
+
+
+def _descent(make_model: Callable[[], nn.Sequential], x: np.ndarray, y: np.ndarray, seed: int, number: int) -> Ask:
+    with randomness.torch_seed(seed, "weights", number):
+        model = make_model()
+    sparse = is_sparse(x)
+    stack = stacked.make_stack([model], torch.device("cpu"), (), RECIPE.precision, sparse)
+    orders = [randomness.torch_generator(seed, "order", number)]
+    records = SparseBits(x) if sparse else torch.as_tensor(x)
+    session = Session(stack, RECIPE, records, torch.as_tensor(y), torch.arange(len(x))[None], orders)
+    model.load_state_dict(session.run(tqdm(disable=True), threading.Event())[0])
+    return black_box(model).predict_proba
+
+
+def kernel_machine(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+    """Regularised least squares on indicators of the classes, with the kernel exp(-d^2 / mean d^2) of records of bits.
+
+    Answers are the classes' shares of the powers of the scores, negative ones counting nothing.
+    """
+    records = torch.as_tensor(x).float()
+    distances = _distances(records, records)
+    mean = max(float(distances.mean()), 1e-9)
+    kernel = distances.div_(-mean).exp_()
+    kernel.diagonal().add_(RIDGE)
+    indicators = nn.functional.one_hot(torch.as_tensor(y), n_classes).float()
+    weights = torch.cholesky_solve(indicators, torch.linalg.cholesky(kernel))
+    del kernel, distances
+
+    def ask(asked: np.ndarray) -> np.ndarray:
+        rows = max(1, 2**24 // len(records))
+        parts = torch.as_tensor(asked).split(rows)
+        scores = torch.cat([_distances(part.float(), records).div_(-mean).exp_() @ weights for part in parts])
+        powers = (scores.clamp_(min=0).double() + FLOOR) ** POWER
+        return (powers / powers.sum(1, keepdim=True)).numpy()
+
+    return ask
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances of records a (n, d) to records b (m, d): (n, m)."""
+    squares = torch.addmm((b**2).sum(1), a, b.T, alpha=-2)
+    return squares.add_((a**2).sum(1)[:, None]).clamp_(min=0)
+
+
+T = TypeVar("T")
+
+
+class PredictionAPI:
+    """Trainer: a surrogate of the Google Prediction API, a service without settings whose type of model is not known.
+
+    It tries its families of models on held-out records of a model's own training set, takes one, and trains that on all.
+    What it took shows in the answers alone. Models are trained on the CPU, one a core.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """Models in work before their answers are kept."""
+        return 4 * torch.get_num_threads()
+
+    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
+        """What determines each model: stored data, rows, (seed, number) and the code that trains."""
+        return _keys(
+            {"service": "PredictionAPI"}, (google, PredictionAPI, _ServiceModel, Recipe, *_ENGINE), dataset, rows, seed, first
+        )
+
+    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
+        """Train one model a row of `rows` (k, n), in the order of the rows. RuntimeError if the service fails."""
+        rows = check_rows(check_dataset(dataset), rows)
+        checks.whole("first", first, 0)
+        randomness.derive(seed)
+
+        def train(j: int) -> _ServiceModel:
+            x, y = dataset.x[rows[j]], dataset.y[rows[j]]
+            ask = _quietly(lambda: learn(x, y, dataset.n_classes, seed, first + j))
+            if ask is None:
+                raise RuntimeError(f"the service could not train model {first + j} on {len(x)} records")
+            return _ServiceModel(ask, x.shape[1:], dataset.n_classes)
+
+        with one_a_core(len(rows)) as (pool, _):
+            jobs = [pool.submit(train, j) for j in range(len(rows))]
+            return [job.result() for job in tqdm(jobs, desc="training", unit="model", leave=False)]
+
+    def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
+        """Time and memory that k models on n records each, and their answers, would take here, to a factor of about two;
+        from a short trial of which nothing is kept.
+        """
+        checks.whole("n", n, 1, len(check_dataset(dataset).x), "the records of the data set")
+        few, cores = min(n, 1000), min(torch.get_num_threads(), checks.whole("k", k, 1))
+        rows = np.linspace(0, len(dataset.x) - 1, 2 * few).astype(np.int64)
+        start = time.perf_counter()
+        model = self.fit_many(dataset, rows[None, ::2], seed=0)[0]
+        model.predict_proba(dataset.x[rows])
+        seconds = (time.perf_counter() - start) * n / few * k / cores
+        record = dataset.x[:1].size
+        squared = 8 * n * n if few_bits(dataset.x[rows]) and n <= MOST_RECORDS else 0
+        return Estimate(k, seconds, (cores * squared + 8 * n * record * min(k, self.at_once)) / 1e6)
+
+
+class _ServiceModel:
+    """A model of a service: `predict_proba`, and nothing to be seen, printed, copied or carried off."""
+
+    __slots__ = ("__weakref__",)
+
+    def __init__(self, ask: Ask, shape: tuple[int, ...], n_classes: int) -> None:
+        _BEHIND[self] = ask, shape, n_classes
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Prediction vectors, float32 (n, n_classes), of raw records x (n, ...)."""
+        ask, shape, n_classes = _BEHIND[self]
+        x = np.asarray(x)
+        if x.shape[1:] != shape or x.ndim != len(shape) + 1:
+            raise ValueError(f"x must be records of shape {shape}, got an array of shape {x.shape}")
+        if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
+            raise ValueError(f"x must be finite numbers, got {x.dtype}")
+        if not len(x):
+            return np.empty((0, n_classes), np.float32)
+        answers = _quietly(lambda: np.asarray(ask(x), np.float64))
+        if answers is None:
+            raise RuntimeError(f"the service could not answer for {len(x)} records")
+        return (answers / answers.sum(1, keepdims=True)).astype(np.float32)
+
+    def __reduce_ex__(self, _: Any) -> str:
+        raise TypeError("a model of a service can be asked, not copied or pickled")
+
+
+def _quietly(work: Callable[[], T]) -> T | None:
+    """What `work` returns, or None if it fails: an error from inside, or its traceback, would tell what is inside."""
+    try:
+        return work()
+    except Exception:
+        return None
+
+
+_BEHIND: WeakKeyDictionary[_ServiceModel, tuple[Ask, tuple[int, ...], int]] = WeakKeyDictionary()

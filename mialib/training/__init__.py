@@ -1,0 +1,14 @@
+"""Trainers: one recipe, many models at once. Target and shadows are trained alike because one trainer makes both."""
+
+from mialib.core.types import BlackBox, Trainer
+from mialib.training.black_boxes import black_box
+from mialib.training.estimators import EstimatorTrainer
+from mialib.training.networks import cnn, mlp
+from mialib.training.neural import NeuralTrainer
+from mialib.training.private import PrivateTrainer
+from mialib.training.recipe import Estimate, Recipe
+
+__all__ = [
+    "BlackBox", "Estimate", "EstimatorTrainer", "NeuralTrainer", "PrivateTrainer", "Recipe", "Trainer", "black_box",
+    "cnn", "mlp",
+]  # fmt: skip

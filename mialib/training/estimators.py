@@ -1,0 +1,74 @@
+"""Any scikit-learn classifier as a trainer: a clone a model."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import joblib
+import numpy as np
+import sklearn.base
+from tqdm.std import tqdm
+
+from mialib.core import cache, randomness
+from mialib.core.types import BlackBox, Dataset
+from mialib.training.recipe import _has_source, check_rows, numbered
+
+
+class EstimatorTrainer:
+    """Trains any scikit-learn classifier: a clone a model, with random_state from (seed, its number), through joblib.
+
+    Records are flattened to (n, d). Classes that a training set lacks are answered with probability 0.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "fit"):
+            raise TypeError(f"estimator must be a classifier with fit and predict_proba, got {type(estimator).__name__}")
+        self.estimator = estimator
+
+    @property
+    def at_once(self) -> int:
+        """Models in work at the same time."""
+        return joblib.effective_n_jobs(-1)
+
+    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
+        """What determines each model: stored data, rows, the estimator's class and parameters, (seed, number) and
+        the code that trains.
+        """
+        own = [] if type(self.estimator).__module__.startswith("sklearn.") else [type(self.estimator)]
+        shared = {
+            "data": cache.digest(dataset.x, dataset.y),
+            "estimator": [type(self.estimator).__qualname__, repr(sorted(self.estimator.get_params().items()))],
+            "code": cache.code_digest(EstimatorTrainer, _fit_clone, _ClassifierBlackBox, *filter(_has_source, own)),
+            "seed": int(seed),
+        }
+        return numbered(shared, rows, first)
+
+    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
+        """Train one clone a row of `rows` (k, n), on all cores (see `joblib.parallel_config`)."""
+        rows = check_rows(dataset, rows, first)
+        seeds = [randomness.derive(seed, "estimator", first + j) % 2**32 for j in range(len(rows))]
+        jobs = (
+            joblib.delayed(_fit_clone)(self.estimator, dataset.x[row], dataset.y[row], s)
+            for row, s in zip(rows, seeds, strict=True)
+        )
+        fitted: Iterator[Any] = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
+        bar = tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False, disable=len(rows) == 1)
+        return [_ClassifierBlackBox(model, dataset.n_classes) for model in bar]
+
+
+def _fit_clone(estimator: Any, x: np.ndarray, y: np.ndarray, random_state: int) -> Any:
+    model = sklearn.base.clone(estimator)
+    names = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
+    return model.set_params(**dict.fromkeys(names, random_state)).fit(x.reshape(len(x), -1), y)
+
+
+class _ClassifierBlackBox:
+    """A fitted scikit-learn classifier behind `predict_proba`, with a column for every class of the data set."""
+
+    def __init__(self, model: Any, n_classes: int) -> None:
+        self._model, self._n_classes = model, n_classes
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Prediction vectors, float32 (n, n_classes)."""
+        answers = np.zeros((len(x), self._n_classes), np.float32)
+        answers[:, self._model.classes_] = self._model.predict_proba(x.reshape(len(x), -1))
+        return answers

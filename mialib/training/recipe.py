@@ -1,0 +1,97 @@
+"""How models are trained, and what determines them: settings shared by all trainers."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import nn
+
+from mialib.core import cache, checks
+from mialib.core.types import Dataset, check_dataset
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. The rate of step t is lr / (1 + lr_decay * t), t from 0 (Sec. VI-C).
+
+    l2 is the factor of the sum of squared weights in the loss, biases left out (Sec. VIII).
+    precision is "float32" or "bfloat16" (autocast: weights stay in float32).
+    patience stops a network after so many epochs without a lower mean training loss; None trains all epochs.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    lr_decay: float = 1e-7
+    l2: float = 0.0
+    optimizer: str = "adam"
+    precision: str = "float32"
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        checks.whole("epochs", self.epochs, 1)
+        checks.whole("batch_size", self.batch_size, 1)
+        checks.real("lr", self.lr, 0, open_low=True)
+        checks.real("lr_decay", self.lr_decay, 0)
+        checks.real("l2", self.l2, 0)
+        checks.choice("optimizer", self.optimizer, ("adam", "sgd"))
+        checks.choice("precision", self.precision, ("float32", "bfloat16"))
+        if self.patience is not None:
+            checks.whole("patience", self.patience, 1)
+
+
+class Estimate(NamedTuple):
+    """What a training will take here: models, seconds, and megabytes of memory beyond what is in use."""
+
+    models: int
+    seconds: float
+    megabytes: float
+
+    def __str__(self) -> str:
+        return f"{self.models} models, about {self.seconds:,.0f} s, {self.megabytes:,.0f} MB"
+
+
+def check_rows(dataset: Dataset, rows: np.ndarray, first: int = 0) -> np.ndarray:
+    """`rows` as int64 (k, n), k >= 1, n >= 1, within the data set; `first` 0 or more. TypeError or ValueError otherwise."""
+    check_dataset(dataset)
+    checks.whole("first", first, 0)
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.integer):
+        raise TypeError(f"rows must be whole numbers of shape (k, n), got {rows.dtype} of shape {rows.shape}")
+    if 0 in rows.shape:
+        raise ValueError(f"rows must hold at least one model and one record, got shape {rows.shape}")
+    if rows.min() < 0 or rows.max() >= len(dataset.x):
+        raise ValueError(f"rows must lie in 0..{len(dataset.x) - 1}, got {rows.min()}..{rows.max()}")
+    return rows.astype(np.int64, copy=False)
+
+
+def numbered(shared: dict[str, Any], rows: np.ndarray, first: int) -> list[dict[str, Any]]:
+    """What determines each model: what they share, its own rows, and its number."""
+    return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
+
+
+def _own_classes(model: nn.Module) -> list[type]:
+    """Classes of the module that are not torch's: their code determines what is trained."""
+    classes = {type(layer) for layer in model.modules() if not type(layer).__module__.startswith("torch.")}
+    return sorted((c for c in classes if _has_source(c)), key=lambda c: c.__qualname__)
+
+
+def _has_source(item: Any) -> bool:
+    try:
+        return bool(inspect.getsource(item))
+    except (OSError, TypeError):
+        return False
+
+
+def _keys(
+    settings: dict[str, Any], code: Sequence[Any], dataset: Dataset, rows: np.ndarray, seed: int, first: int
+) -> list[dict[str, Any]]:
+    shared = settings | {
+        "data": cache.digest(dataset.x, dataset.y),
+        "n_classes": int(dataset.n_classes),
+        "code": cache.code_digest(*code),
+        "seed": int(seed),
+    }
+    return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]

@@ -1,0 +1,99 @@
+"""One stack of networks in training: epochs, batches, learning rate, and networks that stop early."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.std import tqdm
+
+from mialib.training.recipe import Recipe
+from mialib.training.sparse import SparseBits
+from mialib.training.stacked import Alone, Stack
+
+
+class Session:
+    """Trains a stack on rows (k, n) of records x (n_records, ...) with classes y (n_records,), one row of `rows` a network.
+
+    orders: a generator (CPU) a network, from which the order of its batches is drawn.
+    """
+
+    def __init__(
+        self,
+        stack: Stack | Alone,
+        recipe: Recipe,
+        x: Tensor | SparseBits,
+        y: Tensor,
+        rows: Tensor,
+        orders: Sequence[torch.Generator],
+    ) -> None:
+        self.stack, self.recipe, self.rows, self.orders = stack, recipe, rows, list(orders)
+        self.x: Any = x  # SparseBits for a SparseStack only
+        self.y = y
+        self.optimizer = make_optimizer(stack, recipe)
+        self.step = 0
+
+    def run(self, bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+        """Train to the end; the state of each network, in order. Raises InterruptedError soon after `stop` is set."""
+        k = len(self.stack)
+        done: dict[int, dict[str, Tensor]] = {}
+        numbers, best, waited = list(range(k)), [float("inf")] * k, [0] * k
+        for _ in range(self.recipe.epochs):
+            if stop.is_set():
+                raise InterruptedError("the training was interrupted")
+            losses = self.epoch()
+            bar.update(len(numbers))
+            if self.recipe.patience is None:
+                continue
+            for number, loss in zip(numbers, losses.tolist(), strict=True):
+                waited[number] = 0 if loss < best[number] else waited[number] + 1
+                best[number] = min(best[number], loss)
+            stopped = [j for j, number in enumerate(numbers) if waited[number] >= self.recipe.patience]
+            done |= {numbers[j]: self.stack.state(j) for j in stopped}
+            numbers = self._drop(numbers, stopped)
+            if not numbers:
+                break
+        done |= {number: self.stack.state(j) for j, number in enumerate(numbers)}
+        return [done[number] for number in sorted(done)]
+
+    def epoch(self) -> Tensor:
+        """One pass over the training sets; the mean loss of each network, (k,)."""
+        k, n = self.rows.shape
+        order = torch.stack([torch.randperm(n, generator=generator) for generator in self.orders])
+        picked = self.rows.gather(1, order).to(self.y.device)
+        total = torch.zeros(k, device=self.y.device)
+        for batch in picked.split(self.recipe.batch_size, dim=1):
+            total += self._batch(batch.contiguous()) * batch.shape[1]
+        return total / n
+
+    def _batch(self, batch: Tensor) -> Tensor:
+        with torch.autocast(self.y.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            losses = self.stack.backward(self.x, self.y, batch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr / (1 + self.recipe.lr_decay * self.step)
+        self.optimizer.step()
+        self.step += 1
+        return losses
+
+    def _drop(self, numbers: list[int], stopped: list[int]) -> list[int]:
+        kept = [j for j in range(len(numbers)) if j not in stopped]
+        if stopped and kept and isinstance(self.stack, Stack):
+            self.stack.keep(kept)
+            self.rows, self.orders = self.rows[kept], [self.orders[j] for j in kept]
+            for state in self.optimizer.state.values():
+                state.update({name: value[kept] for name, value in state.items() if value.ndim > 0})
+        return [numbers[j] for j in kept]
+
+
+def make_optimizer(stack: Stack | Alone, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimiser over a stack: the L2 penalty lambda * sum(w^2) has the gradient 2 * lambda * w, biases none."""
+    biases = [p for p in stack.parameters if all(p is not weight for weight in stack.weights)]
+    groups: list[dict[str, Any]] = [
+        {"params": stack.weights, "weight_decay": 2 * recipe.l2},
+        {"params": biases, "weight_decay": 0.0},
+    ]
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.SGD
+    return kind([group for group in groups if group["params"]], lr=recipe.lr, fused=True)

@@ -1,0 +1,80 @@
+"""The house: which room may import which, no circle, and a front door that costs nothing."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import mialib
+
+PACKAGE = Path(mialib.__file__).parent
+LIBRARY = {"core", "data", "training", "shadow", "attack", "metrics", "mitigations", "plots"}
+BELOW = {  # what each room may import
+    "core": set(),
+    "data": {"core"},
+    "training": {"core"},
+    "shadow": {"core"},
+    "attack": {"core", "training"},
+    "metrics": {"core"},
+    "mitigations": {"core"},
+    "plots": {"core", "data"},
+    "runs": {"core", "plots"},
+    "study": {"core", "data", "training", "shadow", "attack", "metrics", "mitigations"},
+    "paper": {"core", "shadow", "metrics", "plots", "study", "runs"},
+}
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def imported(name: str) -> set[str]:
+    """The modules of ours that a module imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mialib"):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {each if each in MODULES else node.module for each in whole}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("mialib")}
+    return found - {name}
+
+
+def room(name: str) -> str:
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_every_room_is_known():
+    assert {room(name) for name in MODULES} - {""} == set(BELOW)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room(name)])
+def test_a_room_imports_only_what_stands_below_it(name):
+    others = {room(each) for each in imported(name)} - {room(name)}
+    assert others <= BELOW[room(name)], f"{name} imports {others - BELOW[room(name)]}"
+
+
+def test_what_an_auditor_needs_knows_nothing_of_the_study():
+    assert all(BELOW[each] <= LIBRARY for each in LIBRARY)
+
+
+def test_there_is_no_circle():
+    doors = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    order = {name: imported(name) - doors for name in MODULES if name not in doors}
+    assert [*TopologicalSorter(order).static_order()]
+
+
+def test_the_front_door_has_what_it_names_and_refuses_the_rest():
+    assert 20 <= len(mialib.__all__) <= 30
+    assert all(callable(getattr(mialib, name)) for name in mialib.__all__)
+    assert set(mialib.__all__) <= set(dir(mialib))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = mialib.nothing
+
+
+def test_the_front_door_costs_nothing_until_it_is_used():
+    code = "import sys, mialib; print({'numpy', 'pandas', 'torch', 'sklearn', 'matplotlib'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -37,7 +37,7 @@ Path("../started").touch()
 time.sleep(WAIT)
 assert not FAIL, "asked to fail"
 print(Path.cwd(), os.environ["MIALIB_OUT"])
-run.save_table("numbers", pd.DataFrame({"n": range(N)}))
+run.table("numbers", pd.DataFrame({"n": range(N)}))
 run.finish(seeds=[1], headline=[f"n is {N}"])
 """
 
@@ -100,27 +100,27 @@ def test_table_round_trip(tmp_path, monkeypatch):
     frame = pd.DataFrame(
         {"x": [0.1, 1 / 3, np.nan], "member": [True, False, True], "name": ["NA", "b, c", "none"], "n": [1, 2, 3]}
     )
-    assert run.save_table("t", frame) is frame
+    assert run.table("t", frame) is frame
     pd.testing.assert_frame_equal(runs.read_table(tmp_path / "results", "t"), frame)
 
 
 def test_table_whose_index_would_be_lost_is_refused(tmp_path, monkeypatch):
     run = a_run(tmp_path, monkeypatch=monkeypatch)
     with pytest.raises(ValueError, match="reset_index"):
-        run.save_table("t", pd.DataFrame({"x": [1, 2]}, index=[5, 6]))
+        run.table("t", pd.DataFrame({"x": [1, 2]}, index=[5, 6]))
 
 
 def test_unknown_table_names_those_that_are_there(tmp_path, monkeypatch, plots):
     run = a_run(tmp_path, monkeypatch=monkeypatch)
-    run.save_table("lines", pd.DataFrame({"x": [1]}))
+    run.table("lines", pd.DataFrame({"x": [1]}))
     with pytest.raises(ValueError, match="there are: lines"):
-        run.save_figure("f", "square", "line")
+        run.figure("f", "square", "line")
 
 
 def test_figures_are_redrawn_to_the_same_bytes(tmp_path, monkeypatch, plots):
     run = a_run(tmp_path, [REAL, STANDIN], monkeypatch)
-    run.save_table("lines", pd.DataFrame({"x": [0, 1, 0, 1], "y": [0, 1, 1, 0.5], "kind": ["b", "b", "a", "a"]}))
-    shown = run.save_figure("f", square, "lines", facet="kind", size=(5, 2.5), colour="C1")
+    run.table("lines", pd.DataFrame({"x": [0, 1, 0, 1], "y": [0, 1, 1, 0.5], "kind": ["b", "b", "a", "a"]}))
+    shown = run.figure("f", square, "lines", facet="kind", size=(5, 2.5), colour="C1")
     assert shown._repr_png_()
     first = {path.name: path.read_bytes() for path in run.figures.iterdir()}
     assert set(first) == {"f.png", "f.svg"}
@@ -133,8 +133,8 @@ def test_figure_of_a_standin_says_so(tmp_path, monkeypatch, plots):
     notes = {}
     for name, datasets in {"real": [REAL], "standin": [REAL, STANDIN]}.items():
         run = a_run(tmp_path / name, datasets, monkeypatch)
-        run.save_table("lines", pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
-        run.save_figure("f", square, "lines")
+        run.table("lines", pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
+        run.figure("f", square, "lines")
         notes[name] = "stand-in data: texas" in (run.figures / "f.svg").read_text()
     assert notes == {"real": False, "standin": True}
 
@@ -152,7 +152,7 @@ def test_facets_are_in_order_of_appearance_and_cut_every_table_that_has_the_colu
 def test_only_functions_of_plots_can_be_recorded(tmp_path, monkeypatch, plots):
     run = a_run(tmp_path, monkeypatch=monkeypatch)
     with pytest.raises(ValueError, match="one of mialib"):
-        run.save_figure("f", pd.read_csv)
+        run.figure("f", pd.read_csv)
 
 
 def test_run_json_says_how_it_came_about(tmp_path, monkeypatch):

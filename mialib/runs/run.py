@@ -1,6 +1,6 @@
 """What a notebook leaves behind: tables (CSV), figures (PNG and SVG) and `run.json`, which says how they came about.
 
-In a notebook: `run = runs.start("04_location", …)`, then `run.save_table`, `run.save_figure`, and at the end `run.finish`.
+In a notebook: `run = runs.start("04_location", …)`, then `run.table`, `run.figure`, and at the end `run.finish`.
 """
 
 import json
@@ -34,7 +34,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         self._write()
 
-    def save_table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """Write a tidy table as `name.csv`, atomically, and return it.
 
         Floats keep every digit; booleans come back as booleans, empty cells as NaN. A named or non-default index would
@@ -49,7 +49,7 @@ class Run:
             frame.to_csv(file, index=False, lineterminator="\n")
         return frame
 
-    def save_figure(self, name: str, function: Callable[..., Any] | str, *tables: str, **options: Any) -> Any:
+    def figure(self, name: str, function: Callable[..., Any] | str, *tables: str, **options: Any) -> Any:
         """Draw `mialib.plots.FUNCTION(*tables, ax=…, **options)` from this run's saved tables; write `name.png` and `name.svg`.
 
         Options of `draw` (facet, size, share, columns) are taken too. All of them must be plain (JSON) values: they are kept in
@@ -111,7 +111,7 @@ def results_folder() -> Path:
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
-    """The table `name` of a run's results folder, as `save_table` wrote it; only empty cells are missing values."""
+    """The table `name` of a run's results folder, as `Run.table` wrote it; only empty cells are missing values."""
     path = Path(folder) / f"{name}.csv"
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in Path(folder).glob("*.csv"))) or "none"

@@ -7,9 +7,9 @@ depends on that row alone, so it is the same in any batch. Bad input raises Type
 import numpy as np
 import scipy.special
 
-from mialib.core import checks, randomness
+from mialib.core import checks, randomness, streams
 
-FLOOR = float(np.finfo(np.float32).smallest_subnormal)  # 1.4e-45: what a float32 probability of 0 may at most have been
+SMALLEST = float(np.finfo(np.float32).smallest_subnormal)  # 1.4e-45: what a float32 probability of 0 may at most have been
 ROWS_AT_ONCE = 2**13
 T_RANGE = (0.01, 100.0)
 
@@ -97,21 +97,18 @@ def noise(p: np.ndarray, scale: float, seed: int) -> np.ndarray:
 
 def _uniforms(p: np.ndarray, key: int) -> np.ndarray:
     """Uniform numbers within (0, 1), of the shape of p, from the bits of each row and a key: a counter-based generator."""
-    columns = _mix(np.arange(p.shape[1], dtype=np.uint64) + np.uint64(key))
-    rows = _mix(p.view(np.uint32).astype(np.uint64) + columns).sum(1, keepdims=True, dtype=np.uint64)
-    return ((_mix(_mix(rows) ^ _mix(columns)) >> np.uint64(12)) + 0.5) * 2.0**-52
+    columns = _step(np.arange(p.shape[1], dtype=np.uint64) + np.uint64(key))
+    rows = _step(p.view(np.uint32).astype(np.uint64) + columns).sum(1, keepdims=True, dtype=np.uint64)
+    return ((_step(_step(rows) ^ _step(columns)) >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
-def _mix(x: np.ndarray) -> np.ndarray:
+def _step(x: np.ndarray) -> np.ndarray:
     """SplitMix64's step: 64-bit numbers (modulo 2^64) to numbers that look independent (Steele et al., OOPSLA 2014)."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    return streams.mix(x + np.uint64(streams.GOLDEN))
 
 
 def _log(p: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(p.astype(np.float64), FLOOR))
+    return np.log(np.maximum(p.astype(np.float64), SMALLEST))
 
 
 def _parts(p: np.ndarray) -> list[np.ndarray]:

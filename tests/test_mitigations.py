@@ -110,7 +110,7 @@ def test_temperature_is_that_of_the_logits(t):
 
 def test_a_probability_of_zero_counts_as_the_smallest_float32():
     p = np.array([[1, 0, 0]], np.float32)
-    expected = scipy.special.softmax(np.log([1, mitigations.FLOOR, mitigations.FLOOR]) / 20)
+    expected = scipy.special.softmax(np.log([1, mitigations.SMALLEST, mitigations.SMALLEST]) / 20)
     np.testing.assert_allclose(temperature(p, 20)[0], expected, rtol=1e-5)
     assert temperature(p, 20)[0, 0] > 0.98
     np.testing.assert_allclose(temperature(np.zeros((1, 4), np.float32), 2), 0.25)
@@ -128,7 +128,7 @@ def test_fitted_temperature_has_the_lowest_loss_on_a_grid():
     p, labels = vectors(300), np.random.default_rng(5).integers(0, N_CLASSES, 300)
 
     def loss(t):
-        return -np.log(np.maximum(temperature(p, t)[np.arange(300), labels], mitigations.FLOOR)).mean()
+        return -np.log(np.maximum(temperature(p, t)[np.arange(300), labels], mitigations.SMALLEST)).mean()
 
     t = fitted_temperature(p, labels)
     assert loss(t) <= min(loss(other) for other in np.geomspace(0.02, 90, 60)) + 1e-5
@@ -152,6 +152,13 @@ def test_noise_is_gaussian_independent_and_a_function_of_answer_and_secret():
     assert abs(np.corrcoef(added.ravel(), other.ravel())[0, 1]) < 0.03
     bit = np.nextafter(p, np.float32(1))
     assert abs(np.corrcoef(added.ravel(), (noise(bit, 0.05, seed=1) - bit).ravel())[0, 1]) < 0.03
+
+
+def test_noise_keeps_its_values():
+    """Those of the committed results: another generator, or another order of its steps, would draw others."""
+    p = np.array([[0.2, 0.3, 0.5], [0.5, 0.5, 0]], np.float32)
+    expected = [[0.0793904, 0.3333649, 0.5416373], [0.7338171, 0.4316267, 0.1002800]]
+    np.testing.assert_allclose(noise(p, 0.1, seed=7), expected, atol=1e-6)
 
 
 def test_noise_sees_where_in_a_vector_a_value_stands():

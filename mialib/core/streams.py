@@ -18,10 +18,11 @@ AT_ONCE = 2**15  # draws: their 64-bit words stay in the cache
 def fork(state: np.ndarray | int, index: np.ndarray | int) -> np.ndarray:
     """Children number `index` (from 0) of the streams `state`: uint64, of at least one dimension, shapes broadcast."""
     state, index = (np.array(part, np.uint64, copy=None, ndmin=1) for part in (state, index))
-    return _mix(state ^ _mix((index + np.uint64(1)) * np.uint64(GOLDEN)))
+    return mix(state ^ mix((index + np.uint64(1)) * np.uint64(GOLDEN)))
 
 
-def _mix(z: np.ndarray) -> np.ndarray:
+def mix(z: np.ndarray) -> np.ndarray:
+    """SplitMix64's finaliser of each 64-bit number of `z`, uint64; `z` itself is overwritten, and returned."""
     spare = np.empty_like(z)
     for shift, factor in ((30, FIRST), (27, SECOND)):
         z ^= np.right_shift(z, np.uint64(shift), out=spare)
@@ -32,12 +33,12 @@ def _mix(z: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _salts(start: int, stop: int) -> np.ndarray:
-    return _mix(np.arange(start + 1, stop + 1, dtype=np.uint64) * np.uint64(GOLDEN))
+    return mix(np.arange(start + 1, stop + 1, dtype=np.uint64) * np.uint64(GOLDEN))
 
 
 def words(state: np.ndarray, start: int, stop: int) -> np.ndarray:
     """Children start..stop-1 of each of m streams: uint64 (stop - start, m)."""
-    return _mix(state ^ _salts(start, stop)[:, None])
+    return mix(state ^ _salts(start, stop)[:, None])
 
 
 def below(word: np.ndarray, bound: np.ndarray | int) -> np.ndarray:

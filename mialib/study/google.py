@@ -1,4 +1,4 @@
-"""What the surrogate of the Prediction API chooses among, and how: its users see none of this.
+"""A surrogate of the Google Prediction API: what it chooses among, and how.
 
 A network is preferred; instead of it, records of at most 1,024 bits get a kernel machine, and all others softmax regression,
 where that is clearly better on held-out records. Everything depends on a model's own records and on (seed, its number) alone.
@@ -11,8 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,8 +35,8 @@ Learn = Callable[[np.ndarray, np.ndarray, int, int, int], Ask]
 MOST_BITS, MOST_RECORDS = 1024, 20_000  # beyond, a kernel machine takes minutes and gigabytes
 TRIED_ON = 5000  # records, a fifth of them held out
 CLEARLY = 0.025  # of held-out accuracy: less would make the models of one experiment differ in kind, by chance
-RECIPE = Recipe(epochs=25, batch_size=50, lr=0.125, lr_decay=0.0, l2=1e-4, optimizer="sgd")
-RIDGE, FLOOR, POWER = 0.3, 0.01, 1.5
+NETWORK_RECIPE = Recipe(epochs=25, batch_size=50, lr=0.125, lr_decay=0.0, l2=1e-4, optimizer="sgd")
+RIDGE, LEAST_SCORE, POWER = 0.3, 0.01, 1.5
 LONGEST = 100.0  # mean squared length of a record, beyond which the network's rate is too high
 
 
@@ -103,10 +102,10 @@ def _descent(make_model: Callable[[], nn.Sequential], x: np.ndarray, y: np.ndarr
     with randomness.torch_seed(seed, "weights", number):
         model = make_model()
     sparse = is_sparse(x)
-    stack = stacked.make_stack([model], torch.device("cpu"), (), RECIPE.precision, sparse)
+    stack = stacked.make_stack([model], torch.device("cpu"), (), NETWORK_RECIPE.precision, sparse)
     orders = [randomness.torch_generator(seed, "order", number)]
     records = SparseBits(x) if sparse else torch.as_tensor(x)
-    session = Session(stack, RECIPE, records, torch.as_tensor(y), torch.arange(len(x))[None], orders)
+    session = Session(stack, NETWORK_RECIPE, records, torch.as_tensor(y), torch.arange(len(x))[None], orders)
     model.load_state_dict(session.run(tqdm(disable=True), threading.Event())[0])
     return black_box(model).predict_proba
 
@@ -117,7 +116,7 @@ def kernel_machine(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, numb
     Answers are the classes' shares of the powers of the scores, negative ones counting nothing.
     """
     records = torch.as_tensor(x).float()
-    distances = _distances(records, records)
+    distances = squared_distances(records, records)
     mean = max(float(distances.mean()), 1e-9)
     kernel = distances.div_(-mean).exp_()
     kernel.diagonal().add_(RIDGE)
@@ -128,20 +127,17 @@ def kernel_machine(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, numb
     def ask(asked: np.ndarray) -> np.ndarray:
         rows = max(1, 2**24 // len(records))
         parts = torch.as_tensor(asked).split(rows)
-        scores = torch.cat([_distances(part.float(), records).div_(-mean).exp_() @ weights for part in parts])
-        powers = (scores.clamp_(min=0).double() + FLOOR) ** POWER
+        scores = torch.cat([squared_distances(part.float(), records).div_(-mean).exp_() @ weights for part in parts])
+        powers = (scores.clamp_(min=0).double() + LEAST_SCORE) ** POWER
         return (powers / powers.sum(1, keepdim=True)).numpy()
 
     return ask
 
 
-def _distances(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared distances of records a (n, d) to records b (m, d): (n, m)."""
     squares = torch.addmm((b**2).sum(1), a, b.T, alpha=-2)
     return squares.add_((a**2).sum(1)[:, None]).clamp_(min=0)
-
-
-T = TypeVar("T")
 
 
 class PredictionAPI:
@@ -159,21 +155,18 @@ class PredictionAPI:
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
         """What determines each model: stored data, rows, (seed, number) and the code that trains."""
         return _keys(
-            {"service": "PredictionAPI"}, (google, PredictionAPI, _ServiceModel, Recipe, *_ENGINE), dataset, rows, seed, first
+            {"service": "PredictionAPI"}, (google, PredictionAPI, ChosenModel, Recipe, *_ENGINE), dataset, rows, seed, first
         )
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
-        """Train one model a row of `rows` (k, n), in the order of the rows. RuntimeError if the service fails."""
+        """Train one model a row of `rows` (k, n), in the order of the rows."""
         rows = check_rows(check_dataset(dataset), rows)
         checks.whole("first", first, 0)
         randomness.derive(seed)
 
-        def train(j: int) -> _ServiceModel:
+        def train(j: int) -> ChosenModel:
             x, y = dataset.x[rows[j]], dataset.y[rows[j]]
-            ask = _quietly(lambda: learn(x, y, dataset.n_classes, seed, first + j))
-            if ask is None:
-                raise RuntimeError(f"the service could not train model {first + j} on {len(x)} records")
-            return _ServiceModel(ask, x.shape[1:], dataset.n_classes)
+            return ChosenModel(learn(x, y, dataset.n_classes, seed, first + j), x.shape[1:], dataset.n_classes)
 
         with one_a_core(len(rows)) as (pool, _):
             jobs = [pool.submit(train, j) for j in range(len(rows))]
@@ -195,39 +188,20 @@ class PredictionAPI:
         return Estimate(k, seconds, (cores * squared + 8 * n * record * min(k, self.at_once)) / 1e6)
 
 
-class _ServiceModel:
-    """A model of a service: `predict_proba`, and nothing to be seen, printed, copied or carried off."""
-
-    __slots__ = ("__weakref__",)
+class ChosenModel:
+    """A model of the surrogate behind `predict_proba`, of whatever family was chosen."""
 
     def __init__(self, ask: Ask, shape: tuple[int, ...], n_classes: int) -> None:
-        _BEHIND[self] = ask, shape, n_classes
+        self._ask, self._shape, self._n_classes = ask, shape, n_classes
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Prediction vectors, float32 (n, n_classes), of raw records x (n, ...)."""
-        ask, shape, n_classes = _BEHIND[self]
         x = np.asarray(x)
-        if x.shape[1:] != shape or x.ndim != len(shape) + 1:
-            raise ValueError(f"x must be records of shape {shape}, got an array of shape {x.shape}")
+        if x.shape[1:] != self._shape or x.ndim != len(self._shape) + 1:
+            raise ValueError(f"x must be records of shape {self._shape}, got an array of shape {x.shape}")
         if not np.issubdtype(x.dtype, np.number) or not np.isfinite(x).all():
             raise ValueError(f"x must be finite numbers, got {x.dtype}")
         if not len(x):
-            return np.empty((0, n_classes), np.float32)
-        answers = _quietly(lambda: np.asarray(ask(x), np.float64))
-        if answers is None:
-            raise RuntimeError(f"the service could not answer for {len(x)} records")
+            return np.empty((0, self._n_classes), np.float32)
+        answers = np.asarray(self._ask(x), np.float64)
         return (answers / answers.sum(1, keepdims=True)).astype(np.float32)
-
-    def __reduce_ex__(self, _: Any) -> str:
-        raise TypeError("a model of a service can be asked, not copied or pickled")
-
-
-def _quietly(work: Callable[[], T]) -> T | None:
-    """What `work` returns, or None if it fails: an error from inside, or its traceback, would tell what is inside."""
-    try:
-        return work()
-    except Exception:
-        return None
-
-
-_BEHIND: WeakKeyDictionary[_ServiceModel, tuple[Ask, tuple[int, ...], int]] = WeakKeyDictionary()

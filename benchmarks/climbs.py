@@ -3,23 +3,18 @@
 Each synthesises k records, equally many of each class, from the same target. The parameters are the paper's for all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.phases import Found, Stopwatch
 from benchmarks.workloads import QUERIES, TargetAndPool, Workload
 from mialib.core.types import Features
 from mialib.shadow import synthesis
 from mialib.shadow.algorithm1 import Rules
 from mialib.training.black_boxes import black_box
-
-if TYPE_CHECKING:
-    from benchmarks.contenders import Found, Stopwatch
 
 RULES = Rules(k_max=128, k_min=4, conf_min=0.2, rej_max=10, iter_max=1000)
 Ask = Callable[[np.ndarray], np.ndarray]  # a record -> its prediction vector

@@ -1,63 +1,18 @@
-"""Who is measured: mialib, and the plain PyTorch loop that a good engineer would write first.
+"""Who is measured, by name: mialib in its several parts, the plain loop, and the libraries."""
 
-A contender is a function of (workload, material, seed, watch). It times itself under the names of its phases,
-`with watch("training"): …`, and returns what its models answered.
-"""
-
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import islice
-from typing import Any, NamedTuple
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from collections.abc import Callable
+from typing import Any
 
 from benchmarks import climbs
-from benchmarks.workloads import Answers, TargetAndPool, TrainingSets, Workload, attack_network, make_model
-from mialib import metrics, shadow
+from benchmarks.phases import Contender, Found, Stopwatch, judged, train_accuracy
+from benchmarks.plain import loader, plain, sliced
+from benchmarks.workloads import Answers, TargetAndPool, TrainingSets, Workload, make_model
+from mialib import shadow
 from mialib.attack import thresholds
-from mialib.attack.learned import MIN_STEPS, RECIPE, fit_attack
-from mialib.core.types import Attack, AttackData, Split
+from mialib.attack.learned import fit_attack
+from mialib.core.types import Attack, AttackData
 from mialib.training.black_boxes import black_box
 from mialib.training.neural import NeuralTrainer
-from mialib.training.recipe import Recipe
-
-
-class Stopwatch:
-    """Seconds of each phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
-
-
-Found = dict[str, float]  # auc and accuracy of an attack, train_accuracy of models, or an estimate's seconds
-Contender = Callable[[Workload, Any, int, Stopwatch], Found]
-Batches = Callable[[Tensor, Tensor, int, bool], Iterable[tuple[Tensor, Tensor]]]
-
-
-def judged(data: AttackData, score: np.ndarray, decision: np.ndarray) -> Found:
-    """AUC and accuracy of an attack on a target's answers."""
-    return {"auc": metrics.auc(data, score), "accuracy": metrics.overall(data, decision)["accuracy"]}
-
-
-def train_accuracy(material: TrainingSets, answers: Iterable[np.ndarray]) -> Found:
-    """Mean accuracy of models on the records they were trained on."""
-    y = material.dataset.y
-    right = [(part.argmax(1) == y[row]).mean() for part, row in zip(answers, material.rows, strict=True)]
-    return {"train_accuracy": float(np.mean(right))}
-
-
-# Ours
 
 
 def ours(workload: Workload, material: Any, seed: int, watch: Stopwatch) -> Found:
@@ -115,153 +70,16 @@ def _our_stage(material: Answers, seed: int, watch: Stopwatch) -> Found:
     return judged(material.scored, score, score > 0)
 
 
-# The plain loop
-
-
-def loader(x: Tensor, y: Tensor, size: int, drop_last: bool) -> Iterable[tuple[Tensor, Tensor]]:
-    """One epoch's batches, as torch's tutorials make them."""
-    return DataLoader(TensorDataset(x, y), batch_size=size, shuffle=True, drop_last=drop_last)
-
-
-def sliced(x: Tensor, y: Tensor, size: int, drop_last: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch's batches as slices of a permutation: what the loop gains without a DataLoader."""
-    order = torch.randperm(len(x))
-    for rows in order[: len(x) // size * size if drop_last else None].split(size):
-        yield x[rows], y[rows]
-
-
-def plain_loop(
-    model: nn.Module, x: np.ndarray, y: np.ndarray, recipe: Recipe, batches: Batches = loader, *, steps: int | None = None
-) -> nn.Module:
-    """Train one network with Adam, on the device where it lives; for all epochs, or for so many steps of whole batches."""
-    inputs, classes, device = torch.as_tensor(x), torch.as_tensor(y), next(model.parameters()).device
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr)
-    size = min(recipe.batch_size, len(x))
-    every = _endless(lambda: batches(inputs, classes, size, steps is not None))
-    model.train()
-    for batch, own in islice(every, steps or recipe.epochs * -(-len(x) // size)):
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(batch.to(device)), own.to(device))
-        loss.backward()
-        optimizer.step()
-    return model.eval()
-
-
-def _endless(epoch: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        yield from epoch()
-
-
-@torch.no_grad()
-def plain_answers(model: nn.Module, x: np.ndarray) -> np.ndarray:
-    """Prediction vectors of a trained network."""
-    device = next(model.parameters()).device
-    return torch.cat([model(part.to(device)).softmax(1).cpu() for part in torch.as_tensor(x).split(1000)]).numpy()
-
-
-def plain_model(workload: Workload, x: np.ndarray, y: np.ndarray, seed: int, batches: Batches = loader) -> nn.Module:
-    """One network of the workload, trained in float32."""
-    torch.manual_seed(seed)
-    return plain_loop(make_model(workload).to(workload.device), x, y, workload.recipe, batches)
-
-
-def plain(batches: Batches) -> Contender:
-    """The plain loop as a contender: one model after another, attack models too."""
-
-    def contender(workload: Workload, material: Any, seed: int, watch: Stopwatch) -> Found:
-        if workload.kind == "stage":
-            return _plain_stage(material, seed, watch, batches)
-        if workload.kind == "synthesis":
-            return climbs.plain(workload, material, seed, watch)
-        if workload.kind == "attack":
-            return _plain_attack(workload, material, seed, watch, batches)
-        x, y = material.dataset.x, material.dataset.y
-        with watch("training"):
-            models = [plain_model(workload, x[row], y[row], seed + j, batches) for j, row in enumerate(material.rows)]
-        with watch("answers"):
-            answers = [plain_answers(model, x[row]) for model, row in zip(models, material.rows, strict=True)]
-        return train_accuracy(material, answers)
-
-    return contender
-
-
-def _plain_attack(workload: Workload, material: TargetAndPool, seed: int, watch: Stopwatch, batches: Batches) -> Found:
-    dataset, split, pool, target = material
-    with watch("shadows"):
-        parts = []
-        for i, own in enumerate(shadow.sample_splits(pool, workload.n, workload.k, seed)):
-            model = plain_model(workload, dataset.x[own.members], dataset.y[own.members], seed + i, batches)
-            parts.append(_asked(model, dataset, own))
-        answers = AttackData(*map(np.concatenate, zip(*parts, strict=True)))
-    with watch("attack"):
-        networks = plain_attack(answers, seed, batches)
-    with watch("inference"):
-        asked = _asked(target, dataset, split)
-        score = plain_scores(networks, asked)
-    return judged(asked, score, score > 0)
-
-
-def _asked(model: nn.Module, dataset: Any, split: Split) -> AttackData:
-    rows = np.concatenate(split)
-    return AttackData(plain_answers(model, dataset.x[rows]), dataset.y[rows], np.arange(len(rows)) < len(split.members))
-
-
-def _plain_stage(material: Answers, seed: int, watch: Stopwatch, batches: Batches) -> Found:
-    with watch("attack"):
-        networks = plain_attack(material.fitted, seed, batches)
-    with watch("inference"):
-        score = plain_scores(networks, material.scored)
-    return judged(material.scored, score, score > 0)
-
-
-class AttackNetwork(NamedTuple):
-    """One class's attack model, and the standardisation of what it is asked."""
-
-    centre: np.ndarray
-    scale: float
-    network: nn.Module
-
-    def scores(self, predictions: np.ndarray) -> np.ndarray:
-        return ((predictions - self.centre) / self.scale).clip(-10, 10)
-
-
-def plain_attack(data: AttackData, seed: int, batches: Batches) -> list[AttackNetwork]:
-    """Attack models, one a class, fitted one after another: the networks, steps and batches of mialib's."""
-    torch.manual_seed(seed)
-    n_classes, recipe = data.predictions.shape[1], RECIPE
-    most = np.bincount(data.labels, minlength=n_classes).max()
-    steps = max(MIN_STEPS, recipe.epochs * -(-int(most) // recipe.batch_size))
-    networks = []
-    for c in range(n_classes):
-        rows = data.labels == c
-        predictions, member = data.predictions[rows], data.member[rows].astype(np.int64)
-        made = AttackNetwork(predictions.mean(0), predictions.std(0).max() + 1e-6, attack_network(n_classes))
-        plain_loop(made.network, made.scores(predictions), member, recipe, batches, steps=steps)
-        networks.append(made)
-    return networks
-
-
-@torch.no_grad()
-def plain_scores(networks: list[AttackNetwork], data: AttackData) -> np.ndarray:
-    """Log-odds of membership, class after class."""
-    score = np.empty(len(data.labels), np.float32)
-    for c, made in enumerate(networks):
-        rows = data.labels == c
-        out = made.network(torch.as_tensor(made.scores(data.predictions[rows])))
-        score[rows] = (out[:, 1] - out[:, 0]).numpy()
-    return score
-
-
 def contender(name: str) -> Contender:
     """A contender by name. The libraries are imported only when they are asked for."""
     if name.startswith(("ART", "mia")):
         from benchmarks import libraries
 
         return libraries.CONTENDERS[name]
-    return OWN[name]
+    return IN_PROCESS[name]
 
 
-OWN: dict[str, Contender] = {
+IN_PROCESS: dict[str, Contender] = {
     "ours": ours,
     "confidence threshold": confidence_threshold,
     "estimate": estimate,

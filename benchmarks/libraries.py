@@ -20,7 +20,8 @@ from torch import nn
 
 from benchmarks import climbs
 from benchmarks.climbs import RULES
-from benchmarks.contenders import Contender, Found, Stopwatch, judged, plain_answers, plain_loop, plain_model
+from benchmarks.phases import Contender, Found, Stopwatch, judged
+from benchmarks.plain import plain_answers, plain_loop, plain_model
 from benchmarks.workloads import TargetAndPool, Workload, make_model
 from mialib.core.types import AttackData
 from mialib.training.recipe import Recipe

@@ -14,7 +14,9 @@ from unittest import mock
 
 import torch
 
-from benchmarks.contenders import Stopwatch, contender, plain_model
+from benchmarks.contenders import contender
+from benchmarks.phases import Stopwatch
+from benchmarks.plain import plain_model
 from benchmarks.workloads import WORKLOADS, Workload, make_material, tiny
 
 GEMM, GEMM_SIZE, GEMM_TIMES = "GEMM peak", 2048, 20

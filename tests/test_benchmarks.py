@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import contenders, measure, report, workloads
+from benchmarks import contenders, measure, phases, plain, report, workloads
 from benchmarks.workloads import WORKLOADS, tiny
 from mialib.attack import learned
 from mialib.attack.thresholds import confidence
@@ -20,7 +20,7 @@ from mialib.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 ON_CPU = [name for name, workload in WORKLOADS.items() if workload.device == "cpu"]
-IN_PROCESS = [(name, who) for name in ON_CPU for who in WORKLOADS[name].contenders if who in contenders.OWN]
+IN_PROCESS = [(name, who) for name in ON_CPU for who in WORKLOADS[name].contenders if who in contenders.IN_PROCESS]
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_made_up_answers_are_probabilities_that_tell_members():
 
 def test_target_and_shadow_records_are_apart():
     workload = tiny(WORKLOADS["W1"])
-    material = workloads.make_material(workload, 0, contenders.plain_model)
+    material = workloads.make_material(workload, 0, plain.plain_model)
     assert not np.intersect1d(material.pool, np.concatenate(material.split)).size
     assert len(WORKLOADS["W1"].shape) == 1 and WORKLOADS["W1"].records - 2 * WORKLOADS["W1"].n == 4_000
 
@@ -98,18 +98,18 @@ def test_target_and_shadow_records_are_apart():
 def test_plain_loop_trains_our_architecture(name):
     workload = tiny(WORKLOADS[name])
     dataset = workloads.make_dataset(workload, 0)
-    plain = contenders.plain_model(workload, dataset.x[:60], dataset.y[:60], 0)
-    assert repr(plain) == repr(NeuralTrainer(lambda: workloads.make_model(workload), workload.recipe).make_model())
+    model = plain.plain_model(workload, dataset.x[:60], dataset.y[:60], 0)
+    assert repr(model) == repr(NeuralTrainer(lambda: workloads.make_model(workload), workload.recipe).make_model())
 
 
 def test_plain_attack_networks_are_ours(few_steps):
     data = workloads.make_answers(tiny(WORKLOADS["A"]), 400, 0)
-    shapes = [tuple(p.shape) for p in contenders.plain_attack(data, 0, contenders.sliced)[0].network.parameters()]
+    shapes = [tuple(p.shape) for p in plain.plain_attack(data, 0, plain.sliced)[0].network.parameters()]
     fitted = learned.fit_attack(data)
     assert shapes == [fitted.networks[name].shape[1:] for name in learned.WEIGHTS]
 
 
-@pytest.mark.parametrize("batches", [contenders.loader, contenders.sliced])
+@pytest.mark.parametrize("batches", [plain.loader, plain.sliced])
 def test_an_epoch_has_every_record_once_in_random_order(batches):
     x = torch.arange(10)
     got = list(batches(x, -x, 4, False))
@@ -122,17 +122,17 @@ def test_plain_loop_takes_the_steps_asked_for(monkeypatch):
     taken = []
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: taken.append(1))
     x, y, recipe = np.zeros((10, 3), np.float32), np.zeros(10, np.int64), Recipe(epochs=3, batch_size=4, lr=0.1)
-    contenders.plain_loop(torch.nn.Linear(3, 2), x, y, recipe)
+    plain.plain_loop(torch.nn.Linear(3, 2), x, y, recipe)
     assert len(taken) == 9
-    contenders.plain_loop(torch.nn.Linear(3, 2), x, y, recipe, steps=7)
+    plain.plain_loop(torch.nn.Linear(3, 2), x, y, recipe, steps=7)
     assert len(taken) == 16
 
 
 @pytest.mark.parametrize(("name", "who"), IN_PROCESS, ids=lambda item: item)
 def test_contender_runs(name, who, few_steps):
     workload = tiny(WORKLOADS[name])
-    watch = contenders.Stopwatch()
-    found = contenders.contender(who)(workload, workloads.make_material(workload, 0, contenders.plain_model), 0, watch)
+    watch = phases.Stopwatch()
+    found = contenders.contender(who)(workload, workloads.make_material(workload, 0, plain.plain_model), 0, watch)
     if who == "estimate":
         assert found["estimate"] > 0
     else:
@@ -170,10 +170,10 @@ def measured(workload: workloads.Workload) -> dict:
 
 def test_rows_are_medians_and_ratios():
     table = report.rows(WORKLOADS["W2"], measured(WORKLOADS["W2"])).set_index("alternative")
-    plain, estimated = table.loc["plain loop"], table.loc["estimate"]
-    assert (plain["ours_s"], plain["alternative_s"], plain["ratio"]) == (4, 20, 5)
-    assert (plain["peak_memory_mb"], plain["repeats"], plain["alternative_repeats"]) == (200, 3, 1)
-    assert plain["share_of_gemm_peak"] == pytest.approx(workloads.training_operations(WORKLOADS["W2"]) / 4 / 1e11)
+    loop, estimated = table.loc["plain loop"], table.loc["estimate"]
+    assert (loop["ours_s"], loop["alternative_s"], loop["ratio"]) == (4, 20, 5)
+    assert (loop["peak_memory_mb"], loop["repeats"], loop["alternative_repeats"]) == (200, 3, 1)
+    assert loop["share_of_gemm_peak"] == pytest.approx(workloads.training_operations(WORKLOADS["W2"]) / 4 / 1e11)
     assert (estimated["ours_s"], estimated["alternative_s"], estimated["ratio"]) == (2, 3, 1.5)
     assert pd.isna(estimated["share_of_gemm_peak"])
 
@@ -215,7 +215,7 @@ def test_synthesis_finds_its_records_and_counts_all_queries(who):
 
     workload = replace(WORKLOADS["S"], n_classes=1, k=40)
     material = workloads.TargetAndPool(None, None, None, Constant())
-    watch = contenders.Stopwatch()
+    watch = phases.Stopwatch()
     found = contenders.contender(who)(workload, material, 0, watch)
     assert found == {"records": 40, "queries": sum(asked)}
     assert watch.seconds["queries"] == pytest.approx(watch.seconds["records"] * workloads.QUERIES / sum(asked))

@@ -1,4 +1,4 @@
-"""Services: Amazon's is a documented algorithm, repeated here literally; of the other one, each family is, and what it chooses."""
+"""Services: Amazon's is a documented algorithm, repeated here literally; so is each family that the other one chooses among."""
 
 import logging
 

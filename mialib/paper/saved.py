@@ -1,7 +1,6 @@
 """The saved tables of the other notebooks' runs, read and checked: what is wrong in one is an error that names file and line.
 
-Nothing is believed that can be worked out again: every published value, difference and verdict is compared with
-`paper.compare`'s.
+Of the tables `compared` only what was measured is read: published values, differences and verdicts are worked out again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +19,9 @@ from mialib.runs.run import read_run, read_table, results_folder, standins
 READERS = "99_"  # names of notebooks that read the others' tables, and are read by none
 STANDIN = "-standin"
 SOURCES = ("real", "standin")
-OWN = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
+ROW_KEY = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
 NUMBERS = ["value", "low", "high", "n_targets", "train_size", "our_train_size"]
-WORKED_OUT = ["published", "published_low", "reading", "where", "difference", "verdict", "counts"]
-COLUMNS = list(dict.fromkeys([*OWN, *NEEDED, *WORKED_OUT]))
+MEASURED = list(dict.fromkeys([*ROW_KEY, *NEEDED]))
 CLAIM_COLUMNS = ["claim", "test", "outcome", "evidence"]
 ALLOWED = (*OUTCOMES[True], *OUTCOMES[False], "not testable here")
 
@@ -97,22 +95,23 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def read_compared(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
-    """The table `compared` of a run: the columns of `COLUMNS`, every row checked.
+    """The table `compared` of a run: its columns `MEASURED`, every row checked, and what `paper.compare` adds to them.
 
-    Raises ValueError for a missing column; an unknown experiment; a source that is none, or not the run's; what is not a
-    number; NaN (allowed only for a precision of targets whose members were never called so); a value outside its bounds or its
-    interval; two rows of one key; and whatever `paper.compare` says otherwise.
+    Raises ValueError for a missing column; an unknown experiment, or a key for which nothing was published; a source that is
+    none, or not the run's; what is not a number; NaN (allowed only for a precision of targets whose members were never called
+    so); a value outside its bounds or its interval; and two rows of one key.
     """
     name = _name(folder / "compared.csv")
-    table = _read(folder, "compared", COLUMNS)
+    table = _read_saved(folder, "compared", MEASURED)
     table = table.assign(**{column: table[column].astype(object).fillna("") for column in ("target", "setting")})  # empty cells
     known = sorted(published()["id"].unique())
     _refuse(name, table, ~table["id"].isin(known), "id is {id!r}; published are: " + ", ".join(known))
     _check_sources(name, table, record, folder.parent.name)
     _check_numbers(name, table)
-    _refuse(name, table, table.duplicated(OWN), "the second row of one key")
-    _check_worked_out(name, table)
-    return table[[*COLUMNS]]
+    _refuse(name, table, table.duplicated(ROW_KEY), "the second row of one key")
+    keys = published()[KEY].drop_duplicates().assign(known=True)
+    _refuse(name, table, table[KEY].merge(keys, how="left", on=KEY)["known"].isna(), "nothing was published for this key")
+    return compare(table[MEASURED])
 
 
 def read_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
@@ -125,7 +124,7 @@ def read_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     columns = [*CLAIM_COLUMNS, "dataset", "source"]
     if not (folder / "claims.csv").exists():
         return pd.DataFrame(columns=columns)
-    name, table = _name(folder / "claims.csv"), _read(folder, "claims", CLAIM_COLUMNS)
+    name, table = _name(folder / "claims.csv"), _read_saved(folder, "claims", CLAIM_COLUMNS)
     if "source" not in table and len({each["source"] for each in record["datasets"]}) > 1:
         raise ValueError(
             f"{name} lacks the column 'source': its run is of real data and of stand-ins, so each row must say which"
@@ -144,7 +143,7 @@ def read_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
 # Checks
 
 
-def _read(folder: Path, table: str, columns: Sequence[str]) -> pd.DataFrame:
+def _read_saved(folder: Path, table: str, columns: Sequence[str]) -> pd.DataFrame:
     name = _name(folder / f"{table}.csv")
     try:
         frame = read_table(folder, table)
@@ -195,26 +194,11 @@ def is_rate(metric: pd.Series) -> pd.Series:
     return metric.str.startswith(("attack_", "target_"))
 
 
-def _check_worked_out(name: str, table: pd.DataFrame) -> None:
-    keys = published()[KEY].drop_duplicates().assign(known=True)
-    known = table[KEY].merge(keys, how="left", on=KEY)["known"].notna()
-    _refuse(name, table, ~known, "nothing was published for this key")
-    again = compare(table[list(dict.fromkeys([*OWN, *NEEDED]))])
-    for column in WORKED_OUT:
-        own, true = table[column], again[column]
-        if pd.api.types.is_float_dtype(true):
-            number = pd.to_numeric(own, errors="coerce")
-            wrong = ~np.isclose(number, true, rtol=0, atol=1e-9, equal_nan=True)
-        else:
-            wrong = (own.astype(str) != true.astype(str)).to_numpy()
-        _refuse(name, table.assign(true=true), pd.Series(wrong), f"{column} is {{{column}}}, it must be {{true}}")
-
-
 def _check_apart(values: pd.DataFrame) -> None:
     """No two notebooks have the same row: it would be counted twice."""
-    twice = values[values.duplicated([*OWN, "source"], keep=False)]
+    twice = values[values.duplicated([*ROW_KEY, "source"], keep=False)]
     if len(twice):
-        same = twice[(twice[OWN].astype(str) == twice[OWN].iloc[0].astype(str)).all(axis=1)]
+        same = twice[(twice[ROW_KEY].astype(str) == twice[ROW_KEY].iloc[0].astype(str)).all(axis=1)]
         files = " and ".join(f"results/{row.run}/{row.notebook}/compared.csv" for row in same.itertuples())
         raise ValueError(f"{files} both have the row {_key(same.iloc[0])}; one may have it")
 
@@ -229,7 +213,7 @@ def _refuse(name: str, table: pd.DataFrame, wrong: Any, reason: str) -> None:
 
 def _key(row: pd.Series) -> str:
     return ", ".join(
-        str(row[column]) for column in [*OWN, "claim", "test"] if column in row and str(row[column]) not in ("", "nan")
+        str(row[column]) for column in [*ROW_KEY, "claim", "test"] if column in row and str(row[column]) not in ("", "nan")
     )
 
 

@@ -66,6 +66,9 @@ def tables(tmp_path_factory):
         "mitigations": mitigated_points(),
         "table_iii": table_iii_precision(),
         "curve": temperature_curve(),
+        "vectors": pd.DataFrame({"cls": range(3), "member": [0.05, 0.9, 0.05], "nonmember": [0.3, 0.4, 0.3]}),
+        "splits": three_splits(),
+        "sides": pd.DataFrame({"member": [True, True, False, False], "score": [0.9, 2.0, 0.1, -np.inf]}),
     }
 
 
@@ -85,7 +88,11 @@ CALLS = {
     plots.utility_leakage: ("mitigations",),
     plots.mitigation_rows: ("table_iii",),
     plots.knob_curves: ("curve",),
+    plots.prediction_vectors: ("vectors",),
+    plots.shadow_splits: ("splits",),
+    plots.by_membership: ("sides",),
 }
+NEEDED = {plots.prediction_vectors: {"true_class": 1}, plots.by_membership: {"column": "score"}}  # options without a default
 PATHS = {  # mitigation: knob, and (its value, test accuracy, attack accuracy) along the path
     "none": ("", [(0, 0.6, 0.89)]),
     "top k": ("k", [(3, 0.6, 0.885), (1, 0.6, 0.87)]),
@@ -156,9 +163,15 @@ def temperature_curve():
     return pd.DataFrame(rows).assign(low=lambda t: t["value"] - 0.02, high=lambda t: t["value"] + 0.01)
 
 
+def three_splits():
+    """A record is drawn as a member, as a non-member or not at all."""
+    rows = [(1, 10, True, False), (1, 11, False, True), (1, 12, False, False), (2, 10, False, True), (2, 11, True, False)]
+    return pd.DataFrame([*rows, (2, 12, True, False)], columns=["shadow", "record", "member", "nonmember"])
+
+
 def draw(plot, *arguments, **options):
     ax = Figure().subplots()
-    assert plot(*arguments, ax, **options) is None
+    assert plot(*arguments, ax, **NEEDED.get(plot, {}), **options) is None
     ax.figure.canvas.draw()
     return ax
 
@@ -432,3 +445,32 @@ def test_a_knobs_values_stand_side_by_side_with_no_mitigation_first(tables):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("t", "attack accuracy")
     assert {"Location", "Texas"} <= set(words(ax))
     assert has_coin(ax, vertical=False)
+
+
+def heights(ax, colour):
+    bars = [bar for bar in ax.patches if matplotlib.colors.to_hex(bar.get_facecolor()) == colour.lower()]
+    return [bar.get_height() for bar in sorted(bars, key=lambda bar: bar.get_x())]
+
+
+def test_answers_of_a_member_and_a_nonmember_stand_side_by_side(tables):
+    ax = draw(plots.prediction_vectors, tables["vectors"])
+    assert heights(ax, style.MEMBERS) == [0.05, 0.9, 0.05] and heights(ax, style.NONMEMBERS) == [0.3, 0.4, 0.3]
+    (true,) = [text for text in ax.texts if text.get_text() == "true class"]
+    assert true.xy[0] == 1
+
+
+def test_every_record_of_a_split_has_the_colour_of_its_side(tables):
+    ax = draw(plots.shadow_splits, tables["splits"])
+    (image,) = ax.images
+    drawn = [[matplotlib.colors.to_hex(cell) for cell in row] for row in image.to_rgba(image.get_array())]
+    member, nonmember, unused = (c.lower() for c in (style.MEMBERS, style.NONMEMBERS, plots.steps.UNUSED))
+    assert drawn == [[member, nonmember, unused], [nonmember, member, member]]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["1", "2"]
+
+
+def test_histograms_of_members_count_what_lies_beyond_the_axis(tables):
+    ax = draw(plots.by_membership, tables["sides"], threshold=0.5)
+    members, others = heights(ax, style.MEMBERS), heights(ax, style.NONMEMBERS)
+    assert (members[27], members[-1], sum(members)) == (1, 1, 2)
+    assert (others[0], others[3], sum(others)) == (1, 1, 2)
+    assert has_coin(ax, vertical=True)

@@ -16,7 +16,7 @@ from mialib.paper.values import KEY, published
 from mialib.runs import run
 from mialib.runs.run import read_run, read_table, results_folder, standins
 
-READERS = "99_"  # names of notebooks that read the others' tables, and are read by none
+UNREAD = ("00_", "99_")  # notebooks without published values of their own: one attack by hand, and the reader of the others
 STANDIN = "-standin"
 SOURCES = ("real", "standin")
 ROW_KEY = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
@@ -68,7 +68,7 @@ def find(profile: str, data: str, results: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in names[checks.choice("data", data, names)]:
         for folder in (results / name).glob("[0-9][0-9]_*/"):
-            if not folder.name.startswith(READERS) and any(folder.iterdir()):
+            if not folder.name.startswith(UNREAD) and any(folder.iterdir()):
                 found.setdefault(folder.name, folder)
     if not found:
         where = " or ".join(f"results/{name}" for name in names[data])

@@ -5,9 +5,10 @@ from mialib.plots.classes import boxes, cdfs, class_dots, histograms, pictures, 
 from mialib.plots.leakage import knob_curves, mitigation_rows, utility_leakage
 from mialib.plots.panels import draw
 from mialib.plots.scoreboard import claim_dots, glance, table_two
+from mialib.plots.steps import by_membership, prediction_vectors, shadow_splits
 
 __all__ = [
-    "attack_comparison", "boxes", "by_variant", "cdfs", "claim_dots", "class_dots", "draw", "glance", "histograms",
-    "knob_curves", "mitigation_rows", "pictures", "precision_by_noise", "query_budget", "roc_curves", "scatter",
-    "shadow_count", "table_two", "utility_leakage",
+    "attack_comparison", "boxes", "by_membership", "by_variant", "cdfs", "claim_dots", "class_dots", "draw", "glance",
+    "histograms", "knob_curves", "mitigation_rows", "pictures", "precision_by_noise", "prediction_vectors", "query_budget",
+    "roc_curves", "scatter", "shadow_count", "shadow_splits", "table_two", "utility_leakage",
 ]  # fmt: skip

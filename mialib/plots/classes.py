@@ -7,9 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from mialib.data.catalogue import CLASS_NAMES
-from mialib.plots.style import GREY, OURS, axis_start, line_colours, mark_coin, write_key
-
-MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
+from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, OURS, axis_start, line_colours, mark_coin, write_key
 
 
 def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "precision", ours: str = "ours") -> None:

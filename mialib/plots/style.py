@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 GREY = "#888888"
 OURS = "#0072B2"
+MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
 COLOURS = {  # of a line by its name (`study.figure_tables.NAMES`): the same in every figure
     "Google": "#0072B2",
     "Amazon (10, 1e-6)": "#E69F00",

@@ -49,24 +49,24 @@ def test_views_show_what_they_say():
         ablations.sorted_top(data, 0)
 
 
-@pytest.mark.parametrize("name", ablations.PARTS)
+@pytest.mark.parametrize("name", ablations.ABLATIONS)
 def test_every_variant_catches_a_planted_leak_and_no_more_than_there_is(name, caplog):
     with caplog.at_level(logging.WARNING):
-        fitted = ablations.PARTS[name](answers())
+        fitted = ablations.ABLATIONS[name](answers())
     assert not caplog.records  # no class lacks anything, whatever a view hides
     test = answers(seed=1)
     assert accuracy(fitted, test) > 0.68
     assert fitted.membership_score(test).dtype == np.float32
     np.testing.assert_array_equal(fitted.infer(test), fitted.membership_score(test) > 0)
-    assert abs(accuracy(ablations.PARTS[name](answers(leak=0)), answers(leak=0, seed=1)) - 0.5) < 0.06
+    assert abs(accuracy(ablations.ABLATIONS[name](answers(leak=0)), answers(leak=0, seed=1)) - 0.5) < 0.06
 
 
 def test_a_variant_does_not_use_what_it_does_not_see():
     data, test = answers(), answers(seed=1)
-    blind = ablations.seen(ablations.one_class)(data)
+    blind = ablations.seen(ablations.one_class, fit=ablations.fit_one_network)(data)
     moved = test._replace(labels=(test.labels + 1) % N_CLASSES)
     np.testing.assert_array_equal(blind.infer(test), blind.infer(moved))
-    unnamed = ablations.seen(ablations.sorted_top, ablations.one_class)(data)
+    unnamed = ablations.seen(ablations.sorted_top, ablations.one_class, fit=ablations.fit_one_network)(data)
     mixed = test._replace(predictions=np.ascontiguousarray(test.predictions[:, [2, 0, 3, 1]]))
     np.testing.assert_array_equal(unnamed.infer(test), unnamed.infer(mixed))
     assert not np.array_equal(blind.infer(test), blind.infer(mixed))
@@ -83,13 +83,23 @@ def test_a_view_is_used_on_any_way_to_fit():
 def test_a_real_lack_of_members_is_still_said(caplog):
     data = answers()
     with caplog.at_level(logging.WARNING, "mialib"):
-        fitted = ablations.seen(ablations.one_class)(data._replace(member=np.zeros_like(data.member)))
-    assert "lack members" in caplog.text
+        fitted = ablations.seen(ablations.one_class, fit=ablations.fit_one_network)(
+            data._replace(member=np.zeros_like(data.member))
+        )
+    assert "classes [0] lack members" in caplog.text
     assert not fitted.infer(data).any()
-    caplog.clear()
+
+
+def test_an_attack_of_some_classes_answers_for_these_alone(caplog):
+    data, test = answers(), answers(seed=1)
     with caplog.at_level(logging.WARNING, "mialib"):
-        learned.fit_attack(ablations.one_class(data))
-    assert "classes [1, 2, 3] lack" in caplog.text  # and nothing is hushed for good
+        some, every = learned.fit_attack(data, classes=[2, 0]), learned.fit_attack(data)
+    fitted = np.isin(test.labels, [0, 2])
+    np.testing.assert_array_equal(some.membership_score(test)[~fitted], NEVER)
+    same = np.isclose(some.membership_score(test), every.membership_score(test), atol=1e-4)
+    assert same[fitted].all() and not same[~fitted].any() and not caplog.records
+    with pytest.raises(ValueError, match=r"classes must lie in 0\.\.3, got 4\.\.4"):
+        learned.fit_attack(data, classes=[4])
 
 
 def test_an_attack_by_any_trainer_is_one_model_a_class():
@@ -118,7 +128,7 @@ def test_a_class_that_lacks_members_is_answered_non_member_by_a_trainers_attack(
 def test_parts_and_baselines_make_one_table():
     case = Case("location", "real", "local", 600, *experiments.REAL)
     trial = Trial(case, 0, answers(seed=1), answers, 1)
-    parts = ablations.PARTS | {"correctness gap": experiments.ATTACKS["correctness gap"]}
+    parts = ablations.ABLATIONS | {"correctness gap": experiments.ATTACKS["correctness gap"]}
     table = tables.summary(experiments.run_attacks([trial], parts))
     assert table["attack"].unique().tolist() == list(parts)
     assert not table["value"].isna().any()

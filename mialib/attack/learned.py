@@ -4,6 +4,7 @@ The paper's attack trains one small network a class on whole prediction vectors 
 look at one number of the vector; a learned attack is worth its cost only where it beats them.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -28,25 +29,26 @@ WEIGHTS = ("w1", "b1", "w2", "b2")
 CLASSES_AT_ONCE = 10  # whose answers fit into a core's cache
 
 
-def fit_attack(data: AttackData, model: str = "mlp", seed: int = 0) -> Attack:
+def fit_attack(data: AttackData, model: str = "mlp", seed: int = 0, classes: Sequence[int] | None = None) -> Attack:
     """Fit the attack on shadow answers: one model per true class, all classes trained together.
 
     model: "mlp", one hidden layer of 64 ReLU units on the whole prediction vector, scaled per class (Sec. V-D, VI-C).
     A class that lacks members or non-members in `data` is named in a warning; its records are answered "non-member".
+    classes: those to fit a model for; None: all. Records of others are answered "non-member", without a warning.
     """
     checks.choice("model", model, ("mlp",))
     check_attack_data(data)
-    return ClassifierAttack(data, seed)
+    return ClassifierAttack(data, seed, classes)
 
 
 class ClassifierAttack:
     """One small network per class. Made by `fit_attack`."""
 
-    def __init__(self, data: AttackData, seed: int) -> None:
+    def __init__(self, data: AttackData, seed: int, classes: Sequence[int] | None = None) -> None:
         self.n_classes = data.predictions.shape[1]
-        classes = usable_classes(data)
-        self.slot = {int(c): i for i, c in enumerate(classes)}
-        self.networks = _fitted(data, classes, seed) if len(classes) else {}
+        usable = usable_classes(data, classes)
+        self.slot = {int(c): i for i, c in enumerate(usable)}
+        self.networks = _fitted(data, usable, seed) if len(usable) else {}
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """Log-odds of membership, float32 (n,); the lowest float for a class without an attack model."""
@@ -109,7 +111,13 @@ def _fitted(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.nd
         make_optimizer,
         randomness,
     )
-    settings = {"recipe": asdict(RECIPE), "hidden": HIDDEN, "min_steps": MIN_STEPS, "seed": int(seed)}
+    settings = {
+        "recipe": asdict(RECIPE),
+        "hidden": HIDDEN,
+        "min_steps": MIN_STEPS,
+        "seed": int(seed),
+        "classes": classes.tolist(),
+    }
     key = {"data": cache.digest(*data), "code": cache.code_digest(*code), **settings}
     stored = cache.load("attacks", key)
     if stored is None:

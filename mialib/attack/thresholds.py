@@ -1,10 +1,11 @@
 """Four baselines that look at one number of a prediction vector: a learned attack is worth its cost only beyond them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mialib.core import checks
 from mialib.core.types import Attack, AttackData, answered_right, check_attack_data
 
 log = logging.getLogger(__name__)
@@ -12,15 +13,17 @@ log = logging.getLogger(__name__)
 NEVER = np.finfo(np.float32).min  # the score where nothing could be learned: no record is called a member
 
 
-def usable_classes(data: AttackData) -> np.ndarray:
+def usable_classes(data: AttackData, classes: Sequence[int] | None = None) -> np.ndarray:
+    """Those of `classes` (None: of all) that have members and non-members in `data`; the others are named in a warning."""
     n_classes = data.predictions.shape[1]
     members = np.bincount(data.labels[data.member], minlength=n_classes)
     nonmembers = np.bincount(data.labels[~data.member], minlength=n_classes)
     usable = (members > 0) & (nonmembers > 0)
-    if not usable.all():
-        lacking = np.flatnonzero(~usable).tolist()
+    wanted = np.arange(n_classes) if classes is None else np.unique(checks.labels("classes", classes, n_classes))
+    if not usable[wanted].all():
+        lacking = wanted[~usable[wanted]].tolist()
         log.warning("classes %s lack members or non-members: their records are answered non-member", lacking)
-    return np.flatnonzero(usable)
+    return wanted[usable[wanted]]
 
 
 class ThresholdAttack:

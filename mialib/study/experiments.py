@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mialib.attack.ablations import Fit
 from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import confidence_threshold, correctness_gap, entropy_threshold, modified_entropy_threshold
 from mialib.core import checks, randomness
-from mialib.core.types import Attack, AttackData, Dataset, Split, Trainer, answered_right, each_model, some_models
+from mialib.core.types import AttackData, Dataset, Split, Trainer, answered_right, each_model, some_models
 from mialib.data.loading import split_target
 from mialib.shadow.answers import count_missing, shadow_attack_data
 from mialib.shadow.records import noisy
 from mialib.shadow.splits import sample_splits, swapped_splits
 
-Fit = Callable[[AttackData], Attack]
 Source = tuple[str, str]  # setting as in the paper's table ("shadow:noise10"), and variant: which reading of it ("flip")
 REAL: Source = ("shadow:real", "none")
 SWAPPED: Source = ("shadow:real", "swapped")  # contaminated: see `shadow.swapped_splits`

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from mialib import mitigations
+from mialib.attack.ablations import Fit
 from mialib.core import checks, randomness
 from mialib.core.types import Attack, AttackData, each_model
 from mialib.study import experiments, tables
-from mialib.study.experiments import LEARNED, ONLY_LEARNED, Case, Experiment, Fit, Outcome, Trial
+from mialib.study.experiments import LEARNED, ONLY_LEARNED, Case, Experiment, Outcome, Trial
 from mialib.study.sweep import NONE, Mitigation
 from mialib.training.neural import NeuralTrainer
 

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from mialib import metrics
+from mialib.attack.ablations import Fit
 from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import confidence, negative_entropy
 from mialib.core.types import AttackData, answered_right
-from mialib.study.experiments import LEARNED, REAL, Case, Fit, Outcome, Trial, run_attacks, usable_counts
+from mialib.study.experiments import LEARNED, REAL, Case, Outcome, Trial, run_attacks, usable_counts
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ def art(kind: str) -> Contender:
     def contender(workload: Workload, material: TargetAndPool, seed: int, watch: Stopwatch) -> Found:
         torch.manual_seed(seed)
         dataset, split, pool, target = material
-        rows, asked = np.concatenate(split), _target_answers(material)
+        rows, asked = split.rows, _target_answers(material)
         x, y = dataset.x.astype(np.float32), to_categorical(dataset.y, workload.n_classes)
         wrap = partial(_art_classifier, workload)
         with watch("shadows"):
@@ -106,7 +106,7 @@ def mia(attack_model: Callable[[int], Any]) -> Contender:
             attack = AttackModelBundle(make_attack, num_classes=workload.n_classes, class_one_hot_coded=False)
             attack.fit(x, member)
         with watch("inference"):
-            parts = [(dataset.x[rows], dataset.y[rows]) for rows in split]
+            parts = [(dataset.x[rows], dataset.y[rows]) for rows in (split.members, split.nonmembers)]
             questions, _ = prepare_attack_data(_Classifier(workload, seed, target), *parts)
             score = attack.predict_proba(questions)[:, 1]
         return judged(_target_answers(material), score, score > 0.5)

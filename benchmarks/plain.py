@@ -95,7 +95,7 @@ def _plain_attack(workload: Workload, material: TargetAndPool, seed: int, watch:
         for i, own in enumerate(shadow.sample_splits(pool, workload.n, workload.k, seed)):
             model = plain_model(workload, dataset.x[own.members], dataset.y[own.members], seed + i, batches)
             parts.append(_asked(model, dataset, own))
-        answers = AttackData(*map(np.concatenate, zip(*parts, strict=True)))
+        answers = AttackData.joined(parts)
     with watch("attack"):
         networks = plain_attack(answers, seed, batches)
     with watch("inference"):
@@ -105,7 +105,7 @@ def _plain_attack(workload: Workload, material: TargetAndPool, seed: int, watch:
 
 
 def _asked(model: nn.Module, dataset: Any, split: Split) -> AttackData:
-    rows = np.concatenate(split)
+    rows = split.rows
     return AttackData(plain_answers(model, dataset.x[rows]), dataset.y[rows], np.arange(len(rows)) < len(split.members))
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.stats
 
 from mialib.core import checks
-from mialib.core.types import AttackData, check_attack_data
+from mialib.core.types import AttackData
 
 
 class Counts(NamedTuple):
@@ -37,7 +37,7 @@ class Interval(NamedTuple):
 
 def count(data: AttackData, decision: np.ndarray) -> Counts:
     """Count decisions (bool (n,), True for "member") by true class and membership."""
-    check_attack_data(data)
+    checks.instance("data", data, AttackData)
     decision = np.asarray(decision)
     if decision.dtype != bool or decision.shape != data.member.shape:
         raise TypeError(f"decision must be bool of shape {data.member.shape}, got {decision.dtype} of shape {decision.shape}")
@@ -246,10 +246,10 @@ def tpr_at_fpr(data: AttackData, score: np.ndarray, fpr: float) -> float:
 
 
 def _check_score(data: AttackData, score: np.ndarray) -> np.ndarray:
-    check_attack_data(data)
-    score = np.asarray(score)
-    if not np.issubdtype(score.dtype, np.number) and score.dtype != bool:
-        raise TypeError(f"score must be numbers, got {score.dtype}")
+    checks.instance("data", data, AttackData)
+    score = checks.array("score", score)
+    if score.dtype.kind not in "fiub":
+        raise TypeError(f"score must be real numbers, got {score.dtype}")
     score = score.astype(np.float64)  # unsigned numbers have no negative, by which `roc` sorts
     if score.shape != data.member.shape or np.isnan(score).any():
         raise ValueError(f"score must be numbers of shape {data.member.shape} without NaN, got shape {score.shape}")

@@ -1,6 +1,7 @@
 """Attacks: a planted leak is found, none is invented, and every threshold is the best one."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def overlapping(seed, n=600, shift=1.0, n_classes=4):
 
 
 def part(data, rows):
-    return AttackData(*(column[rows] for column in data))
+    return data[rows]
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -237,7 +238,7 @@ def test_same_seed_same_attack_trained_anew_or_from_disk(tmp_path, monkeypatch):
     for again in scores[1:3]:
         np.testing.assert_array_equal(scores[0], again)
     assert not np.allclose(scores[0], scores[3], atol=1e-4)
-    swapped = learned.fit_attack(data._replace(member=~data.member), seed=2).membership_score(target)  # the same answers
+    swapped = learned.fit_attack(replace(data, member=~data.member), seed=2).membership_score(target)  # the same answers
     assert np.corrcoef(swapped, scores[3])[0, 1] < 0
 
 
@@ -334,7 +335,7 @@ def test_correctness_gap_says_member_where_the_class_is_right():
 def test_mitigated_answers_are_accepted():
     """They need not sum to one."""
     data = overlapping(12)
-    top = data._replace(predictions=np.where(data.predictions == data.predictions.max(1, keepdims=True), data.predictions, 0))
+    top = replace(data, predictions=np.where(data.predictions == data.predictions.max(1, keepdims=True), data.predictions, 0))
     for fit in FITS.values():
         assert fit(top).infer(top).shape == (600,)
 
@@ -345,36 +346,46 @@ GOOD = overlapping(13, n=80)
 def spoiled(value):
     predictions = GOOD.predictions.copy()
     predictions[3, 1] = value
-    return GOOD._replace(predictions=predictions)
+    return predictions
 
 
 BAD = [
-    (spoiled(np.nan), ValueError, "predictions must be finite"),
-    (spoiled(np.inf), ValueError, "predictions must be finite"),
-    (spoiled(-0.1), ValueError, r"predictions must be finite and lie in \[0, 1\], got -0.1"),
-    (spoiled(1.5), ValueError, r"predictions .* \[0, 1\], got .*1.5"),
-    (GOOD._replace(predictions=GOOD.predictions[0]), TypeError, "predictions must be floats of shape"),
-    (GOOD._replace(predictions=np.ones((80, 4), int)), TypeError, "predictions must be floats.*int64"),
-    (GOOD._replace(labels=GOOD.labels + 1), ValueError, r"labels must lie in 0\.\.3, got 1\.\.4"),
-    (GOOD._replace(labels=GOOD.labels - 1), ValueError, r"labels must lie in 0\.\.3, got -1\.\.2"),
-    (GOOD._replace(labels=GOOD.labels.astype(float)), TypeError, "labels must be a vector of whole numbers, got float64"),
-    (GOOD._replace(labels=GOOD.labels[1:]), ValueError, "labels must have one entry a prediction, got 79 for 80"),
-    (GOOD._replace(member=GOOD.member.astype(int)), TypeError, "member must be bool.*int64"),
-    (GOOD._replace(member=GOOD.member[1:]), TypeError, r"member must be bool of shape \(80,\)"),
-    (GOOD._replace(predictions=GOOD.predictions.tolist()), TypeError, "data must be an AttackData of arrays"),
-    (tuple(GOOD), TypeError, "data must be an AttackData of arrays, got tuple"),
+    ({"predictions": spoiled(np.nan)}, ValueError, "predictions must be finite"),
+    ({"predictions": spoiled(np.inf)}, ValueError, "predictions must be finite"),
+    ({"predictions": spoiled(-0.1)}, ValueError, r"predictions must be finite and lie in \[0, 1\], got -0.1"),
+    ({"predictions": spoiled(1.5)}, ValueError, r"predictions .* \[0, 1\], got .*1.5"),
+    ({"predictions": GOOD.predictions[0]}, TypeError, "predictions must be floats of shape"),
+    ({"predictions": np.ones((80, 4), int)}, TypeError, "predictions must be floats.*int64"),
+    ({"labels": GOOD.labels + 1}, ValueError, r"labels must lie in 0\.\.3, got 1\.\.4"),
+    ({"labels": GOOD.labels - 1}, ValueError, r"labels must lie in 0\.\.3, got -1\.\.2"),
+    ({"labels": GOOD.labels.astype(float)}, TypeError, "labels must be a vector of whole numbers, got float64"),
+    ({"labels": GOOD.labels[1:]}, ValueError, "labels must have one entry a prediction, got 79 for 80"),
+    ({"member": GOOD.member.astype(int)}, TypeError, "member must be bool.*int64"),
+    ({"member": GOOD.member[1:]}, TypeError, r"member must be bool of shape \(80,\)"),
+    ({"predictions": GOOD.predictions.tolist()}, TypeError, "predictions must be floats.*got a list"),
 ]
 
 
-@pytest.mark.parametrize(("data", "error", "words"), BAD)
+@pytest.mark.parametrize(("changes", "error", "words"), BAD)
+def test_attack_data_check_themselves(changes, error, words):
+    with pytest.raises(error, match=words):
+        replace(GOOD, **changes)
+
+
 @pytest.mark.parametrize("name", FITS)
-def test_bad_data_are_named(name, data, error, words):
+def test_what_is_no_attack_data_is_refused_by_name(name):
     if name != "correctness gap":  # which is not fitted
-        with pytest.raises(error, match=words):
-            FITS[name](data)
+        with pytest.raises(TypeError, match="data must be a mialib AttackData, got tuple"):
+            FITS[name]((1, 2, 3))
     for method in ("infer", "membership_score"):
-        with pytest.raises(error, match=words):
-            getattr(FITS[name](GOOD), method)(data)
+        with pytest.raises(TypeError, match="data must be a mialib AttackData, got tuple"):
+            getattr(FITS[name](GOOD), method)((1, 2, 3))
+
+
+@pytest.mark.parametrize("per_class", ["no", None, 1])
+def test_per_class_is_true_or_false(per_class):
+    with pytest.raises(TypeError, match="per_class must be True or False"):
+        confidence_threshold(GOOD, per_class=per_class)
 
 
 @pytest.mark.parametrize("fit", [learned.fit_attack, confidence_threshold])

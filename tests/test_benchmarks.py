@@ -14,7 +14,6 @@ from benchmarks import contenders, measure, phases, plain, report, workloads
 from benchmarks.workloads import WORKLOADS, tiny
 from mialib.attack import learned
 from mialib.attack.thresholds import confidence
-from mialib.core.types import check_attack_data
 from mialib.training.neural import NeuralTrainer
 from mialib.training.recipe import Recipe
 
@@ -59,7 +58,8 @@ def test_sizes_are_those_of_the_issue():
 
 
 def test_prototypes_have_two_fifths_of_their_bits_flipped():
-    x, y = workloads.make_dataset(smaller("W1"), 0)[1:3]
+    dataset = workloads.make_dataset(smaller("W1"), 0)
+    x, y = dataset.x, dataset.y
     prototypes = np.stack([x[y == c].mean(0) > 0.5 for c in range(100)])  # the majority of about 50 records a class
     flipped = np.mean([(x[y == c] != prototypes[c]).mean() for c in range(100)])
     assert x.shape == (5_000, 600) and abs(flipped - 0.4) < 0.02
@@ -82,7 +82,7 @@ def test_pictures_are_bytes():
 
 def test_made_up_answers_are_probabilities_that_tell_members():
     data = workloads.make_answers(WORKLOADS["A"], 5_000, 0)
-    assert check_attack_data(data, 100) is data and np.allclose(data.predictions.sum(1), 1, atol=1e-5)
+    assert data.n_classes == 100 and np.allclose(data.predictions.sum(1), 1, atol=1e-5)
     own = confidence(data)
     assert own[data.member].mean() > own[~data.member].mean() + 0.1
 
@@ -90,7 +90,7 @@ def test_made_up_answers_are_probabilities_that_tell_members():
 def test_target_and_shadow_records_are_apart():
     workload = tiny(WORKLOADS["W1"])
     material = workloads.make_material(workload, 0, plain.plain_model)
-    assert not np.intersect1d(material.pool, np.concatenate(material.split)).size
+    assert not np.intersect1d(material.pool, material.split.rows).size
     assert len(WORKLOADS["W1"].shape) == 1 and WORKLOADS["W1"].records - 2 * WORKLOADS["W1"].n == 4_000
 
 

@@ -9,6 +9,7 @@ import pickle
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from archives import NOWHERE, describe_file, replace_source, tar_gz
 
 from mialib.core import cache
-from mialib.core.types import Dataset, Features, check_dataset, describe
+from mialib.core.types import Dataset, Features
 from mialib.data import catalogue, download, loading, official, parsers, prepared
 from mialib.data.__main__ import main
 from mialib.data.download import DataCorrupt, DataUnavailable, File
@@ -546,7 +547,7 @@ def test_standins_touch_neither_disk_nor_network(monkeypatch):
 
 
 def toy(n=20, **changes) -> Dataset:
-    return Dataset("toy", np.zeros((n, 3), np.uint8), np.arange(n) % 2, 2, "real")._replace(**changes)
+    return replace(Dataset("toy", np.zeros((n, 3), np.uint8), np.arange(n) % 2, 2, "real"), **changes)
 
 
 def test_split_target_is_disjoint_and_complete():
@@ -579,31 +580,30 @@ def test_split_target_says_the_largest_n():
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"x": np.zeros((20, 3))}, TypeError, "dataset.x must be a uint8 or float32 array, got float64"),
-        ({"x": [[0]] * 20}, TypeError, "dataset.x .* got list"),
-        ({"y": np.zeros(20, np.int32)}, TypeError, "dataset.y must be an int64 array, got int32"),
+        ({"x": np.zeros((20, 3))}, TypeError, "dataset.x must be a uint8 or float32 array, got float64 of shape"),
+        ({"x": [[0]] * 20}, TypeError, "dataset.x .* got a list"),
+        ({"y": np.zeros(20, np.int32)}, TypeError, "dataset.y must be an int64 array, got int32 of shape"),
         ({"x": np.zeros((19, 3), np.uint8)}, ValueError, r"\(19, 3\) and \(20,\)"),
         ({"x": np.zeros(20, np.uint8)}, ValueError, "shapes"),
         ({"x": np.full((20, 3), np.nan, np.float32)}, ValueError, "dataset.x must be finite, got 60"),
         ({"y": np.arange(20)}, ValueError, r"dataset.y must lie in 0..1, got 0..19"),
         ({"y": np.arange(20) - 1}, ValueError, r"got -1..18"),
         ({"n_classes": 1}, ValueError, "dataset.n_classes must be at least 2, got 1"),
-        ({"source": "made up"}, ValueError, "dataset.source must be one of real, standin"),
+        ({"source": "made up"}, ValueError, "dataset.source must be one of real, standin, own"),
+        ({"classes": ["a", "a"]}, ValueError, "dataset.classes must be 2 different labels"),
         ({"features": (3,)}, TypeError, "dataset.features"),
         ({"features": Features((4,))}, ValueError, r"dataset.features.shape .*\(3,\), got \(4,\)"),
         ({"features": Features((3,), [("bit",)])}, ValueError, "one entry a column, 3, got 1"),
     ],
 )
-def test_check_dataset(changes, error, message):
+def test_a_dataset_checks_itself(changes, error, message):
     with pytest.raises(error, match=message):
-        check_dataset(toy(**changes))
+        toy(**changes)
 
 
-def test_check_dataset_returns_a_good_one():
-    good = toy(features=Features((3,), [("bit",)] * 3))
-    assert check_dataset(good) is good
-    with pytest.raises(TypeError, match=r"mialib.data.Dataset, got tuple"):
-        check_dataset(tuple(good))
+def test_what_is_no_dataset_is_refused_by_name():
+    with pytest.raises(TypeError, match="dataset must be a mialib Dataset, got tuple"):
+        loading.split_target((1, 2), 1, np.random.default_rng(0))
 
 
 def test_unknown_names_and_modes():
@@ -618,7 +618,7 @@ def test_unknown_names_and_modes():
 
 
 def test_describe():
-    record = describe(toy())
+    record = toy().describe()
     assert record == {
         "name": "toy",
         "source": "real",

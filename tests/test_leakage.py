@@ -1,5 +1,6 @@
 """Mitigations beside one another: two attackers, filters without training, other trainings, the front, and claim 8."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -36,7 +37,7 @@ def answers(n, seed, leak=3.0):
 
 def trial(target=0, leak=3.0):
     parts = [answers(300, 10 * target + i, leak) for i in range(3)]
-    shadows = AttackData(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    shadows = AttackData.joined(parts)
     case = Case("purchase100", "standin", "local", 150, *experiments.REAL)
     return Trial(case, target, answers(300, 100 + target, leak), lambda: shadows, 3)
 
@@ -67,8 +68,8 @@ def test_filters_and_attackers_as_by_hand():
     for knowledge, shadows_too in (("unaware", False), ("aware", True)):
         pairs = []
         for one in TRIALS:
-            shadows = one.shadows._replace(predictions=softer(one.shadows.predictions)) if shadows_too else one.shadows
-            target = one.answers._replace(predictions=softer(one.answers.predictions))
+            shadows = replace(one.shadows, predictions=softer(one.shadows.predictions)) if shadows_too else one.shadows
+            target = replace(one.answers, predictions=softer(one.answers.predictions))
             pairs.append((target, confidence_threshold(shadows).infer(target)))
         for metric in ("accuracy", "precision", "recall"):
             expected = metrics.interval(pairs, metric)

@@ -1,5 +1,7 @@
 """Metrics against literal counts, and intervals that cover what they should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -221,7 +223,7 @@ def literal_bootstrap(data, decision, rng):
             rows = np.flatnonzero((data.labels == cls) & (data.member == member))
             picked.append(rng.choice(rows, len(rows)))
     rows = np.concatenate(picked)
-    return AttackData(*(part[rows] for part in data)), decision[rows]
+    return data[rows], decision[rows]
 
 
 @pytest.mark.parametrize("name", ["precision", "accuracy", "recall_p25", "precision_mean"])
@@ -312,8 +314,8 @@ DATA, DECISION = random_case(0)
     [
         (lambda: metrics.by_class(DATA, DECISION.astype(int)), TypeError, "decision must be bool"),
         (lambda: metrics.overall(DATA, DECISION[1:]), TypeError, r"decision must be bool of shape \(300,\)"),
-        (lambda: metrics.overall(DATA._replace(labels=DATA.labels + 3), DECISION), ValueError, r"labels must lie in 0\.\.6"),
-        (lambda: metrics.overall(DATA._replace(member=DATA.member.astype(int)), DECISION), TypeError, "member must be bool"),
+        (lambda: metrics.overall(replace(DATA, labels=DATA.labels + 3), DECISION), ValueError, r"labels must lie in 0\.\.6"),
+        (lambda: metrics.overall(replace(DATA, member=DATA.member.astype(int)), DECISION), TypeError, "member must be bool"),
         (lambda: metrics.interval([]), ValueError, "targets must hold at least one"),
         (lambda: metrics.interval([(DATA, DECISION)], "f1"), ValueError, "statistic must be one of precision.*'f1'"),
         (lambda: metrics.interval([(DATA, DECISION)], "precision_p33"), ValueError, "'precision_p33'"),
@@ -345,8 +347,9 @@ DATA, DECISION = random_case(0)
         (lambda: metrics.interval([(DATA, DECISION)], n_boot=0), ValueError, "n_boot must be at least 1, got 0"),
         (lambda: metrics.roc(DATA, np.full(300, np.nan)), ValueError, "score must be numbers.*without NaN"),
         (lambda: metrics.roc(DATA, np.zeros(299)), ValueError, r"score must be numbers of shape \(300,\)"),
-        (lambda: metrics.roc(DATA, np.full(300, "a")), TypeError, "score must be numbers"),
-        (lambda: metrics.auc(DATA._replace(member=np.ones(300, bool)), np.zeros(300)), ValueError, "members and non-members"),
+        (lambda: metrics.roc(DATA, np.full(300, "a")), TypeError, "score must be real numbers"),
+        (lambda: metrics.roc(DATA, np.full(300, 1j)), TypeError, "score must be real numbers, got complex128"),
+        (lambda: metrics.auc(replace(DATA, member=np.ones(300, bool)), np.zeros(300)), ValueError, "members and non-members"),
         (lambda: metrics.tpr_at_fpr(DATA, np.zeros(300), 1.5), ValueError, "fpr must be at least 0 and at most 1, got 1.5"),
         (lambda: metrics.tpr_at_fpr(DATA, np.zeros(300), float("nan")), ValueError, "fpr must be"),
     ],
@@ -358,8 +361,8 @@ def test_bad_arguments_are_named(call, error, words):
 
 def test_inputs_stay_as_they_were():
     data, decision = random_case(1)
-    before = [part.copy() for part in (*data, decision)]
+    before = [part.copy() for part in (data.predictions, data.labels, data.member, decision)]
     metrics.interval([(data, decision)], n_boot=10)
     assert isinstance(metrics.roc(data, np.arange(300.0)), pd.DataFrame)
-    for part, old in zip((*data, decision), before, strict=True):
+    for part, old in zip((data.predictions, data.labels, data.member, decision), before, strict=True):
         np.testing.assert_array_equal(part, old)

@@ -1,6 +1,7 @@
 """Services: Amazon's is a documented algorithm, repeated here literally; so is each family that the other one chooses among."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_amazon_bins_numbers_by_quantiles_of_its_own_training_set():
         edges = np.sort(data.x[row, column])[[int(q * (len(row) - 1) / BINS) for q in range(1, BINS)]]
         number = np.array([sum(value > edge for edge in edges) for value in data.x[:, column]])
         encoded.append(number[:, None] == np.arange(BINS))
-    binned = data._replace(x=np.concatenate(encoded, 1).astype(np.uint8))
+    binned = replace(data, x=np.concatenate(encoded, 1).astype(np.uint8))
     expected = literal_amazon(binned, row, 2, 1e-6, 3, 0, 2 ** round(np.log2(400 / binned.x[row].sum(1).mean())))
     found = AmazonML(2).fit_many(data, row[None], seed=3)[0]
     np.testing.assert_allclose(answers(found, data), expected, atol=1e-4)
@@ -114,7 +115,7 @@ def test_amazon_models_depend_on_seed_number_and_their_own_rows_only(make_data, 
     for j in (3, 0):
         monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / f"alone{j}"))
         others = np.setdiff1d(np.arange(len(data.x)), rows[j])
-        changed = data._replace(x=data.x.copy(), y=data.y.copy())
+        changed = replace(data, x=data.x.copy(), y=data.y.copy())
         changed.x[others[:20]], changed.y[others[:20]] = data.x[rows[j][0]], 0
         alone = AmazonML().fit_many(changed, rows[j][None], seed=1, first=2 + j)[0]
         np.testing.assert_allclose(answers(alone, data), together[j], atol=1e-4)
@@ -124,7 +125,7 @@ def test_amazon_models_depend_on_seed_number_and_their_own_rows_only(make_data, 
 
 def test_amazon_rates_follow_the_data_of_each_model():
     data = bits(d=120)
-    dense = data._replace(x=np.concatenate([data.x[:150], np.repeat(data.x[150:, :30], 4, 1) | 1]))
+    dense = replace(data, x=np.concatenate([data.x[:150], np.repeat(data.x[150:, :30], 4, 1) | 1]))
     rows = np.stack([np.arange(50), np.arange(200, 250), np.arange(60, 110)])
     together = AmazonML(1, 0).fit_many(dense, rows, seed=0)
     for j, row in enumerate(rows):
@@ -134,10 +135,10 @@ def test_amazon_rates_follow_the_data_of_each_model():
 
 
 def test_amazon_settings_do_what_they_say():
-    data = bits(n=600, d=100, n_classes=8)._replace(y=np.random.default_rng(0).integers(0, 8, 600))
+    data = replace(bits(n=600, d=100, n_classes=8), y=np.random.default_rng(0).integers(0, 8, 600))
     row = np.arange(200)
     few, many, flat = (AmazonML(*s).fit_many(data, row[None], 0)[0] for s in ((1, 0.0), (40, 0.0), (40, 10.0)))
-    members = data._replace(x=data.x[row], y=data.y[row])
+    members = replace(data, x=data.x[row], y=data.y[row])
     assert accuracy(few, members) < 0.9 < accuracy(many, members)
     assert answers(flat, data).max() < 0.5
 
@@ -164,7 +165,7 @@ def changes():
     yield "passes", AmazonML(11), data, rows, 0, 0
     yield "l2", AmazonML(l2=1e-4), data, rows, 0, 0
     yield "data", AmazonML(), bits(seed=1), rows, 0, 0
-    yield "classes", AmazonML(), data._replace(n_classes=5), rows, 0, 0
+    yield "classes", AmazonML(), replace(data, n_classes=5), rows, 0, 0
     yield "rows", AmazonML(), data, rows + 1, 0, 0
     yield "seed", AmazonML(), data, rows, 1, 0
     yield "number", AmazonML(), data, rows, 0, 2
@@ -226,7 +227,7 @@ def test_api_models_depend_on_seed_number_and_their_own_rows_only(make_data):
     together = [answers(model, data) for model in PredictionAPI().fit_many(data, rows, seed=1, first=2)]
     for j in (3, 0):
         others = np.setdiff1d(np.arange(len(data.x)), rows[j])
-        changed = data._replace(x=data.x.copy(), y=data.y.copy())
+        changed = replace(data, x=data.x.copy(), y=data.y.copy())
         changed.x[others[:20]], changed.y[others[:20]] = data.x.max(), 0
         alone = answers(api_model(changed, rows[j], 1, 2 + j), data)
         np.testing.assert_allclose(alone, together[j], atol=1e-4)
@@ -237,7 +238,7 @@ def test_api_models_depend_on_seed_number_and_their_own_rows_only(make_data):
 def halves():
     """The table with a class that a line can tell: few records and passes teach no band."""
     data = table()
-    return data._replace(y=(data.x[:, 2] > 0).astype(np.int64))
+    return replace(data, y=(data.x[:, 2] > 0).astype(np.int64))
 
 
 @pytest.mark.parametrize("make_data", [bits, halves, images])

@@ -1,6 +1,7 @@
 """Attacks from made-up records: a planted leak is found through them, nothing is made or trained twice, and counts add up."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def test_targets_are_those_of_the_study():
         ("local", 0), ("local", 1), ("google surrogate", 0), ("google surrogate", 1),
     ]  # fmt: skip
     for target, trial in zip(known, experiments.run_trials(e), strict=False):
-        rows = np.concatenate(target.split)
+        rows = target.split.rows
         np.testing.assert_array_equal(target.answers.predictions, trial.answers.predictions)
         np.testing.assert_array_equal(target.model.predict_proba(e.dataset.x[rows]), trial.answers.predictions)
         assert sorted([*rows, *target.pool]) == list(range(600))
@@ -112,7 +113,7 @@ def test_a_target_is_trained_when_it_is_asked_and_once():
 
 def test_marginal_records_have_the_pools_marginals_and_the_targets_classes():
     e = experiment()
-    e = e._replace(dataset=e.dataset._replace(x=e.dataset.x * (np.arange(BITS) % 3 > 0).astype(np.uint8)))
+    e = e._replace(dataset=replace(e.dataset, x=e.dataset.x * (np.arange(BITS) % 3 > 0).astype(np.uint8)))
     for target, made in zip(shadow_data.targets(e), shadow_data.marginal_sets(shadow_data.targets(e), 50.0), strict=True):
         assert made.case == Case("purchase100", "standin", "local", N, MARGINAL, "none")
         assert made.records.x.shape == (50 * N, BITS) and made.dataset.source == "standin"

@@ -1,6 +1,7 @@
 """Tables against literal loops over the records, and ours beside the right numbers of the paper."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -77,7 +78,8 @@ def with_case(outcomes, **change):
 
 
 def share_right(data, member):
-    chosen = [(p.argmax(), label) for p, label, m in zip(*data, strict=True) if m == member]
+    records = zip(data.predictions, data.labels, data.member, strict=True)
+    chosen = [(p.argmax(), label) for p, label, m in records if m == member]
     return sum(answer == label for answer, label in chosen) / len(chosen)
 
 
@@ -100,7 +102,7 @@ def test_every_shadow_has_its_accuracy(trials):
     assert table[["target", "shadow"]].to_numpy().tolist() == [[0, i] for i in range(N_SHADOWS)] * 2
     for row in table.itertuples():
         trial = next(t for t in trials[:2] if t.case.setting == row.setting)
-        own = AttackData(*(part[row.shadow * 2 * N : (row.shadow + 1) * 2 * N] for part in trial.shadows))
+        own = trial.shadows[row.shadow * 2 * N : (row.shadow + 1) * 2 * N]
         assert (row.train_accuracy, row.test_accuracy) == pytest.approx((share_right(own, True), share_right(own, False)))
         sure = own.predictions[np.arange(2 * N), own.labels][own.member]
         assert row.member_confidence_p05 == pytest.approx(np.quantile(sure, 0.05))
@@ -111,7 +113,7 @@ def test_confidences_are_medians_of_the_true_class(trials):
     assert table["model"].tolist() == ["target", "shadows"] * 2
     for row, data in zip(table.itertuples(), [d for t in trials[:2] for d in (t.answers, t.shadows)], strict=True):
         for column, member in (("members", True), ("nonmembers", False)):
-            own = [p[label] for p, label, m in zip(*data, strict=True) if m == member]
+            own = [p[label] for p, label, m in zip(data.predictions, data.labels, data.member, strict=True) if m == member]
             assert getattr(row, column) == pytest.approx(np.median(own))
 
 
@@ -135,7 +137,7 @@ def test_every_kind_of_target_has_its_own_accuracy():
 
 
 def test_shadows_that_are_trained_otherwise_are_named_in_a_warning(trials, caplog):
-    right = trials[0].shadows._replace(predictions=np.eye(3, dtype=np.float32)[trials[0].shadows.labels])
+    right = replace(trials[0].shadows, predictions=np.eye(3, dtype=np.float32)[trials[0].shadows.labels])
     with caplog.at_level(logging.WARNING, "mialib"):
         tables.accuracies([trials[0]._replace(load=lambda: right)])
     assert "location: target 0" in caplog.text
@@ -196,7 +198,7 @@ def test_by_shadow_count_is_a_refit_with_fewer_shadows(trials):
     table = tables.by_shadow_count(real, (1, 2, 3, 50))
     assert table["k"].unique().tolist() == [1, 2, 3]  # there are no 50
     for k in (1, 3):
-        parts = [AttackData(*(part[: k * 2 * N] for part in trial.shadows)) for trial in real]
+        parts = [trial.shadows[: k * 2 * N] for trial in real]
         fewer = [trial._replace(load=lambda part=part: part) for trial, part in zip(real, parts, strict=True)]
         anew = experiments.run_attacks(fewer, experiments.ONLY_LEARNED)
         ours = table[table["k"] == k].drop(columns="k").reset_index(drop=True)
@@ -248,7 +250,7 @@ def test_histograms_are_shares_that_a_loop_counts(learned):
     for member in (True, False):
         counted = {"uncertainty": [0] * 5, "accuracy": [0] * 5}
         for o in group:
-            for p, label, m in zip(*o.trial.answers, strict=True):
+            for p, label, m in zip(o.trial.answers.predictions, o.trial.answers.labels, o.trial.answers.member, strict=True):
                 if m == member:
                     p = p.astype(float)
                     uncertainty = -sum(p_i * np.log(p_i) for p_i in p) / np.log(3)
@@ -314,7 +316,7 @@ def pictured(seed=0):
     x = rng.integers(0, 256, (9, 4, 5, 3), dtype=np.uint8)
     dataset = Dataset("pictures", x, np.array([0, 1, 0, 1, 0, 1, 0, 1, 0]), 2, "standin")
     split = Split(np.array([8, 1, 2, 3]), np.array([4, 5, 6, 7]))
-    rows = np.concatenate(split)
+    rows = split.rows
     data = AttackData(rng.dirichlet([1, 1], 8).astype(np.float32), dataset.y[rows], np.arange(8) < 4)
     score = np.array([0.1, 5, 0.9, -3, 7, 7, 7, 7], np.float32)  # non-members' scores are the highest
     return Outcome(Trial(LOCATION, 0, data, lambda: data, 1), LEARNED, score > 0, score), dataset, split
@@ -330,14 +332,14 @@ def test_pictures_are_the_members_that_leak_most_and_least():
     for row, place in zip(table.itertuples(), [1, 3, 2, 8], strict=True):
         picture = np.frombuffer(bytes.fromhex(row.pixels), np.uint8).reshape(row.height, row.width, 3)
         np.testing.assert_array_equal(picture, dataset.x[place])
-        asked = np.flatnonzero(np.concatenate(split) == place)[0]
+        asked = np.flatnonzero(split.rows == place)[0]
         assert row.confidence == outcome.trial.answers.predictions[asked, row.cls]
 
 
 def test_classes_of_pictures_have_their_names():
     outcome, dataset, split = pictured()
     for name, expected in (("cifar10", ["car", "airplane"]), ("cifar100", ["aquarium fish", "apple"])):
-        table = pictures(outcome, dataset._replace(name=name), split, [1, 0])
+        table = pictures(outcome, replace(dataset, name=name), split, [1, 0])
         assert list(dict.fromkeys(table["name"])) == expected
     assert [len(set(CLASS_NAMES[name])) for name in ("cifar10", "cifar100")] == [10, 100]
     assert CLASS_NAMES["cifar100"] == sorted(CLASS_NAMES["cifar100"])  # the official labels are in this order
@@ -349,7 +351,7 @@ def test_pictures_of_another_split_or_of_no_images_are_refused():
         with pytest.raises(ValueError, match="split must be that of the outcome's target"):
             pictures(outcome, dataset, other, [0])
     with pytest.raises(ValueError, match=r"dataset must hold images \(n, h, w, 3\)"):
-        pictures(outcome, dataset._replace(x=dataset.x[..., 0]), split, [0])
+        pictures(outcome, replace(dataset, x=dataset.x[..., 0]), split, [0])
 
 
 def test_alternatives_are_accuracies_of_the_targets_alone(trials):

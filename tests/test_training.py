@@ -1,6 +1,7 @@
 """Trainers: k together equal each alone, whatever the chunk or the order; what is finished is never trained again."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -284,7 +285,7 @@ def test_bad_rows_and_models_are_named():
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         trainer.fit_many(dataset, np.array([[0, 1]]), seed=-1)
     with pytest.raises(ValueError, match=r"y must lie in 0\.\.3, got 1\.\.4"):
-        trainer.fit_many(dataset._replace(y=dataset.y + 1), np.array([[0, 1]]), seed=0)
+        trainer.fit_many(replace(dataset, y=dataset.y + 1), np.array([[0, 1]]), seed=0)
 
 
 @pytest.mark.parametrize(

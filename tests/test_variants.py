@@ -1,6 +1,7 @@
 """The attack with a part taken out: what a view hides stays hidden, and what is left still tells members."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,17 +65,17 @@ def test_every_variant_catches_a_planted_leak_and_no_more_than_there_is(name, ca
 def test_a_variant_does_not_use_what_it_does_not_see():
     data, test = answers(), answers(seed=1)
     blind = ablations.seen(ablations.one_class, fit=ablations.fit_one_network)(data)
-    moved = test._replace(labels=(test.labels + 1) % N_CLASSES)
+    moved = replace(test, labels=(test.labels + 1) % N_CLASSES)
     np.testing.assert_array_equal(blind.infer(test), blind.infer(moved))
     unnamed = ablations.seen(ablations.sorted_top, ablations.one_class, fit=ablations.fit_one_network)(data)
-    mixed = test._replace(predictions=np.ascontiguousarray(test.predictions[:, [2, 0, 3, 1]]))
+    mixed = replace(test, predictions=np.ascontiguousarray(test.predictions[:, [2, 0, 3, 1]]))
     np.testing.assert_array_equal(unnamed.infer(test), unnamed.infer(mixed))
     assert not np.array_equal(blind.infer(test), blind.infer(mixed))
 
 
 def test_a_view_is_used_on_any_way_to_fit():
     data, test = answers(), answers(seed=1)
-    plain = confidence_threshold(ablations.true_class(data)._replace(labels=np.zeros_like(data.labels)))
+    plain = confidence_threshold(replace(ablations.true_class(data), labels=np.zeros_like(data.labels)))
     viewed = ablations.seen(ablations.true_class, ablations.one_class, fit=confidence_threshold)(data)
     np.testing.assert_array_equal(viewed.infer(test), confidence_threshold(data).infer(test))
     assert plain.thresholds[0] == viewed._inner.thresholds[0]
@@ -84,7 +85,7 @@ def test_a_real_lack_of_members_is_still_said(caplog):
     data = answers()
     with caplog.at_level(logging.WARNING, "mialib"):
         fitted = ablations.seen(ablations.one_class, fit=ablations.fit_one_network)(
-            data._replace(member=np.zeros_like(data.member))
+            replace(data, member=np.zeros_like(data.member))
         )
     assert "classes [0] lack members" in caplog.text
     assert not fitted.infer(data).any()
@@ -117,12 +118,12 @@ def test_an_attack_by_any_trainer_is_one_model_a_class():
 
 def test_a_class_that_lacks_members_is_answered_non_member_by_a_trainers_attack():
     data = answers()
-    data = data._replace(member=data.member & (data.labels != 2))
+    data = replace(data, member=data.member & (data.labels != 2))
     scores = ablations.trained_by(EstimatorTrainer(LogisticRegression()))(data).membership_score(data)
     assert (scores[data.labels == 2] == NEVER).all()
     assert (scores[data.labels != 2] > -1).all()
     with pytest.raises(ValueError, match="data must hold a class with members and non-members"):
-        ablations.trained_by(EstimatorTrainer(LogisticRegression()))(data._replace(member=np.zeros_like(data.member)))
+        ablations.trained_by(EstimatorTrainer(LogisticRegression()))(replace(data, member=np.zeros_like(data.member)))
 
 
 def test_parts_and_baselines_make_one_table():

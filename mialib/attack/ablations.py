@@ -5,6 +5,7 @@ the shape (n, n_classes), with 0 where nothing is shown, so that what is attacke
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import NEVER
 from mialib.core import checks, randomness
 from mialib.core.threads import one_a_core
-from mialib.core.types import Attack, AttackData, BlackBox, Dataset, Trainer, check_attack_data
+from mialib.core.types import Attack, AttackData, BlackBox, Dataset, Trainer, check_width
 
 Fit = Callable[[AttackData], Attack]
 View = Callable[[AttackData], AttackData]
@@ -21,7 +22,7 @@ View = Callable[[AttackData], AttackData]
 
 def one_class(data: AttackData) -> AttackData:
     """All records under class 0: the attack does not learn which class they have, and one model serves all."""
-    return data._replace(labels=np.zeros_like(data.labels))
+    return replace(data, labels=np.zeros_like(data.labels))
 
 
 def sorted_top(data: AttackData, k: int = 3) -> AttackData:
@@ -31,14 +32,14 @@ def sorted_top(data: AttackData, k: int = 3) -> AttackData:
     checks.whole("k", k, 1)
     shown = np.zeros_like(data.predictions)
     shown[:, :k] = -np.sort(-data.predictions, axis=1)[:, :k]
-    return data._replace(predictions=shown)
+    return replace(data, predictions=shown)
 
 
 def true_class(data: AttackData) -> AttackData:
     """The probability of the true class, in the first column, and nothing else."""
     shown = np.zeros_like(data.predictions)
     shown[:, 0] = data.predictions[np.arange(len(data.labels)), data.labels]
-    return data._replace(predictions=shown)
+    return replace(data, predictions=shown)
 
 
 class _ViewedAttack:
@@ -49,11 +50,11 @@ class _ViewedAttack:
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """The inner attack's, float32 (n,)."""
-        return self._inner.membership_score(self._view(check_attack_data(data)))
+        return self._inner.membership_score(self._view(data))
 
     def infer(self, data: AttackData) -> np.ndarray:
         """The inner attack's, bool (n,)."""
-        return self._inner.infer(self._view(check_attack_data(data)))
+        return self._inner.infer(self._view(data))
 
 
 def seen(*views: View, fit: Fit = fit_attack) -> Fit:
@@ -65,7 +66,6 @@ def seen(*views: View, fit: Fit = fit_attack) -> Fit:
         return data
 
     def fit_seen(data: AttackData) -> Attack:
-        check_attack_data(data)
         return _ViewedAttack(fit(view(data)), view)
 
     return fit_seen
@@ -79,7 +79,7 @@ class TrainedAttack:
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """Probability of "member" less 0.5, float32 (n,); the lowest float for a class without an attack model."""
-        check_attack_data(data, self.n_classes)
+        check_width(data, self.n_classes)
         scores = np.full(len(data.labels), NEVER, np.float32)
         for c, model in self._models.items():
             rows = np.flatnonzero(data.labels == c)
@@ -99,8 +99,7 @@ def trained_by(trainer: Trainer, seed: int = 0) -> Fit:
     """
 
     def fit(data: AttackData) -> Attack:
-        check_attack_data(data)
-        n_classes, key = data.predictions.shape[1], randomness.derive(seed, "trained attack")
+        n_classes, key = data.n_classes, randomness.derive(seed, "trained attack")
         rows = {c: np.flatnonzero(data.labels == c) for c in range(n_classes)}
         usable = [c for c, own in rows.items() if 0 < data.member[own].sum() < len(own)]
         if not usable:

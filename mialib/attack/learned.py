@@ -15,7 +15,7 @@ from torch import nn
 from mialib.attack.thresholds import NEVER, usable_classes
 from mialib.core import cache, checks, randomness
 from mialib.core.threads import one_a_core
-from mialib.core.types import Attack, AttackData, check_attack_data
+from mialib.core.types import Attack, AttackData, check_width
 from mialib.training import stacked
 from mialib.training.recipe import Recipe
 from mialib.training.session import make_optimizer
@@ -37,7 +37,7 @@ def fit_attack(data: AttackData, model: str = "mlp", seed: int = 0, classes: Seq
     classes: those to fit a model for; None: all. Records of others are answered "non-member", without a warning.
     """
     checks.choice("model", model, ("mlp",))
-    check_attack_data(data)
+    checks.instance("data", data, AttackData)
     return ClassifierAttack(data, seed, classes)
 
 
@@ -52,7 +52,7 @@ class ClassifierAttack:
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """Log-odds of membership, float32 (n,); the lowest float for a class without an attack model."""
-        check_attack_data(data, self.n_classes)
+        check_width(data, self.n_classes)
         scores = np.full(len(data.labels), NEVER, np.float32)
         rows = _rows_by_class(data.labels, self.n_classes)
         with one_a_core(len(self.slot)) as (pool, _):
@@ -118,7 +118,7 @@ def _fitted(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.nd
         "seed": int(seed),
         "classes": classes.tolist(),
     }
-    key = {"data": cache.digest(*data), "code": cache.code_digest(*code), **settings}
+    key = {"data": cache.digest(data.predictions, data.labels, data.member), "code": cache.code_digest(*code), **settings}
     stored = cache.load("attacks", key)
     if stored is None:
         stored = _fit_networks(data, classes, seed)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mialib.core import checks
-from mialib.core.types import Attack, AttackData, answered_right, check_attack_data
+from mialib.core.types import Attack, AttackData, answered_right, check_width
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ NEVER = np.finfo(np.float32).min  # the score where nothing could be learned: no
 
 def usable_classes(data: AttackData, classes: Sequence[int] | None = None) -> np.ndarray:
     """Those of `classes` (None: of all) that have members and non-members in `data`; the others are named in a warning."""
-    n_classes = data.predictions.shape[1]
+    n_classes = data.n_classes
     members = np.bincount(data.labels[data.member], minlength=n_classes)
     nonmembers = np.bincount(data.labels[~data.member], minlength=n_classes)
     usable = (members > 0) & (nonmembers > 0)
@@ -34,7 +34,7 @@ class ThresholdAttack:
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """How far the measure lies above the threshold, float32 (n,)."""
-        check_attack_data(data, len(self.thresholds))
+        check_width(data, len(self.thresholds))
         return np.maximum(self._measure(data) - self.thresholds[data.labels], NEVER).astype(np.float32)
 
     def infer(self, data: AttackData) -> np.ndarray:
@@ -47,7 +47,7 @@ class _CorrectnessGap:
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """1 where the class is right, 0 elsewhere, float32 (n,)."""
-        check_attack_data(data)
+        checks.instance("data", data, AttackData)
         return answered_right(data).astype(np.float32)
 
     def infer(self, data: AttackData) -> np.ndarray:
@@ -100,8 +100,9 @@ def negative_modified_entropy(data: AttackData) -> np.ndarray:
 
 
 def _fit_threshold(measure: Callable[[AttackData], np.ndarray], data: AttackData, per_class: bool) -> Attack:
-    check_attack_data(data)
-    values, n_classes = measure(data), data.predictions.shape[1]
+    checks.instance("data", data, AttackData)
+    checks.flag("per_class", per_class)
+    values, n_classes = measure(data), data.n_classes
     if per_class:
         thresholds = np.full(n_classes, np.inf)
         for c in usable_classes(data):

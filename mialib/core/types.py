@@ -1,14 +1,21 @@
-"""The types that all share: data sets, splits, attack data, black boxes, trainers and attacks; and their checks."""
+"""The types that all share: data sets, splits, attack data, black boxes, trainers and attacks.
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+Data sets, splits and attack data check themselves when they are made, and are frozen: whoever gets one need not check it again.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from mialib.core import cache, checks
 
+SOURCES = ("real", "standin", "own")
 
-class Features(NamedTuple):
+
+@dataclass(frozen=True)
+class Features:
     """What an attacker knows of a record: its shape, and the kinds of its columns.
 
     shape: (n_features,) or (h, w[, channels]). kinds: None for bits or pixels, else one tuple a column: the kind ("bit",
@@ -19,11 +26,14 @@ class Features(NamedTuple):
     kinds: Sequence[Any] | None = None
 
 
-class Dataset(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Dataset:
     """Records and their classes.
 
-    x: (n, ...) uint8 (bits 0/1, pixels) or float32 (tables). y: int64 (n,), 0..n_classes-1. source: "real" or "standin".
-    features: what an attacker knows of a record; None: read off x.
+    x: (n, ...) uint8 (bits 0/1, pixels) or float32 (tables), finite. y: int64 (n,), 0..n_classes-1. source: "real" or "standin"
+    for the sets of `mialib.data`, "own" for records of the user's. features: what an attacker knows of a record; None: read off
+    x. classes: the user's labels, (n_classes,), class c of y being classes[c]; a model's `classes_` is matched with them.
+    Raises TypeError or ValueError, naming the field, what it holds and what is allowed.
     """
 
     name: str
@@ -32,98 +42,114 @@ class Dataset(NamedTuple):
     n_classes: int
     source: str
     features: Features | None = None
+    classes: Sequence[Any] | None = None
+
+    def __post_init__(self) -> None:
+        x, y = self.x, self.y
+        if not checks.is_array(x) or x.dtype not in (np.uint8, np.float32):
+            raise TypeError(f"dataset.x must be a uint8 or float32 array, got {checks.kind(x)}")
+        if not checks.is_array(y) or y.dtype != np.int64:
+            raise TypeError(f"dataset.y must be an int64 array, got {checks.kind(y)}")
+        if x.ndim < 2 or y.shape != x.shape[:1] or not x.size:
+            raise ValueError(f"dataset.x and y must have shapes (n, ...) and (n,) with n >= 1, got {x.shape} and {y.shape}")
+        if x.dtype == np.float32 and not np.isfinite(x).all():
+            bad = np.count_nonzero(~np.isfinite(x))
+            raise ValueError(f"dataset.x must be finite, got {bad} values that are NaN or infinite")
+        checks.whole("dataset.n_classes", self.n_classes, 2)
+        checks.labels("dataset.y", y, self.n_classes)
+        checks.choice("dataset.source", self.source, SOURCES)
+        self._check_features()
+        if self.classes is not None and len(set(self.classes)) != self.n_classes:
+            raise ValueError(f"dataset.classes must be {self.n_classes} different labels, got {list(self.classes)[:10]}")
+
+    def _check_features(self) -> None:
+        features, shape = self.features, self.x.shape[1:]
+        if features is None:
+            return
+        checks.instance("dataset.features", features, Features)
+        if tuple(features.shape) != shape:
+            raise ValueError(f"dataset.features.shape must be that of a record, {shape}, got {tuple(features.shape)}")
+        if features.kinds is not None and len(features.kinds) != shape[0]:
+            raise ValueError(f"dataset.features.kinds must have one entry a column, {shape[0]}, got {len(features.kinds)}")
+
+    def describe(self) -> dict[str, Any]:
+        """What a run notes of its data: name, source, records, n_classes and a digest of x and y."""
+        digest = cache.digest(self.x, self.y)
+        facts = {"name": self.name, "source": self.source, "records": len(self.y), "n_classes": int(self.n_classes)}
+        return facts | {"digest": digest}
 
 
-class Split(NamedTuple):
-    """Row indices int64 of a model's training set and of its test set: disjoint, equally many."""
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of a model's training set and of its test set, int64: distinct, disjoint, equally many, at least one.
+
+    Raises TypeError or ValueError for anything else.
+    """
 
     members: np.ndarray
     nonmembers: np.ndarray
 
+    def __post_init__(self) -> None:
+        for name in ("members", "nonmembers"):
+            object.__setattr__(self, name, checks.indices(f"split.{name}", getattr(self, name)))
+        members, nonmembers = self.members, self.nonmembers
+        if len(members) != len(nonmembers) or not len(members):
+            raise ValueError(f"split must hold as many members as non-members, got {len(members)} and {len(nonmembers)}")
+        both = len(np.intersect1d(members, nonmembers, assume_unique=True))
+        if both:
+            raise ValueError(f"split must be disjoint, got {both} records on both sides")
 
-def check_dataset(dataset: Dataset) -> Dataset:
-    """`dataset` itself, if its arrays have the types, shapes and values that `Dataset` promises.
+    @property
+    def rows(self) -> np.ndarray:
+        """Members, then non-members, int64 (2 n,)."""
+        return np.concatenate([self.members, self.nonmembers])
 
-    Raises TypeError or ValueError, naming the field, what it holds and what is allowed.
+    @property
+    def member(self) -> np.ndarray:
+        """Of `rows`, which are members, bool (2 n,)."""
+        return np.arange(2 * len(self.members)) < len(self.members)
+
+
+@dataclass(frozen=True, eq=False)
+class AttackData:
+    """Answers of one or more models, record by record: what an attack is fitted on, or tested on.
+
+    predictions: floats (n, n_classes) in [0, 1], mitigated or not. labels: int64 (n,), the records' true classes. member: bool
+    (n,), True where the record was in the queried model's training set. Raises TypeError or ValueError for anything else.
     """
-    if not isinstance(dataset, Dataset):
-        raise TypeError(f"dataset must be a mialib.data.Dataset, got {type(dataset).__name__}")
-    x, y = dataset.x, dataset.y
-    if not isinstance(x, np.ndarray) or x.dtype not in (np.uint8, np.float32):
-        raise TypeError(f"dataset.x must be a uint8 or float32 array, got {getattr(x, 'dtype', type(x).__name__)}")
-    if not isinstance(y, np.ndarray) or y.dtype != np.int64:
-        raise TypeError(f"dataset.y must be an int64 array, got {getattr(y, 'dtype', type(y).__name__)}")
-    if x.ndim < 2 or y.shape != x.shape[:1] or not x.size:
-        raise ValueError(f"dataset.x and y must have shapes (n, ...) and (n,) with n >= 1, got {x.shape} and {y.shape}")
-    if x.dtype == np.float32 and not np.isfinite(x).all():
-        raise ValueError(f"dataset.x must be finite, got {np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite")
-    checks.whole("dataset.n_classes", dataset.n_classes, 2)
-    checks.labels("dataset.y", y, dataset.n_classes)
-    checks.choice("dataset.source", dataset.source, ("real", "standin"))
-    _check_features(dataset.features, x.shape[1:])
-    return dataset
 
+    predictions: np.ndarray
+    labels: np.ndarray
+    member: np.ndarray
 
-def _check_features(features: Features | None, shape: tuple[int, ...]) -> None:
-    if features is None:
-        return
-    if not isinstance(features, Features):
-        raise TypeError(f"dataset.features must be a mialib.data.Features or None, got {type(features).__name__}")
-    if tuple(features.shape) != shape:
-        raise ValueError(f"dataset.features.shape must be that of a record, {shape}, got {tuple(features.shape)}")
-    if features.kinds is not None and len(features.kinds) != shape[0]:
-        raise ValueError(f"dataset.features.kinds must have one entry a column, {shape[0]}, got {len(features.kinds)}")
+    def __post_init__(self) -> None:
+        p, member = self.predictions, self.member
+        if not checks.is_array(p) or p.ndim != 2 or not np.issubdtype(p.dtype, np.floating):
+            raise TypeError(f"predictions must be floats of shape (n, n_classes), got {checks.kind(p)}")
+        if p.size and not (p.min() >= 0 and p.max() <= 1):  # NaN is neither
+            raise ValueError(f"predictions must be finite and lie in [0, 1], got {p.min()}..{p.max()}")
+        if not checks.is_array(member) or member.dtype != bool or member.shape != (len(p),):
+            raise TypeError(f"member must be bool of shape ({len(p)},), got {checks.kind(member)}")
+        object.__setattr__(self, "labels", checks.labels("labels", self.labels, p.shape[1]))
+        if len(self.labels) != len(p):
+            raise ValueError(f"labels must have one entry a prediction, got {len(self.labels)} for {len(p)}")
 
+    @property
+    def n_classes(self) -> int:
+        return self.predictions.shape[1]
 
-def describe(dataset: Dataset) -> dict[str, Any]:
-    """What a run notes of its data: name, source ("real" or "standin"), records, n_classes and a digest of x and y."""
-    check_dataset(dataset)
-    return {
-        "name": dataset.name,
-        "source": dataset.source,
-        "records": len(dataset.y),
-        "n_classes": int(dataset.n_classes),
-        "digest": cache.digest(dataset.x, dataset.y),
-    }
+    def __len__(self) -> int:
+        return len(self.labels)
 
+    def __getitem__(self, rows: slice | np.ndarray) -> "AttackData":
+        """Some of the records: `rows` is a slice, a mask or indices."""
+        return AttackData(self.predictions[rows], self.labels[rows], self.member[rows])
 
-class AttackData(NamedTuple):
-    """Answers of one or more models, record by record: what an attack is fitted on, or tested on."""
-
-    predictions: np.ndarray  # (n, n_classes) float32
-    labels: np.ndarray  # (n,) int64: the records' true classes
-    member: np.ndarray  # (n,) bool: True where the record was in the queried model's training set
-
-
-def check_answers(answers: np.ndarray, n: int, n_classes: int) -> np.ndarray:
-    """`answers` as float32 prediction vectors (n, n_classes); ValueError if they are not probabilities."""
-    answers = np.asarray(answers)
-    if answers.shape != (n, n_classes):
-        raise ValueError(f"predict_proba must answer shape ({n}, {n_classes}), got {answers.shape}")
-    low, high = answers.min(), answers.max()  # NaN where any is
-    if not np.isfinite([low, high]).all():
-        raise ValueError(
-            f"predict_proba must answer finite numbers, got {np.size(answers) - np.isfinite(answers).sum()} that are not"
-        )
-    if low < -1e-6 or high > 1 + 1e-3:
-        raise ValueError(f"predict_proba must answer probabilities in 0..1, got {low:.4g}..{high:.4g}")
-    off = np.abs(answers @ np.ones(n_classes, np.float32) - 1)  # a product: this runs at every step of a synthesis
-    worst = off.argmax()
-    if off[worst] > 1e-3:
-        raise ValueError(
-            f"predict_proba must answer rows that sum to one within 1e-3, row {worst} sums to {answers[worst].sum():.4g}"
-        )
-    return np.clip(answers, 0, 1).astype(np.float32, copy=False)
-
-
-def check_split(split: Split) -> Split:
-    """`split` if its members and non-members are equally many, at least one, and disjoint; ValueError otherwise."""
-    members, nonmembers = split
-    if len(members) != len(nonmembers) or not len(members):
-        raise ValueError(f"split must hold as many members as non-members, got {len(members)} and {len(nonmembers)}")
-    if len(np.intersect1d(members, nonmembers)):
-        raise ValueError(f"split must be disjoint, got {len(np.intersect1d(members, nonmembers))} records on both sides")
-    return split
+    @classmethod
+    def joined(cls, parts: Iterable["AttackData"]) -> "AttackData":
+        """The records of several, one after another."""
+        parts = list(parts)
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("predictions", "labels", "member")))
 
 
 def some_models(data: AttackData, start: int, stop: int, of: int) -> AttackData:
@@ -131,7 +157,7 @@ def some_models(data: AttackData, start: int, stop: int, of: int) -> AttackData:
     checks.whole("start", start, 0, of - 1)
     checks.whole("stop", stop, start + 1, of)
     size = len(data.labels) // of
-    return AttackData(*(part[start * size : stop * size] for part in data))
+    return data[start * size : stop * size]
 
 
 def each_model(data: AttackData, of: int) -> list[AttackData]:
@@ -142,6 +168,27 @@ def each_model(data: AttackData, of: int) -> list[AttackData]:
 def answered_right(data: AttackData) -> np.ndarray:
     """Whether a record's most probable class is its true one, bool (n,)."""
     return data.predictions.argmax(1) == data.labels
+
+
+def check_answers(answers: Any, n: int, n_classes: int) -> np.ndarray:
+    """`answers` as float32 prediction vectors (n, n_classes); TypeError or ValueError if they are not probabilities."""
+    answers = checks.array("predict_proba's answer", answers)
+    if answers.dtype.kind not in "fiu":
+        raise TypeError(f"predict_proba must answer real numbers, got {answers.dtype}")
+    if answers.shape != (n, n_classes):
+        raise ValueError(f"predict_proba must answer shape ({n}, {n_classes}), got {answers.shape}")
+    low, high = answers.min(), answers.max()  # NaN where any is
+    if not np.isfinite([low, high]).all():
+        bad = np.size(answers) - np.isfinite(answers).sum()
+        raise ValueError(f"predict_proba must answer finite numbers, got {bad} that are not")
+    if low < -1e-6 or high > 1 + 1e-3:
+        raise ValueError(f"predict_proba must answer probabilities in 0..1, got {low:.4g}..{high:.4g}")
+    off = np.abs(answers @ np.ones(n_classes, np.float32) - 1)  # a product: this runs at every step of a synthesis
+    worst = off.argmax()
+    if off[worst] > 1e-3:
+        total = answers[worst].sum()
+        raise ValueError(f"predict_proba must answer rows that sum to one within 1e-3, row {worst} sums to {total:.4g}")
+    return np.clip(answers, 0, 1).astype(np.float32, copy=False)
 
 
 @runtime_checkable
@@ -165,26 +212,11 @@ class Attack(Protocol):
         ...
 
 
-def check_attack_data(data: AttackData, n_classes: int | None = None) -> AttackData:
-    """`data` if its parts fit together; TypeError or ValueError naming the part otherwise. Values may be mitigated: in
-    [0, 1].
-    """
-    if not isinstance(data, AttackData) or not all(isinstance(part, np.ndarray) for part in data):
-        raise TypeError(f"data must be an AttackData of arrays, got {type(data).__name__}")
-    predictions = data.predictions
-    if predictions.ndim != 2 or not np.issubdtype(predictions.dtype, np.floating):
-        raise TypeError(
-            f"predictions must be floats of shape (n, n_classes), got {predictions.dtype} of shape {predictions.shape}"
-        )
-    if n_classes is not None and predictions.shape[1] != n_classes:
-        raise ValueError(f"predictions must have {n_classes} columns, as the attack was fitted on, got {predictions.shape[1]}")
-    if not np.isfinite(predictions).all() or (predictions.size and (predictions.min() < 0 or predictions.max() > 1)):
-        raise ValueError(f"predictions must be finite and lie in [0, 1], got {predictions.min()}..{predictions.max()}")
-    if data.member.dtype != bool or data.member.shape != (len(predictions),):
-        raise TypeError(f"member must be bool of shape ({len(predictions)},), got {data.member.dtype} of {data.member.shape}")
-    if len(checks.labels("labels", data.labels, predictions.shape[1])) != len(predictions):
-        raise ValueError(f"labels must have one entry a prediction, got {len(data.labels)} for {len(predictions)}")
-    return data
+def check_width(data: AttackData, n_classes: int) -> None:
+    """Raise TypeError or ValueError unless `data` has answers of as many classes as an attack was fitted on."""
+    checks.instance("data", data, AttackData)
+    if data.n_classes != n_classes:
+        raise ValueError(f"predictions must have {n_classes} columns, as the attack was fitted on, got {data.n_classes}")
 
 
 class Trainer(Protocol):

@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 
 from mialib import plots
 from mialib.core.cache import atomic, output_folder
-from mialib.core.types import describe
 from mialib.plots.panels import STYLE, draw
 from mialib.runs.machine import hardware, versions
 
@@ -182,7 +181,7 @@ def _screen_png(figure: Figure) -> bytes:
 
 def _described(dataset: Any) -> dict[str, Any]:
     if not isinstance(dataset, Mapping):
-        dataset = describe(dataset)
+        dataset = dataset.describe()
     described: dict[str, Any] = _plain(dict(dataset))
     return described
 

@@ -1,26 +1,130 @@
-"""Shadow models: splits of the attacker's pool, and the answers of models on their members and non-members (Sec. V-B)."""
+"""Shadow models' answers on their members and non-members, and any other model's: what attacks see (Sec. V-B)."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.optimize
 
-from mialib.core import cache
-from mialib.core.types import AttackData, BlackBox, Dataset, Split, Trainer, check_answers, check_dataset, check_split
+from mialib.core import cache, checks
+from mialib.core.types import AttackData, BlackBox, Dataset, Split, Trainer, check_answers
 
 Mitigation = Callable[[np.ndarray], np.ndarray]
 
+FAR_BETTER = 0.25  # of balanced accuracy on members: an order of columns that much better is no accident
+DEVIATIONS = 4.0  # of a sign test on records of which one order alone is right
 
-def query(model: BlackBox, dataset: Dataset, split: Split, mitigation: Mitigation | None = None) -> AttackData:
+
+def query(
+    model: BlackBox, dataset: Dataset, split: Split, mitigation: Mitigation | None = None, *, timeout: float | None = None
+) -> AttackData:
     """Query `model` on the members and non-members of `split`: the one place where answers become attack data.
 
-    The answers must be probabilities, finite and (n, n_classes), with rows that sum to one within 1e-3 (ValueError otherwise).
-    They are checked before `mitigation`, if any, is applied.
+    The answers must be probabilities, finite and (n, n_classes), with rows that sum to one within 1e-3. They are put in the
+    order of the labels where the model has `classes_` (labels 0..n_classes-1, or those of `dataset.classes`); a model without,
+    whose answers fit its members far better in another order of columns, is refused. All this comes before `mitigation`, if
+    any, is applied; what that returns must have the same shape and lie in [0, 1]. timeout: seconds that the model may take.
+    Raises TypeError, ValueError, or TimeoutError.
     """
-    check_dataset(dataset)
-    rows, labels, member = _questions(dataset, split)
-    answers = check_answers(model.predict_proba(dataset.x[rows]), len(rows), dataset.n_classes)
-    return AttackData(mitigation(answers) if mitigation else answers, labels, member)
+    checks.instance("dataset", dataset, Dataset)
+    checks.instance("split", split, Split)
+    _check_model(model)
+    rows = split.rows
+    if rows.max() >= len(dataset.y):
+        raise ValueError(f"split must hold rows of the data set, 0..{len(dataset.y) - 1}, got {rows.max()}")
+    answers = _in_order_of_labels(model, dataset, _asked(model, dataset.x[rows], timeout))
+    answers = check_answers(answers, len(rows), dataset.n_classes)
+    if getattr(model, "classes_", None) is None:
+        _check_order(answers[: len(split.members)], dataset.y[split.members])
+    return AttackData(_mitigated(answers, mitigation), dataset.y[rows], split.member)
+
+
+def _check_model(model: Any) -> None:
+    if callable(getattr(model, "predict_proba", None)):
+        return
+    torch_module = any(cls.__module__.startswith("torch.") for cls in type(model).__mro__)
+    hint = ": wrap it, mialib.black_box(module)" if torch_module else ""
+    raise TypeError(f"model must have predict_proba, got a {type(model).__name__}{hint}")
+
+
+def _asked(model: BlackBox, x: np.ndarray, timeout: float | None) -> Any:
+    """What the model answers; TimeoutError after `timeout` seconds, the call being left to itself."""
+    if timeout is None:
+        return model.predict_proba(x)
+    checks.real("timeout", timeout, 0, open_low=True)
+    heard: dict[str, Any] = {}
+
+    def ask() -> None:
+        try:
+            heard["answers"] = model.predict_proba(x)
+        except BaseException as error:
+            heard["error"] = error
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(timeout)
+    if asking.is_alive():
+        raise TimeoutError(f"model gave no answer for {len(x)} records within timeout = {timeout:g} s")
+    if "error" in heard:
+        raise heard["error"]
+    return heard["answers"]
+
+
+def _in_order_of_labels(model: BlackBox, dataset: Dataset, answers: Any) -> Any:
+    """Column c for class c of the data set; classes that a model with `classes_` was not trained on get 0."""
+    known = getattr(model, "classes_", None)
+    if known is None:
+        return answers
+    known, answers = checks.array("model.classes_", known).tolist(), checks.array("predict_proba's answer", answers)
+    place = {label: c for c, label in enumerate(range(dataset.n_classes) if dataset.classes is None else dataset.classes)}
+    strange = [label for label in known if isinstance(label, list) or label not in place]
+    if strange:
+        raise ValueError(
+            f"model.classes_ must be labels of {dataset.name}, {[*place][:5]} …, got {strange[:5]}: "
+            "say which label each class of y is, Dataset(…, classes=[…])"
+        )
+    if answers.ndim != 2 or answers.shape[1] != len(known):
+        raise ValueError(f"predict_proba must answer a column for each of {len(known)} classes_, got shape {answers.shape}")
+    ordered = np.zeros((len(answers), dataset.n_classes), answers.dtype)
+    ordered[:, [place[label] for label in known]] = answers
+    return ordered
+
+
+def _check_order(answers: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse answers on members that fit their labels far better with the columns in another order.
+
+    The order is chosen on half of the members and judged on the other half, by balanced accuracy, so that neither chance nor a
+    constant answer, however skewed the classes, looks like another order.
+    """
+    n_classes = answers.shape[1]
+    if (answers.argmax(1) == labels).mean() > 1 - FAR_BETTER:
+        return
+    sums = np.zeros((n_classes, n_classes))
+    np.add.at(sums, labels[::2], answers[::2])
+    column = scipy.optimize.linear_sum_assignment(sums, maximize=True)[1]  # of each class
+    guesses, truth = answers[1::2].argmax(1), labels[1::2]
+    as_given, reordered = guesses == truth, guesses == column[truth]
+    sizes = np.bincount(truth, minlength=n_classes)
+    gains = np.bincount(truth, reordered.astype(float) - as_given, n_classes)[sizes > 0] / sizes[sizes > 0]
+    better, worse = (reordered & ~as_given).sum(), (as_given & ~reordered).sum()
+    if better - worse > DEVIATIONS * np.sqrt(better + worse) and gains.mean() > FAR_BETTER:
+        raise ValueError(
+            f"model must answer class c in column c, but classes 0, 1, 2 … of its members fit columns {column[:9].tolist()} … "
+            f"far better ({reordered.mean():.2f} of them right, {as_given.mean():.2f} as answered): code y in the order of the "
+            "columns, or give the model `classes_`"
+        )
+
+
+def _mitigated(answers: np.ndarray, mitigation: Mitigation | None) -> np.ndarray:
+    if mitigation is None:
+        return answers
+    filtered = checks.array("mitigation's answer", mitigation(answers))
+    if filtered.shape != answers.shape or not np.issubdtype(filtered.dtype, np.floating):
+        raise ValueError(f"mitigation must return floats of shape {answers.shape}, got {checks.kind(filtered)}")
+    if not (filtered.min() >= 0 and filtered.max() <= 1):  # NaN is neither
+        raise ValueError(f"mitigation must return values in [0, 1], got {filtered.min()}..{filtered.max()}")
+    return filtered
 
 
 def shadow_attack_data(
@@ -31,13 +135,8 @@ def shadow_attack_data(
     Each of the k models gives 2 n rows, members first. Answers are kept on disk before any mitigation, so more models train
     only the new ones, and another mitigation trains nothing. A target is the same with one split: "trained in a similar way".
     """
-    check_dataset(dataset)
-    if not splits:
-        raise ValueError("splits must hold at least one split, got none")
-    for split in splits:
-        check_split(split)
-    rows = np.stack([split.members for split in splits])
     keys = _keys(trainer, dataset, splits, seed, first)
+    rows = np.stack([split.members for split in splits])
     stored = [cache.load("answers", key) for key in keys]
     for group in _groups([i for i, item in enumerate(stored) if item is None], getattr(trainer, "at_once", None)):
         models = trainer.fit_many(dataset, rows[group[0] : group[-1] + 1], seed, first + group[0])
@@ -45,10 +144,9 @@ def shadow_attack_data(
             answered = {"answers": query(model, dataset, splits[i]).predictions}
             cache.save("answers", keys[i], answered)
             stored[i] = answered
-    parts = [item["answers"] for item in stored if item is not None]
-    answers = np.concatenate([mitigation(part) for part in parts] if mitigation else parts)
-    _, labels, member = zip(*(_questions(dataset, split) for split in splits), strict=True)
-    return AttackData(answers, np.concatenate(labels), np.concatenate(member))
+    answers = np.concatenate([_mitigated(item["answers"], mitigation) for item in stored if item is not None])
+    labels, member = (np.concatenate(part) for part in zip(*((dataset.y[s.rows], s.member) for s in splits), strict=True))
+    return AttackData(answers, labels, member)
 
 
 def count_missing(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int = 0) -> int:
@@ -57,15 +155,17 @@ def count_missing(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], s
 
 
 def _keys(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int) -> list[dict[str, Any]]:
-    rows = np.stack([split.members for split in splits])
-    models = trainer.keys(dataset, rows, seed, first)
-    return [{"model": key, "asked": cache.digest(*split)} for key, split in zip(models, splits, strict=True)]
-
-
-def _questions(dataset: Dataset, split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    check_split(split)
-    rows = np.concatenate([split.members, split.nonmembers])
-    return rows, dataset.y[rows], np.arange(len(rows)) < len(split.members)
+    checks.instance("dataset", dataset, Dataset)
+    if not hasattr(trainer, "fit_many") or not hasattr(trainer, "keys"):
+        raise TypeError(f"trainer must have fit_many and keys, such as NeuralTrainer, got a {type(trainer).__name__}")
+    sizes = {len(checks.instance("splits", split, Split).members) for split in splits}
+    if len(sizes) != 1:
+        raise ValueError(f"splits must hold at least one split, all of one size, got sizes {sorted(sizes)}")
+    models = trainer.keys(dataset, np.stack([split.members for split in splits]), seed, first)
+    return [
+        {"model": key, "asked": cache.digest(split.members, split.nonmembers)}
+        for key, split in zip(models, splits, strict=True)
+    ]
 
 
 def _groups(missing: list[int], most: int | None) -> list[list[int]]:

@@ -3,15 +3,16 @@
 import numpy as np
 
 from mialib.core import checks, randomness
-from mialib.core.types import Split, check_split
+from mialib.core.types import Split
 
 
 def sample_splits(pool: np.ndarray, n: int, k: int, seed: int, first: int = 0) -> list[Split]:
     """k splits of n members and n non-members, drawn from `pool` (row indices) without replacement within a split (Sec. VI-B).
 
-    Split i depends on (seed, first + i) only; splits may overlap one another. Raises ValueError if 2 n exceeds the pool.
+    Split i depends on (seed, first + i) only; splits may overlap one another. Raises TypeError or ValueError for a pool that
+    is not different rows, and if 2 n exceeds it.
     """
-    pool = np.asarray(pool)
+    pool = checks.indices("pool", pool)
     checks.whole("n", n, 1, len(pool) // 2, f"the pool has {len(pool)} records, and a split takes 2 n")
     checks.whole("k", k, 1)
     checks.whole("first", first, 0)
@@ -29,5 +30,5 @@ def swapped_splits(split: Split, k: int = 1) -> list[Split]:
     et al., ICML 2021, swap the roles likewise). Contaminated: no attacker has the target's records, and every member of the
     target is a non-member here. The paper's rule (Sec. VI-B) is broken, so no result counts beside the paper's.
     """
-    check_split(split)
+    checks.instance("split", split, Split)
     return [Split(split.nonmembers, split.members)] * checks.whole("k", k, 1)

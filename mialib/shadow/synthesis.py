@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mialib.core import cache, checks, streams
-from mialib.core.types import BlackBox, Dataset, Features, check_answers, check_dataset
+from mialib.core.types import BlackBox, Dataset, Features, check_answers
 from mialib.shadow import algorithm1, space
 from mialib.shadow.records import ROWS_AT_ONCE, check_records, check_rng
 from mialib.shadow.space import Space
@@ -41,7 +41,7 @@ class Synthesis(NamedTuple):
         """
         if not len(self.x):
             raise ValueError(f"{name}: no record was found for any class, in {self.report['queries'].sum():,} queries")
-        return check_dataset(Dataset(name, self.x, self.y, n_classes, source, features))
+        return Dataset(name, self.x, self.y, n_classes, source, features)
 
 
 def model_based(

@@ -29,7 +29,7 @@ Amazon's surrogate on Purchase-100 has 1.000 and 0.721 with (10, 1e-6), where Ta
 with (100, 1e-4), where it has 1.000 and 0.504: the stand-in is easier for a linear model than the real shoppers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -38,7 +38,7 @@ import numpy as np
 from torch import nn
 
 from mialib.core import checks, randomness
-from mialib.core.types import BlackBox, Dataset, check_dataset
+from mialib.core.types import BlackBox, Dataset
 from mialib.training import networks, session, sparse, stacked
 from mialib.training.networks import Records
 from mialib.training.neural import NeuralTrainer
@@ -74,7 +74,7 @@ class AmazonML:
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one model a row of `rows` (k, n), in the order of the rows; binary data together, numeric data one by one."""
-        rows = check_rows(check_dataset(dataset), rows)
+        rows = check_rows(dataset, rows)
         checks.whole("first", first, 0)
         if not _numeric(dataset.x).any():
             rates = [_rate(dataset.x[row]) for row in rows]
@@ -85,16 +85,16 @@ class AmazonML:
 
     def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
         """Time and memory that k models on n records each would take here, from a short trial; nothing is kept."""
-        checks.whole("n", n, 1, len(check_dataset(dataset).x), "the records of the data set")
+        checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
         if not _numeric(dataset.x).any():
             return self._trainer(dataset, 1.0).estimate(dataset, n, k)
-        sample = _Bins(dataset.x[:n], _numeric(dataset.x)).apply(dataset._replace(x=dataset.x[:n], y=dataset.y[:n]))
+        sample = _Bins(dataset.x[:n], _numeric(dataset.x)).apply(replace(dataset, x=dataset.x[:n], y=dataset.y[:n]))
         one = self._trainer(sample, 1.0).estimate(sample, n, 1)
         return Estimate(checks.whole("k", k, 1), one.seconds * k, one.megabytes * k)
 
     def _fit_binned(self, dataset: Dataset, row: np.ndarray, seed: int, number: int) -> BlackBox:
         bins = _Bins(dataset.x[row], _numeric(dataset.x))
-        own = bins.apply(dataset._replace(x=dataset.x[row], y=dataset.y[row]))
+        own = bins.apply(replace(dataset, x=dataset.x[row], y=dataset.y[row]))
         trainer = self._trainer(own, _rate(own.x))
         return _Binned(trainer.fit_many(own, np.arange(len(row))[None], seed, number)[0], bins)
 
@@ -138,7 +138,7 @@ class _Bins:
 
     def apply(self, dataset: Dataset) -> Dataset:
         """The data set with its records binned."""
-        return dataset._replace(x=self(dataset.x), features=None)
+        return replace(dataset, x=self(dataset.x), features=None)
 
 
 class _Binned:

@@ -4,6 +4,7 @@ The notebooks are calls of these functions and of those in `study.tables`, which
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -129,7 +130,7 @@ def noisy_sources(dataset: Dataset, rates: Iterable[float], modes: Iterable[str]
     for mode in modes:
         for rate in rates:
             rng = randomness.generator(seed, "noise", mode, f"{rate:g}")
-            sources[f"shadow:noise{100 * rate:g}", mode] = dataset._replace(x=noisy(dataset.x, rate, rng, mode))
+            sources[f"shadow:noise{100 * rate:g}", mode] = replace(dataset, x=noisy(dataset.x, rate, rng, mode))
     return sources
 
 
@@ -233,7 +234,7 @@ def _without_failed(trial: Trial, tolerance: float) -> Trial:
 
     def load() -> AttackData:
         parts = trial.each_shadow()
-        return AttackData(*map(np.concatenate, zip(*(parts[i] for i in kept), strict=True)))
+        return AttackData.joined(parts[i] for i in kept)
 
     return trial._replace(load=load, n_shadows=len(kept))
 

@@ -49,7 +49,7 @@ def pictures(outcome: Outcome, dataset: Dataset, split: Split, classes: Iterable
 
     outcome: what the attack said of the target whose members and non-members are `split`, rows of `dataset` (images).
     """
-    rows = np.concatenate(split)
+    rows = split.rows
     answers = outcome.trial.answers
     if len(rows) != len(answers.labels) or (dataset.y[rows] != answers.labels).any():
         raise ValueError(f"split must be that of the outcome's target, {len(answers.labels)} records, got {len(rows)} others")

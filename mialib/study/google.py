@@ -20,7 +20,7 @@ from tqdm.std import tqdm
 
 from mialib.core import checks, randomness
 from mialib.core.threads import one_a_core
-from mialib.core.types import BlackBox, Dataset, check_dataset
+from mialib.core.types import BlackBox, Dataset
 from mialib.study import google
 from mialib.study.amazon import _ENGINE
 from mialib.training import stacked
@@ -160,7 +160,7 @@ class PredictionAPI:
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one model a row of `rows` (k, n), in the order of the rows."""
-        rows = check_rows(check_dataset(dataset), rows)
+        rows = check_rows(dataset, rows)
         checks.whole("first", first, 0)
         randomness.derive(seed)
 
@@ -176,7 +176,7 @@ class PredictionAPI:
         """Time and memory that k models on n records each, and their answers, would take here, to a factor of about two;
         from a short trial of which nothing is kept.
         """
-        checks.whole("n", n, 1, len(check_dataset(dataset).x), "the records of the data set")
+        checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
         few, cores = min(n, 1000), min(torch.get_num_threads(), checks.whole("k", k, 1))
         rows = np.linspace(0, len(dataset.x) - 1, 2 * few).astype(np.int64)
         start = time.perf_counter()

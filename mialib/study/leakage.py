@@ -5,6 +5,7 @@ Output filters act on the answers of models that are trained already.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -147,7 +148,7 @@ def calibrated(data: AttackData, n_models: int, share: float, seed: int) -> tupl
         ts.append(mitigations.fitted_temperature(part.predictions[held], part.labels[held]))
         softened = mitigations.temperature(part.predictions[kept], ts[-1])
         parts.append(AttackData(softened, part.labels[kept], part.member[kept]))
-    return AttackData(*(np.concatenate(column) for column in zip(*parts, strict=True))), ts
+    return AttackData.joined(parts), ts
 
 
 def leakage_table(outcomes: Sequence[Outcome], known: Sequence[Mitigation]) -> pd.DataFrame:
@@ -230,14 +231,14 @@ def _fitted(shadows: AttackData, attacks: Mapping[str, Fit]) -> dict[str, Attack
 
 
 def _filtered(data: AttackData, answer: Callable[[np.ndarray], np.ndarray] | None) -> AttackData:
-    return data._replace(predictions=answer(data.predictions)) if answer else data
+    return replace(data, predictions=answer(data.predictions)) if answer else data
 
 
 def _asked(
     trial: Trial, setting: str, answers: AttackData, plain: Mapping[str, Attack], aware: Mapping[str, Attack]
 ) -> list[Outcome]:
     """What both attackers say of a target's answers."""
-    nothing = AttackData(*(part[:0].copy() for part in answers))  # an outcome must not keep every filtered copy of the shadows'
+    nothing = answers[np.arange(0)]  # an outcome must not keep every filtered copy of the shadows'
     outcomes = []
     for knowledge, attacks in ((UNAWARE, plain), (AWARE, aware)):
         case = trial.case._replace(setting=setting, variant=knowledge)

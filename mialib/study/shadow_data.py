@@ -7,6 +7,7 @@ and are judged.
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -260,8 +261,8 @@ def _worth(made: Made) -> float:
     e, own = made.target.experiment, made.dataset
     job, fresh = _job(made, 1), made.target.split.nonmembers[: made.shadow_size]
     rows = job.splits[0].members
-    both = own._replace(
-        x=np.concatenate([own.x[rows], e.dataset.x[fresh]]), y=np.concatenate([own.y[rows], e.dataset.y[fresh]])
+    both = replace(
+        own, x=np.concatenate([own.x[rows], e.dataset.x[fresh]]), y=np.concatenate([own.y[rows], e.dataset.y[fresh]])
     )
     split = Split(np.arange(len(rows)), len(rows) + np.arange(len(fresh)))
     answers = shadow_attack_data(e.trainer, both, [split], job.seed)

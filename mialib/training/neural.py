@@ -17,7 +17,7 @@ from tqdm.std import tqdm
 
 from mialib.core import cache, checks, randomness
 from mialib.core.threads import one_a_core
-from mialib.core.types import BlackBox, Dataset, check_dataset
+from mialib.core.types import BlackBox, Dataset
 from mialib.training import networks, session, sparse, stacked
 from mialib.training.black_boxes import black_box
 from mialib.training.recipe import Estimate, Recipe, _own_classes, check_rows, numbered
@@ -105,7 +105,7 @@ class NeuralTrainer:
 
         Networks that are in the cache already are not left out of the count.
         """
-        check_dataset(dataset)
+        checks.instance("dataset", dataset, Dataset)
         checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
         chunk = self._chunk_size(checks.whole("k", k, 1), dataset)
         with self._workers(-(-k // chunk)) as (pool, n_workers):

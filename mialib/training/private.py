@@ -25,7 +25,7 @@ from tqdm.std import tqdm
 
 from mialib.core import cache, checks, randomness
 from mialib.core.threads import one_a_core
-from mialib.core.types import BlackBox, Dataset, check_dataset
+from mialib.core.types import BlackBox, Dataset
 from mialib.training import networks, session
 from mialib.training.black_boxes import black_box
 from mialib.training.networks import Records
@@ -107,7 +107,6 @@ class PrivateTrainer:
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one network a row of `rows` (k, n), one a core, or take it from the cache; in the order of the rows."""
-        check_dataset(dataset)
         rows = check_rows(dataset, rows)
         checks.whole("first", first, 0)
         keys = self.keys(dataset, rows, seed, first)

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from mialib.core import cache, checks
-from mialib.core.types import Dataset, check_dataset
+from mialib.core.types import Dataset
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Estimate(NamedTuple):
 
 def check_rows(dataset: Dataset, rows: np.ndarray, first: int = 0) -> np.ndarray:
     """`rows` as int64 (k, n), k >= 1, n >= 1, within the data set; `first` 0 or more. TypeError or ValueError otherwise."""
-    check_dataset(dataset)
+    checks.instance("dataset", dataset, Dataset)
     checks.whole("first", first, 0)
     rows = np.asarray(rows)
     if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.integer):

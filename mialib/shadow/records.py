@@ -21,7 +21,7 @@ def marginal(x: np.ndarray, n: int, rng: np.random.Generator, features: Features
     from `features`, are drawn as one. The records have no labels: `synthesis.answered` gives them the target's.
     Returns (n, ...) of x's dtype. Raises TypeError or ValueError for other arguments, and for no records.
     """
-    x = check_records("x", np.asarray(x), 1)
+    x = check_records("x", x, 1)
     checks.whole("n", n, 1)
     check_rng(rng)
     flat = x.reshape(len(x), -1)
@@ -54,7 +54,7 @@ def nearest(x: np.ndarray, real: np.ndarray) -> np.ndarray:
 
     The distance is the mean squared difference over features: of bits, the share in which two records differ.
     """
-    x, real = check_records("x", np.asarray(x), 1), check_records("real", np.asarray(real), 1)
+    x, real = check_records("x", x, 1), check_records("real", real, 1)
     if x.shape[1:] != real.shape[1:]:
         raise ValueError(f"real must hold records like those of x, of shape {x.shape[1:]}, got {real.shape[1:]}")
     centre = torch.as_tensor(real.reshape(len(real), -1).mean(0, dtype=np.float64)).float()
@@ -81,11 +81,10 @@ def noisy(x: np.ndarray, rate: float, rng: np.random.Generator, mode: str = "fli
     random record. At equal rates, "random" changes half as many bits.
     Raises ValueError for a rate outside 0..1 or NaN, for another mode, and for flipping what is not binary.
     """
-    x = np.asarray(x)
+    x = check_records("x", x, 0)
     checks.real("rate", rate, 0, 1)
     checks.choice("mode", mode, ("flip", "random"))
     check_rng(rng)
-    check_records("x", x, 0)
     flat = x.reshape(len(x), math.prod(x.shape[1:])).copy()
     binary = _binary(flat)
     if mode == "flip" and not binary:
@@ -110,11 +109,17 @@ def _random_values(x: np.ndarray, columns: np.ndarray, binary: bool, rng: np.ran
     return x[rng.integers(0, len(x), columns.shape), columns]
 
 
-def check_records(name: str, x: np.ndarray, least: int) -> np.ndarray:
-    if x.ndim < 2:
+def check_records(name: str, x: Any, least: int) -> np.ndarray:
+    """`x` as records (n, ...) of finite real numbers, n >= `least`; TypeError or ValueError otherwise."""
+    x = checks.array(name, x)
+    if x.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be records of real numbers, got {x.dtype}")
+    if x.ndim < 2 or 0 in x.shape[1:]:
         raise ValueError(f"{name} must be records of shape (n, ...), got shape {x.shape}")
     if len(x) < least:
         raise ValueError(f"{name} must hold at least {least} record, got shape {x.shape}")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        raise ValueError(f"{name} must be finite, got {np.count_nonzero(~np.isfinite(x))} values that are NaN or infinite")
     return x
 
 

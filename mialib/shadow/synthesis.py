@@ -197,7 +197,7 @@ def _check_labels(label: int | Sequence[int]) -> np.ndarray:
 
 def answered(model: BlackBox, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels for records x (n, ...) that have none: the target's most probable class, int64 (n,); its probability, float32."""
-    x = check_records("x", np.asarray(x), 1)
+    x = check_records("x", x, 1)
     labels, confidence = np.empty(len(x), np.int64), np.empty(len(x), np.float32)
     for start in range(0, len(x), ROWS_AT_ONCE):
         part = slice(start, start + ROWS_AT_ONCE)

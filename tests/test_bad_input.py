@@ -1,0 +1,244 @@
+"""Bad input through the public functions: an error that names the argument, the value and what is allowed; nothing silent.
+
+One table a family of cases: what is called, and the error and words that it must answer with.
+"""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import mialib
+from mialib import attack, metrics, shadow
+from mialib.shadow import marginal, noisy
+
+N_CLASSES = 4
+RNG = np.random.default_rng(0)
+LABELS = RNG.integers(0, N_CLASSES, 200)
+X = np.concatenate([np.eye(N_CLASSES, dtype=np.float32)[LABELS], RNG.random((200, 6), np.float32)], 1)
+DATASET = mialib.Dataset("toy", X, LABELS, N_CLASSES, "own")
+SPLIT = mialib.Split(np.arange(0, 200, 2), np.arange(1, 200, 2))
+UNIFORM = np.full((200, N_CLASSES), 0.25)
+DATA = mialib.AttackData(UNIFORM.astype(np.float32), LABELS, SPLIT.member)
+
+
+class Answers:
+    """A black box with given answers, or with a function of what it is asked."""
+
+    def __init__(self, answers, **attributes):
+        self.answers = answers
+        self.__dict__ |= attributes
+
+    def predict_proba(self, x):
+        return self.answers(x) if callable(self.answers) else self.answers
+
+
+def ask(answers, **options):
+    return mialib.query(Answers(answers), DATASET, SPLIT, **options)
+
+
+def spoiled(value, of=UNIFORM):
+    answers = of.astype(np.float64)
+    answers[7, 1] = value
+    return answers
+
+
+def mitigated(function):
+    return ask(UNIFORM, mitigation=function)
+
+
+CASES = {
+    "answers": [
+        (lambda: ask(np.ma.masked_array(UNIFORM, UNIFORM > 1)), TypeError, "predict_proba's answer .* masked"),
+        (lambda: ask(UNIFORM.astype(complex)), TypeError, "real numbers, got complex128"),
+        (lambda: ask(UNIFORM > 0.2), TypeError, "real numbers, got bool"),
+        (lambda: ask(UNIFORM.astype(object)), TypeError, "real numbers, got object"),
+        (lambda: ask([[0.5, 0.5]] * 199 + [[1.0]]), TypeError, "predict_proba's answer must be an array, got a list"),
+        (
+            lambda: ask(torch.tensor(UNIFORM, requires_grad=True)),
+            TypeError,
+            "predict_proba's answer must be an array, got a Tensor",
+        ),
+        (lambda: ask(UNIFORM[:, :3]), ValueError, r"shape \(200, 4\), got \(200, 3\)"),
+        (lambda: ask(UNIFORM[1:]), ValueError, r"shape \(200, 4\), got \(199, 4\)"),
+        (lambda: ask(spoiled(np.nan)), ValueError, "finite numbers, got 1 that are not"),
+        (lambda: ask(spoiled(np.inf)), ValueError, "finite numbers, got 1 that are not"),
+        (lambda: ask(spoiled(-0.01)), ValueError, r"in 0\.\.1, got -0\.01"),
+        (lambda: ask(spoiled(-2e-6)), ValueError, r"in 0\.\.1"),
+        (lambda: ask(spoiled(1.25)), ValueError, r"in 0\.\.1, got 0\.25\.\.1\.25"),
+        (lambda: ask(spoiled(0.2515)), ValueError, "sum to one within 1e-3, row 7 sums to 1.00"),
+        (lambda: ask(lambda x: 1 / 0), ZeroDivisionError, "division"),
+    ],
+    "models": [
+        (lambda: mialib.query(object(), DATASET, SPLIT), TypeError, "model must have predict_proba, got a object"),
+        (
+            lambda: mialib.query(torch.nn.Linear(10, 4), DATASET, SPLIT),
+            TypeError,
+            r"predict_proba.*mialib\.black_box\(module\)",
+        ),
+        (
+            lambda: mialib.query(Answers(UNIFORM, classes_=["a", "b", "c", "d"]), DATASET, SPLIT),
+            ValueError,
+            "classes_ must be labels of toy",
+        ),
+        (
+            lambda: mialib.query(Answers(UNIFORM, classes_=[0, 1, 2]), DATASET, SPLIT),
+            ValueError,
+            "a column for each of 3 classes_",
+        ),
+        (lambda: mialib.query(Answers(UNIFORM), X, SPLIT), TypeError, "dataset must be a mialib Dataset, got ndarray"),
+        (lambda: mialib.query(Answers(UNIFORM), DATASET, (1, 2)), TypeError, "split must be a mialib Split, got tuple"),
+        (
+            lambda: mialib.query(Answers(UNIFORM), DATASET, mialib.Split([0], [200])),
+            ValueError,
+            r"rows of the data set, 0\.\.199, got 200",
+        ),
+        (
+            lambda: mialib.shadow_attack_data(RandomForestClassifier(), DATASET, [SPLIT], 0),
+            TypeError,
+            "trainer must have fit_many and keys",
+        ),
+        (
+            lambda: mialib.shadow_attack_data(mialib.EstimatorTrainer(RandomForestClassifier()), DATASET, [], 0),
+            ValueError,
+            "splits must hold at least one",
+        ),
+    ],
+    "mitigations": [
+        (lambda: mitigated(lambda p: p * np.nan), ValueError, r"mitigation must return values in \[0, 1\], got nan"),
+        (lambda: mitigated(lambda p: p * 5), ValueError, r"mitigation must return values in \[0, 1\], got .*1\.25"),
+        (
+            lambda: mitigated(lambda p: p[1:]),
+            ValueError,
+            r"mitigation must return floats of shape \(200, 4\), got .*\(199, 4\)",
+        ),
+        (lambda: mitigated(lambda p: p[:, :2]), ValueError, r"mitigation must return floats of shape \(200, 4\)"),
+        (lambda: mitigated(lambda p: p > 0.5), ValueError, "mitigation must return floats .*got bool"),
+        (lambda: mitigated(lambda p: None), ValueError, "mitigation must return floats"),
+    ],
+    "pools and splits": [
+        (lambda: mialib.sample_splits([0, 1, 1, 2], 1, 1, 0), ValueError, "pool must be different rows, got 1 of them again"),
+        (lambda: mialib.sample_splits([-1, 1, 2, 3], 1, 1, 0), ValueError, r"pool must be 0 or more, got -1\.\.3"),
+        (lambda: mialib.sample_splits([0.5, 1, 2], 1, 1, 0), TypeError, "pool must be a vector of whole numbers, got float64"),
+        (lambda: mialib.sample_splits([True, False], 1, 1, 0), TypeError, "pool must be a vector of whole numbers, got bool"),
+        (lambda: mialib.sample_splits([np.nan, 1.0], 1, 1, 0), TypeError, "pool must be a vector of whole numbers"),
+        (lambda: mialib.sample_splits(np.arange(4), 3, 1, 0), ValueError, r"n must be between 1 and 2 .*got 3"),
+        (lambda: mialib.Split([0, 0], [1, 2]), ValueError, "split.members must be different rows"),
+        (lambda: mialib.Split([0, -2], [1, 2]), ValueError, r"split.members must be 0 or more, got -2\.\.0"),
+        (lambda: mialib.Split([0.0, 1.0], [2, 3]), TypeError, "split.members must be a vector of whole numbers, got float64"),
+        (lambda: mialib.Split([0, 1], np.ma.masked_array([2, 3])), TypeError, "split.nonmembers must be a plain array"),
+        (lambda: mialib.split_target(DATASET, 101, RNG), ValueError, "n must be between 1 and 100"),
+    ],
+    "records": [
+        (lambda: marginal(np.full((3, 2), np.nan), 2, RNG), ValueError, "x must be finite, got 6"),
+        (lambda: marginal(np.full((3, 2), "a"), 2, RNG), TypeError, "x must be records of real numbers, got <U1"),
+        (lambda: marginal(np.full((3, 2), None), 2, RNG), TypeError, "x must be records of real numbers, got object"),
+        (lambda: noisy(np.full((3, 2), np.nan), 0.5, RNG, "random"), ValueError, "x must be finite, got 6"),
+        (lambda: noisy(np.full((3, 2), "a"), 0.5, RNG, "random"), TypeError, "x must be records of real numbers"),
+        (
+            lambda: noisy(np.full((3, 2), 1j), 0.5, RNG, "random"),
+            TypeError,
+            "x must be records of real numbers, got complex128",
+        ),
+        (lambda: noisy(np.ma.masked_array(np.zeros((3, 2), np.uint8)), 0.5, RNG), TypeError, "x must be a plain array"),
+    ],
+    "attacks and metrics": [
+        (lambda: attack.confidence_threshold(DATA, per_class="no"), TypeError, "per_class must be True or False, got 'no'"),
+        (lambda: metrics.roc(DATA, np.full(200, 1j)), TypeError, "score must be real numbers, got complex128"),
+        (lambda: metrics.roc(DATA, np.full(200, None)), TypeError, "score must be real numbers, got object"),
+        (lambda: metrics.by_class(DATA, np.zeros(200)), TypeError, "decision must be bool"),
+        (lambda: metrics.by_class(UNIFORM, np.zeros(200, bool)), TypeError, "data must be a mialib AttackData, got ndarray"),
+        (lambda: replace(DATA, predictions=np.ma.masked_array(DATA.predictions)), TypeError, "predictions must be floats"),
+        (lambda: replace(DATA, member=LABELS), TypeError, "member must be bool"),
+    ],
+}
+
+
+@pytest.mark.parametrize(("call", "error", "words"), [case for family in CASES.values() for case in family])
+def test_bad_input_is_refused_by_name(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+# Answers in the order of the labels
+
+
+def forest(labels, model=None):
+    model = model or RandomForestClassifier(30, random_state=0)
+    return model.fit(X[SPLIT.members], labels[SPLIT.members])
+
+
+NAMES = np.array(["wolf", "ape", "zebra", "bear"])  # in order of appearance, which is not the alphabet's
+
+
+@pytest.mark.parametrize("model", [None, make_pipeline(StandardScaler(), RandomForestClassifier(30, random_state=0))])
+def test_answers_are_put_in_the_order_of_the_labels(model):
+    plain = mialib.query(forest(LABELS), DATASET, SPLIT)
+    named = mialib.query(forest(NAMES[LABELS], model), replace(DATASET, classes=NAMES.tolist()), SPLIT)
+    for data in (plain, named):
+        right = data.predictions.argmax(1) == data.labels
+        assert right[data.member].all()
+    if model is None:
+        assert np.abs(plain.predictions - named.predictions).mean() < 0.05
+
+
+def test_classes_that_a_model_does_not_know_are_answered_with_0():
+    known = SPLIT.members[LABELS[SPLIT.members] != 2]
+    model = RandomForestClassifier(5, random_state=0).fit(X[known], LABELS[known])
+    answers = mialib.query(model, DATASET, SPLIT).predictions
+    assert (answers[:, 2] == 0).all() and np.allclose(answers.sum(1), 1)
+
+
+def test_a_model_that_answers_in_another_order_is_refused():
+    right = 0.9 * np.eye(N_CLASSES)[LABELS[SPLIT.rows]] + 0.025
+    mialib.query(Answers(right), DATASET, SPLIT)
+    with pytest.raises(ValueError, match=r"model must answer class c in column c.*classes_"):
+        mialib.query(Answers(np.roll(right, 1, axis=1)), DATASET, SPLIT)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("kind", ["constant", "random", "one class", "two columns confused"])
+def test_a_constant_or_merely_bad_model_is_not_refused(kind, seed):
+    rng = np.random.default_rng(seed)
+    skewed = rng.choice(N_CLASSES, 200, p=[0.05, 0.8, 0.1, 0.05]).astype(np.int64)
+    dataset = replace(DATASET, y=skewed)
+    answers = rng.dirichlet(np.ones(N_CLASSES), 200)
+    if kind == "constant":
+        answers[:] = answers[0]
+    elif kind == "one class":
+        answers = np.tile(np.eye(N_CLASSES)[0], (200, 1))
+    elif kind == "two columns confused":
+        answers = 0.9 * np.eye(N_CLASSES)[skewed[SPLIT.rows]] + 0.025
+        confused = rng.random(200) < 0.5
+        answers[confused] = answers[confused][:, [1, 0, 2, 3]]
+    mialib.query(Answers(answers), dataset, SPLIT)
+
+
+# Models that hang
+
+
+def test_a_model_that_hangs_ends_where_the_caller_sets_an_end():
+    released = threading.Event()
+
+    def hang(x):
+        released.wait(60)
+        return UNIFORM
+
+    with pytest.raises(TimeoutError, match=r"model gave no answer for 200 records within timeout = 0\.05 s"):
+        ask(hang, timeout=0.05)
+    released.set()
+    assert len(ask(UNIFORM, timeout=60)) == 200
+    with pytest.raises(ZeroDivisionError):
+        ask(lambda x: 1 / 0, timeout=60)
+    with pytest.raises(ValueError, match="timeout must be above 0"):
+        ask(UNIFORM, timeout=0)
+
+
+def test_answers_within_the_tolerances_are_taken():
+    for answers in (spoiled(0.2505), spoiled(-5e-7, np.full((200, N_CLASSES), [0.5, 0, 0.25, 0.25]))):
+        assert shadow.check_answers(answers, 200, N_CLASSES).min() >= 0

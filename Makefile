@@ -24,7 +24,7 @@ LOCK_HEADER = '\# What the results were made with (written by make lock).' 'appn
 LOCK_EDITS = -e '/^pip==/d' -e 's/\+[a-z0-9.]+$$//' -e 's/^((cuda|nvidia|triton).*)/\1 ; platform_system == "Linux"/'
 TOOL_CACHES = .pytest_cache .mypy_cache .ruff_cache build dist mialib.egg-info notebooks/.ipynb_checkpoints
 
-.PHONY: help setup data lab reproduce summary figures benchmark test lint lock clean $(NOTEBOOKS)
+.PHONY: help setup data lab reproduce summary figures benchmark test mutants lint lock clean $(NOTEBOOKS)
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
@@ -76,6 +76,9 @@ $(BENCHMARKS): pyproject.toml requirements.lock benchmarks/requirements.txt
 
 test: setup ## run the tests
 	$(PY) -m pytest
+
+mutants: setup ## change the code in ways that a test must see, one by one (half an hour; not part of test)
+	$(PY) tests/mutants.py
 
 lint: setup ## ruff (notebooks too) and mypy
 	$(PY) -m ruff check .

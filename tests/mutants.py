@@ -1,0 +1,121 @@
+"""Deliberate faults, each a line of the package changed: the tests named beside it must fail. `make mutants` runs them all.
+
+A fault that no test sees is a survivor: the run names it and exits with 1. Works on a copy of the tree.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Fault(NamedTuple):
+    """In `file` of the package, `line` becomes `changed`; `tests` (files of tests/) must see it."""
+
+    file: str
+    line: str
+    changed: str
+    tests: str = "test_faults.py"
+
+
+FAULTS = [
+    Fault("shadow/answers.py", "cache.digest(split.members, split.nonmembers)", "cache.digest(split.members)"),
+    Fault(
+        "shadow/answers.py",
+        "query(model, dataset, splits[i]).predictions",
+        "query(model, dataset, splits[i], mitigation).predictions",
+    ),
+    Fault("core/types.py", "if off[worst] > 1e-3:", "if off[worst] > 1e-1:", "test_bad_input.py"),
+    Fault("core/types.py", "low < -1e-6", "low < -1", "test_bad_input.py"),
+    Fault("core/types.py", "high > 1 + 1e-3", "high > 2", "test_bad_input.py"),
+    Fault(
+        "shadow/answers.py",
+        "ordered[:, [place[label] for label in known]] = answers",
+        "ordered[:, :len(known)] = answers",
+        "test_bad_input.py",
+    ),
+    Fault(
+        "shadow/answers.py", "max(given.mean(), 1 / len(given)) + FAR_BETTER", "given.mean() + FAR_BETTER", "test_bad_input.py"
+    ),
+    Fault("shadow/answers.py", "other.mean() > to_beat", "other.mean() > 2", "test_bad_input.py"),
+    Fault(
+        "shadow/splits.py",
+        "Split(np.sort(drawn[:n]), np.sort(drawn[n:]))",
+        "Split(np.sort(drawn[n:]), np.sort(drawn[:n]))",
+        "test_shadow.py",
+    ),
+    Fault("attack/learned.py", "predictions.std(0).max()", "predictions.std(0).mean()"),
+    Fault("attack/learned.py", "scores.clip(-10, 10", "scores.clip(-1, 1"),
+    Fault(
+        "attack/learned.py",
+        'randomness.torch_generator(seed, "attack order", c)',
+        'randomness.torch_generator(0, "attack order", c)',
+    ),
+    Fault(
+        "attack/learned.py",
+        "return self.membership_score(data) > 0",
+        "return self.membership_score(data) > 1",
+        "test_attack.py",
+    ),
+    Fault("attack/thresholds.py", "return self.membership_score(data) >= 0", "return self.membership_score(data) > 0"),
+    Fault("attack/thresholds.py", "if gain[best] <= 0:", "if gain[best] < 0:", "test_attack.py"),
+    Fault("metrics.py", "c.true_positives + c.false_positives)", "c.members)", "test_metrics.py"),
+    Fault("metrics.py", 'curve["fpr"] <= fpr', 'curve["fpr"] < fpr', "test_metrics.py"),
+    Fault("training/session.py", "waited[number] >= self.recipe.patience", "waited[number] > self.recipe.patience"),
+    Fault(
+        "training/session.py", "self.recipe.lr / (1 + self.recipe.lr_decay * self.step)", "self.recipe.lr", "test_training.py"
+    ),
+    Fault("training/session.py", '"weight_decay": 2 * recipe.l2', '"weight_decay": recipe.l2', "test_training.py"),
+    Fault(
+        "training/stacked.py",
+        "self.dropout = [self.dropout[row] for row in rows] if self.dropout else []",
+        "self.dropout = self.dropout[: len(rows)]",
+    ),
+    Fault(
+        "shadow/algorithm1.py",
+        "kept = own >= self.best_confidence[asked]",
+        "kept = own > self.best_confidence[asked]",
+        "test_climbing.py",
+    ),
+    Fault(
+        "shadow/algorithm1.py",
+        "self.rejected[asked] > self.rules.rej_max",
+        "self.rejected[asked] >= self.rules.rej_max",
+        "test_climbing.py",
+    ),
+]
+
+
+def survivors(faults: list[Fault]) -> list[Fault]:
+    """The faults that their tests do not see, each tried on a copy of the tree."""
+    unseen = []
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        copytree(ROOT, tree, ignore=ignore_patterns(".venv*", ".git", "results", "figures", "__pycache__"))
+        for fault in faults:
+            path = tree / "mialib" / fault.file
+            source = path.read_text(encoding="utf-8")
+            path.write_text(source.replace(fault.line, fault.changed), encoding="utf-8")
+            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{fault.tests}"]
+            seen = (
+                subprocess.run(
+                    command, cwd=tree, capture_output=True, env=os.environ | {"PYTHONPATH": str(tree)}, check=False
+                ).returncode
+                == 1
+            )
+            path.write_text(source, encoding="utf-8")
+            print(f"{'seen' if seen else 'SURVIVED':<9} {fault.file}: {fault.changed}", flush=True)
+            unseen += [] if seen else [fault]
+    return unseen
+
+
+if __name__ == "__main__":
+    chosen = [fault for fault in FAULTS if not sys.argv[1:] or any(word in fault.file for word in sys.argv[1:])]
+    left = survivors(chosen)
+    print(f"{len(chosen) - len(left)} of {len(chosen)} faults are seen")
+    sys.exit(bool(left))

@@ -20,7 +20,7 @@ BELOW = {  # what each room may import
     "attack": {"core", "training"},
     "metrics": {"core"},
     "mitigations": {"core"},
-    "plots": {"core", "data"},
+    "plots": {"core"},
     "runs": {"core", "plots"},
     "study": {"core", "data", "training", "shadow", "attack", "metrics", "mitigations"},
     "paper": {"core", "shadow", "metrics", "plots", "study", "runs"},
@@ -55,6 +55,18 @@ def test_every_room_is_known():
 def test_a_room_imports_only_what_stands_below_it(name):
     others = {room(each) for each in imported(name)} - {room(name)}
     assert others <= BELOW[room(name)], f"{name} imports {others - BELOW[room(name)]}"
+
+
+def test_no_name_of_the_plots_means_something_else_in_another_room():
+    defined: dict[str, set[str]] = {}
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            stored = [part.id for target in targets if target for part in ast.walk(target) if isinstance(part, ast.Name)]
+            for word in [node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else stored:
+                defined.setdefault(word, set()).add(name)
+    shared = {name: modules for name, modules in defined.items() if len(modules) > 1 and not name.startswith("_")}
+    assert not [f"{name} in {sorted(modules)}" for name, modules in shared.items() if "plots" in map(room, modules)]
 
 
 def test_what_an_auditor_needs_knows_nothing_of_the_study():

@@ -238,15 +238,15 @@ def test_a_subject_is_measured_as_part_by_part():
 def test_table_iii_stands_beside_ours():
     filters = sweep.table_iii(())
     outcomes = leakage.filter_outcomes(TRIALS, filters, CONFIDENCE)
-    compared = comparison.table_iii(outcomes)
+    compared = comparison.compare(comparison.results_table(outcomes, ["T3"]))
     assert len(compared) == len(filters) * 4 * 2
-    assert compared["panel"].unique().tolist() == ["test accuracy", "attack accuracy", "precision", "recall"]
+    assert compared["metric"].unique().tolist() == list(leakage.LEAKAGE_METRICS)
     label = compared[(compared["setting"] == "mitigation:top_k=1_label_only") & (compared["metric"] == "attack_accuracy")]
     assert label["published"].tolist() == [0.66, 0.66]
     assert set(label["variant"]) == {"aware", "unaware"}
     elsewhere = [trial._replace(case=trial.case._replace(dataset="location")) for trial in TRIALS]
     with pytest.raises(ValueError, match=r"ids must name values published of \['location'\]"):
-        comparison.table_iii(leakage.filter_outcomes(elsewhere, filters, CONFIDENCE))
+        comparison.results_table(leakage.filter_outcomes(elsewhere, filters, CONFIDENCE), ["T3"])
 
 
 def test_rows_begin_with_the_case_and_data_sets_stay_apart():
@@ -266,15 +266,14 @@ def test_rows_begin_with_the_case_and_data_sets_stay_apart():
 
 def test_a_curve_goes_from_no_mitigation_along_its_knob_for_each_attacker():
     path = sweep.filters(k=(3, 1), t=(5, 20))
-    curves = leakage.knob_curves(filtered(path))
-    panels = [f"{name}, {who}" for who in ("aware", "unaware") for name in ("top k", "temperature")]
-    assert curves["panel"].unique().tolist() == panels
-    for panel, rows in curves.groupby("panel"):
-        assert rows["at"].tolist() == ([0, 3, 1] if panel.startswith("top k") else [0, 5, 20])
-        assert rows["knob"].unique().tolist() == ["k" if panel.startswith("top k") else "t"]
-        assert rows["variant"].unique().tolist() == [panel.split()[-1]]
+    curves = leakage.filter_sweeps(filtered(path))
+    panels = [(name, who) for who in ("aware", "unaware") for name in ("top k", "temperature")]
+    assert list(curves[["filter", "variant"]].drop_duplicates().itertuples(index=False, name=None)) == panels
+    for (name, _), rows in curves.groupby(["filter", "variant"]):
+        assert rows["at"].tolist() == ([0, 3, 1] if name == "top k" else [0, 5, 20])
+        assert rows["knob"].unique().tolist() == ["k" if name == "top k" else "t"]
         assert set(rows["metric"]) == {"attack_accuracy"}
-    ends = curves[curves["panel"] == "top k, aware"]["value"].tolist()
+    ends = curves.query("filter == 'top k' and variant == 'aware'")["value"].tolist()
     table = filtered(path)
     assert ends == [get(table, s, "aware", "attack_accuracy") for s in ("mitigation:none", *(m.setting for m in path[1:3]))]
 
@@ -378,7 +377,7 @@ def test_claims_are_those_of_each_data_set():
         ),
         (lambda: leakage.retrained(None, sweep.top_k(1)), "must be another training, got mitigation:top_k=1"),
         (lambda: leakage.retrained(None, NONE), "got mitigation:none, which trains nothing"),
-        (lambda: leakage.knob_curves(filtered([NONE])), "must hold one of top k, rounding, temperature, noise, got none"),
+        (lambda: leakage.filter_sweeps(filtered([NONE])), "must hold one of top k, rounding, temperature, noise, got none"),
         (lambda: claims.claim_8(filtered(FILTERS)), "must hold L2 at some penalty, got none"),
         (lambda: leakage.filter_outcomes(TRIALS, [sweep.top_k(9)]), "k must be between 1 and 4"),
         (lambda: leakage.leakage_table([], [NONE]), "lack mitigation:none"),

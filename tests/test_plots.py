@@ -11,10 +11,9 @@ from matplotlib.text import Annotation, Text
 from mialib import paper, plots
 from mialib.core.types import Dataset
 from mialib.paper import comparison
-from mialib.plots import labels, style
-from mialib.study import experiments, figure_tables, leakage
+from mialib.plots import labels, names, panels, style
+from mialib.study import experiments, leakage
 from mialib.study import tables as tidy
-from mialib.study.figure_tables import fig11, fig12, for_each_variant
 from mialib.training.networks import mlp
 from mialib.training.neural import NeuralTrainer
 from mialib.training.recipe import Recipe
@@ -40,12 +39,12 @@ def tables(tmp_path_factory):
     rocs = tidy.roc_table(outcomes, points=20)
     baselines = comparison.beside_baselines(tidy.summary(outcomes), compared)
     facts = tidy.class_facts(learned).assign(dataset="purchase10")
-    points = fig11(facts)
-    bars = fig12(tidy.histograms(learned).assign(dataset="purchase10"))
+    points = tidy.class_scatters(facts)
+    bars = tidy.answer_histograms(learned).assign(dataset="purchase10")
     theirs = paper.published()
     return {
-        "classes": figure_tables.lines(for_each_variant(tidy.class_table(learned)), "setting").query("variant == 'flip'"),
-        "curves": figure_tables.lines(paper.curves("Fig. 8"), "setting"),
+        "classes": tidy.by_reading(tidy.class_table(learned)).query("reading == 'flip'"),
+        "curves": paper.curves("Fig. 8"),
         "compared": compared,
         "targets": tidy.target_table(learned),
         "baselines": baselines[baselines["metric"] == "precision"],
@@ -54,11 +53,11 @@ def tables(tmp_path_factory):
         "by count": tidy.class_table(learned).assign(dataset=lambda t: t["target"].map({0: "purchase2", 1: "purchase10"})),
         "boxes": theirs[theirs["id"] == "F10"].rename(columns={"value": "published"}),
         "points": points[points["panel"] == "precision by class share"],
-        "their points": comparison.fig11_paper().query("panel == 'precision by class share'"),
-        "bars": bars[bars["panel"] == "Purchase-10: accuracy"],
-        "their bars": comparison.fig12_paper().query("panel == 'Purchase-10: accuracy'"),
+        "their points": comparison.published_scatters().query("panel == 'precision by class share'"),
+        "bars": bars[bars["quantity"] == "accuracy"],
+        "their bars": comparison.published_histograms().query("dataset == 'purchase10' and quantity == 'accuracy'"),
         "ten classes": ten_classes(),
-        "ten of theirs": comparison.fig4_paper("cifar10").query("line == 'n = 2,500'"),
+        "ten of theirs": comparison.published_precisions("cifar10").query("train_size == 2500"),
         "variants": variants(),
         "pictures": two_pictures(),
         "budgets": budgets(),
@@ -92,7 +91,11 @@ CALLS = {
     plots.shadow_splits: ("splits",),
     plots.by_membership: ("sides",),
 }
-NEEDED = {plots.prediction_vectors: {"true_class": 1}, plots.by_membership: {"column": "score"}}  # options without a default
+OPTIONS = {  # those that a function cannot do without
+    plots.cdfs: {"by": "setting"}, plots.scatter: {"by": "dataset"}, plots.knob_curves: {"by": "dataset"},
+    plots.class_dots: {"names": [*"abcdefghij"]}, plots.prediction_vectors: {"true_class": 1},
+    plots.by_membership: {"column": "score"},
+}  # fmt: skip
 PATHS = {  # mitigation: knob, and (its value, test accuracy, attack accuracy) along the path
     "none": ("", [(0, 0.6, 0.89)]),
     "top k": ("k", [(3, 0.6, 0.885), (1, 0.6, 0.87)]),
@@ -110,7 +113,7 @@ MITIGATION_ROWS = [
 
 
 def ten_classes():
-    table = pd.DataFrame({"cls": [*range(10)] * 2, "precision": np.linspace(0.45, 0.95, 20), "line": "n = 2,500"})
+    table = pd.DataFrame({"cls": [*range(10)] * 2, "precision": np.linspace(0.45, 0.95, 20)})
     return table.assign(precision=table["precision"].where(table["cls"] != 4))  # a class that no target called a member
 
 
@@ -156,8 +159,8 @@ def table_iii_precision():
 def temperature_curve():
     """Two data sets, one of which has one temperature more."""
     rows = [
-        {"line": line, "mitigation": "temperature" if at else "none", "knob": "t", "at": at, "value": 0.9 - at / 100}
-        for line, ats in {"Location": [0, 5, 20], "Texas": [0, 20]}.items()
+        {"dataset": name, "mitigation": "temperature" if at else "none", "knob": "t", "at": at, "value": 0.9 - at / 100}
+        for name, ats in {"location": [0, 5, 20], "texas": [0, 20]}.items()
         for at in ats
     ]
     return pd.DataFrame(rows).assign(low=lambda t: t["value"] - 0.02, high=lambda t: t["value"] + 0.01)
@@ -171,7 +174,7 @@ def three_splits():
 
 def draw(plot, *arguments, **options):
     ax = Figure().subplots()
-    assert plot(*arguments, ax, **NEEDED.get(plot, {}), **options) is None
+    assert plot(*arguments, ax=ax, **OPTIONS.get(plot, {}), **options) is None
     ax.figure.canvas.draw()
     return ax
 
@@ -313,9 +316,10 @@ def test_budgets_stand_at_their_values_beside_real_shadow_data(tables):
 
 
 def test_cdfs_without_curves_of_the_paper_say_nothing_of_it(tables):
-    ax = draw(plots.cdfs, tables["classes"], tables["curves"].iloc[:0])
-    assert words(ax) == ["real", "10% noise", "20% noise"]
-    assert len([line for line in ax.lines if line.get_linewidth() == 2.2]) == 3
+    for nothing in ([], [tables["curves"].iloc[:0]]):
+        ax = draw(plots.cdfs, tables["classes"], *nothing)
+        assert words(ax) == ["real", "10% noise", "20% noise"]
+        assert len([line for line in ax.lines if line.get_linewidth() == 2.2]) == 3
 
 
 def test_values_far_below_a_coin_stay_inside_the_axes(tables):
@@ -359,7 +363,7 @@ def test_boxes_stand_beside_the_papers(tables):
 
 
 def test_scatter_shows_every_class_of_ours_and_of_the_paper(tables):
-    own, theirs = tables["points"], tables["their points"].query("line == 'Purchase-10'")
+    own, theirs = tables["points"], tables["their points"].query("dataset == 'purchase10'")
     ax = draw(plots.scatter, own, tables["their points"])
     expected = sorted(zip(theirs["x"], theirs["y"], strict=True))
     assert points(ax, hollow=True) == expected
@@ -376,14 +380,17 @@ def test_histograms_show_both_groups_and_the_papers_outline(tables):
     outlines = [patch for patch in ax.patches if not hasattr(patch, "get_height")]
     assert len(outlines) == 2
     np.testing.assert_allclose(outlines[0].get_data().values, tables["their bars"].query("member")["share"])
-    assert draw(plots.histograms, bars, tables["their bars"].iloc[:0]).patches  # the paper may have none
+    for nothing in ([], [tables["their bars"].iloc[:0]]):
+        alone = draw(plots.histograms, bars, *nothing)
+        assert len(alone.patches) == len(bars) and words(alone) == ["members", "non-members"]
+    assert [text.get_color() for text in ax.texts[:2]] == [style.MEMBERS, style.NONMEMBERS]
 
 
 def test_every_mitigation_is_a_path_at_its_values(tables):
     table = tables["mitigations"]
     ax = draw(plots.utility_leakage, table)
     for name, rows in table.groupby("mitigation"):
-        colour, marker = plots.leakage.MITIGATIONS[name]
+        colour, marker = plots.leakage.MARK_OF_MITIGATION[name]
         drawn = [line for line in ax.lines if line.get_color() == colour and line.get_marker() == marker]
         (line,) = [line for line in drawn if line.get_markerfacecolor() != "none"]
         np.testing.assert_array_equal(np.column_stack(line.get_data()), rows[["leakage", "utility"]])
@@ -405,7 +412,7 @@ def test_no_label_of_a_mitigation_lies_on_another_or_outside(size, tables):
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.subplots()
-    plots.utility_leakage(tables["mitigations"], ax)
+    plots.utility_leakage(tables["mitigations"], ax=ax)
     figure.canvas.draw()
     boxes = [Text.get_window_extent(text) for text in ax.texts]
     for i, box in enumerate(boxes):
@@ -427,7 +434,7 @@ def test_table_iii_shows_both_attackers_and_the_paper(tables):
     ax = draw(plots.mitigation_rows, table)
     known = table.drop_duplicates("setting")
     assert [x for x, _ in sorted(points(ax, hollow=True), key=lambda p: -p[1])] == known["published"].tolist()
-    for variant, (_, marker) in plots.leakage.KNOWLEDGE.items():
+    for variant, (_, marker) in plots.leakage.MARK_OF_KNOWLEDGE.items():
         drawn = sorted(points(ax, marker), key=lambda p: -p[1])
         assert [x for x, _ in drawn] == table.loc[table["variant"] == variant, "value"].tolist()
     assert has_coin(ax, vertical=True)
@@ -474,3 +481,50 @@ def test_histograms_of_members_count_what_lies_beyond_the_axis(tables):
     assert (members[27], members[-1], sum(members)) == (1, 1, 2)
     assert (others[0], others[3], sum(others)) == (1, 1, 2)
     assert has_coin(ax, vertical=True)
+
+
+# Lines and panels
+
+
+def test_things_are_called_as_the_paper_calls_them():
+    table = pd.DataFrame(
+        {
+            "our_target": ["google", "google surrogate", "amazon(10,1e-6) surrogate", "local", "random forest"],
+            "setting": ["shadow:real", "shadow:noise10", "shadow:marginal", "shadow:model_based", "shadow:noise35"],
+            "train_size": [2500, 15_000, 1, 1, 1],
+        },
+        index=[4, 3, 2, 1, 0],
+    )
+    by_target = names.line_names(table, "our_target")
+    assert by_target.tolist() == ["Google", "Google", "Amazon (10, 1e-6)", "local network", "random forest"]
+    assert by_target.index.tolist() == [4, 3, 2, 1, 0]
+    by_setting = names.line_names(table, "setting")
+    assert by_setting.tolist() == ["real", "10% noise", "marginal", "model-based", "shadow:noise35"]
+    assert names.line_names(table, "train_size").tolist()[:2] == ["n = 2,500", "n = 15,000"]
+    ours = names.line_names(table[table["our_target"].isin(["google surrogate", "local"])], "our_target")
+    assert set(ours) < set(names.line_names(paper.curves("Fig. 7"), "our_target"))  # by its name a line finds the paper's
+    for figure in ("Fig. 8", "Fig. 9"):
+        assert set(names.line_names(paper.curves(figure), "setting")) < set(names.WORDS.values())
+    with pytest.raises(ValueError, match="by is 'colour': the table has our_target, setting, train_size"):
+        names.line_names(table, "colour")
+
+
+def test_panels_are_called_in_words_and_say_what_is_a_surrogate(tables):
+    classes = pd.concat([tables["classes"].assign(our_target=kind) for kind in ("google surrogate", "local")])
+    facet = ["dataset", "our_target"]
+    theirs = tables["curves"].assign(dataset="purchase100")
+    both = pd.concat([classes, classes.assign(dataset="purchase100")])
+    figure = panels.draw(plots.cdfs, [both, theirs], facet=facet, by="setting", columns=2)
+    kinds = ("Google surrogate", "local network")
+    assert [ax.get_title() for ax in figure.axes] == [
+        f"{name}: {kind}" for name in ("Location", "Purchase-100") for kind in kinds
+    ]
+    thin = [sum(line.get_linewidth() == 0.9 for line in ax.lines) for ax in figure.axes]
+    assert thin == [0, 0, 3, 3]  # a table is cut by the columns that it has
+
+
+def test_an_unknown_or_empty_facet_is_named(tables):
+    with pytest.raises(ValueError, match="facet is 'colour': the first table has dataset"):
+        panels.draw(plots.cdfs, [tables["classes"]], facet=["dataset", "colour"], by="setting")
+    with pytest.raises(ValueError, match="facet dataset: the first table is empty"):
+        panels.draw(plots.cdfs, [tables["classes"].iloc[:0]], facet="dataset", by="setting")

@@ -129,6 +129,67 @@ def test_figures_are_redrawn_to_the_same_bytes(tmp_path, monkeypatch, plots):
     assert {path.name: path.read_bytes() for path in again.iterdir()} == first
 
 
+def beside(lines, paper=None, *, ax, colour="C0"):
+    square(lines, ax)
+    if paper is not None:
+        ax.plot(paper["x"], paper["y"], colour)
+
+
+@pytest.fixture
+def two_tables(monkeypatch):
+    """A `mialib.plots` whose function `beside` takes one table or two; and two tables."""
+    monkeypatch.setattr(mialib.plots, "beside", beside, raising=False)
+    monkeypatch.setattr(mialib.plots, "__all__", [*mialib.plots.__all__, "beside"])
+    return pd.DataFrame({"x": [0, 1, 2], "y": [0, 1, 4]}), pd.DataFrame({"x": [0, 2], "y": [1, 1]})
+
+
+def test_a_figure_saves_the_tables_that_the_run_has_not_saved(tmp_path, monkeypatch, two_tables):
+    run = a_run(tmp_path, monkeypatch=monkeypatch)
+    lines, paper = two_tables
+    saved_before = run.table("squares", lines)
+    run.figure("f", beside, saved_before, paper)
+    run.figure("g", beside, lines[lines["x"] > 0], paper, colour="C1")  # rows numbered 1 and 2
+    run.figure("h", beside, "squares")
+    specs = {name: spec["tables"] for name, spec in runs.read_run(run.results)["figures"].items()}
+    assert specs == {"f": ["squares", "f_paper"], "g": ["g", "f_paper"], "h": ["squares"]}
+    pd.testing.assert_frame_equal(runs.read_table(run.results, "f_paper"), paper)
+    assert runs.read_table(run.results, "g")["x"].tolist() == [1, 2]
+    first = {path.name: path.read_bytes() for path in run.figures.iterdir()}
+    assert runs.redraw(run.results, tmp_path / "again") == ["f", "g", "h"]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == first
+
+
+def test_no_table_of_a_figure_replaces_another(tmp_path, monkeypatch, two_tables):
+    run = a_run(tmp_path, monkeypatch=monkeypatch)
+    lines, paper = two_tables
+    run.table("f", lines)
+    run.figure("g", beside, paper)
+    run.figure("g", beside, paper.copy())  # the cell once more
+    for again in (lambda: run.figure("f", beside, paper), lambda: run.table("g", lines)):
+        with pytest.raises(ValueError, match="is there already, and a figure draws it"):
+            again()
+    pd.testing.assert_frame_equal(runs.read_table(run.results, "f"), lines)
+    with pytest.raises(ValueError, match="reset_index"):
+        run.figure("h", beside, lines.groupby("x").sum())
+    with pytest.raises(TypeError, match="frame is list: a DataFrame is needed"):
+        run.figure("h", beside, [1, 2])
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        run.figure("h", beside, lines, paper, paper)
+
+
+@pytest.mark.parametrize("change", [{"../f": {}}, {"f": {"tables": ["../lines"]}}])
+def test_a_name_in_run_json_leads_to_no_other_folder(change, tmp_path, monkeypatch, plots):
+    run = a_run(tmp_path / "run", monkeypatch=monkeypatch)
+    run.table("lines", pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
+    run.figure("f", "square", "lines")
+    record = runs.read_run(run.results)
+    record["figures"] = {name: record["figures"]["f"] | part for name, part in change.items()}
+    runs.write_json(run.results / "run.json", record)
+    with pytest.raises(ValueError, match=r"name is '\.\./"):
+        runs.redraw(run.results, tmp_path / "figures" / "again")
+    assert not list((tmp_path / "figures").rglob("*.png"))
+
+
 def test_figure_of_a_standin_says_so(tmp_path, monkeypatch, plots):
     notes = {}
     for name, datasets in {"real": [REAL], "standin": [REAL, STANDIN]}.items():

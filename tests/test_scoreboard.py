@@ -190,7 +190,7 @@ def test_only_a_precision_of_no_target_may_be_empty(results):
 
     save_run(results, emptied("attack_precision_min"))
     assert read(results).values["verdict"].tolist() == ["undecided"]
-    assert scoreboard.glance(board(results))["x"].isna().all()
+    assert scoreboard.glance_points(board(results))["x"].isna().all()
     save_run(results, emptied("attack_recall"))
     with pytest.raises(ValueError, match="allowed only, all three, for a precision of no target"):
         read(results)
@@ -318,7 +318,7 @@ def test_swapped_shadows_are_shown_apart_and_never_counted(mixed):
     assert len(swapped) == 3 and not swapped["counts"].any()
     assert set(swapped["standing"]) == {scoreboard.OTHER}
     assert set(claims._cifar(values, "cifar100")["variant"]) == {"none"}
-    dots = scoreboard.glance(values)
+    dots = scoreboard.glance_points(values)
     assert (dots["label"].str.replace(",", "").isin(["4600", "10520"])).sum() == 2
     save_run(mixed, cifar().assign(counts=True), notebook="02_cifar100", datasets={"cifar100": "real"})
     assert board(mixed)["counts"].sum() == values["counts"].sum()
@@ -484,9 +484,9 @@ def test_tests_of_other_notebooks_are_taken_over(results):
 
 def figures(study):
     values = scoreboard.standings(study.values)
-    tests = scoreboard.claim_dots(claims.outcomes(study), list(claims.CLAIMS.values()))
+    tests = scoreboard.claim_marks(claims.outcomes(study), list(claims.CLAIMS.values()))
     return {
-        "glance": [scoreboard.glance(values)],
+        "glance": [scoreboard.glance_points(values)],
         "table_two": [scoreboard.table_ii(values), scoreboard.table_ii_related()],
         "claim_dots": [tests],
     }
@@ -508,10 +508,10 @@ def test_figures_draw_from_tables_that_were_read_back(name, mixed, tmp_path):
 
 
 def drawn(panel, study):
-    points = scoreboard.glance(scoreboard.standings(study.values))
+    points = scoreboard.glance_points(scoreboard.standings(study.values))
     ax = Figure(figsize=(3, 3)).subplots()
     own = points[points["panel"] == panel].reset_index(drop=True)
-    plots.glance(own, ax)
+    plots.glance(own, ax=ax)
     return own, ax
 
 
@@ -519,7 +519,7 @@ def test_only_what_counts_is_filled(mixed):
     study = read(mixed)
     for panel in scoreboard.STANDINGS:
         own, ax = drawn(panel, study)
-        dots = [line for line in ax.lines if line.get_marker() in plots.scoreboard.KINDS.values()]
+        dots = [line for line in ax.lines if line.get_marker() in plots.scoreboard.MARKER_OF_KIND.values()]
         assert sum(len(line.get_xdata()) for line in dots) == len(own)
         filled = {line.get_markerfacecolor() not in ("white", "none") for line in dots}
         assert filled == {panel == scoreboard.COUNTED}
@@ -527,10 +527,10 @@ def test_only_what_counts_is_filled(mixed):
 
 def test_every_data_set_kind_and_outcome_has_its_sign():
     study = of_the_paper()
-    points = scoreboard.glance(scoreboard.standings(study.values)).dropna(subset=["x"])
-    assert set(points["dataset"]) == set(plots.scoreboard.DATASETS)
-    assert set(points["kind"]) == set(plots.scoreboard.KINDS) == set(plots.scoreboard.SIGNS)
-    assert set(plots.scoreboard.OUTCOMES) == {*saved.ALLOWED, "not run"}
+    points = scoreboard.glance_points(scoreboard.standings(study.values)).dropna(subset=["x"])
+    assert set(points["dataset"]) == set(plots.scoreboard.COLOUR_OF_DATASET)
+    assert set(points["kind"]) == set(plots.scoreboard.MARKER_OF_KIND) == set(plots.scoreboard.SIGN_OF_KIND)
+    assert set(plots.scoreboard.MARK_OF_OUTCOME) == {*saved.ALLOWED, "not run"}
 
 
 # What is committed

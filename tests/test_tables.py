@@ -13,9 +13,8 @@ from mialib.attack.thresholds import confidence_threshold
 from mialib.core.types import AttackData, Dataset, Split
 from mialib.data.catalogue import CLASS_NAMES
 from mialib.paper import comparison
-from mialib.study import experiments, figure_tables, tables
+from mialib.study import experiments, tables
 from mialib.study.experiments import LEARNED, Case, Outcome, Trial
-from mialib.study.figure_tables import NAMES, fig11, fig12, for_each_variant, pictures
 
 N, N_TARGETS, N_SHADOWS = 30, 2, 3
 LOCATION = Case("location", "real", "google", 1200, *experiments.REAL)
@@ -241,7 +240,7 @@ def test_class_facts_are_what_a_loop_counts():
 
 
 def test_histograms_are_shares_that_a_loop_counts(learned):
-    bars = tables.histograms(learned, bins=5)
+    bars = tables.answer_histograms(learned, bins=5)
     assert len(bars) == 5 * 2 * 2 * 5  # sources, membership, quantities, bins
     sums = bars.groupby(["setting", "variant", "member", "quantity"])["share"].sum()
     np.testing.assert_allclose(sums, 1)
@@ -269,45 +268,23 @@ def test_histograms_are_shares_that_a_loop_counts(learned):
 def test_histograms_of_the_limiting_answers(prediction, uncertainty, accuracy):
     predictions = np.tile(np.array(prediction, np.float32), (6, 1))
     data = AttackData(predictions, np.zeros(6, np.int64), np.arange(6) < 3)
-    bars = tables.histograms([Outcome(Trial(LOCATION, 0, data, lambda: data, 1), LEARNED, data.member, data.member)])
+    bars = tables.answer_histograms([Outcome(Trial(LOCATION, 0, data, lambda: data, 1), LEARNED, data.member, data.member)])
     for quantity, place in (("uncertainty", uncertainty), ("accuracy", accuracy)):
         for member in (True, False):
             rows = bars[(bars["quantity"] == quantity) & (bars["member"] == member)]
             assert rows["share"].tolist() == [float(i == place) for i in range(10)]
 
 
-def test_lines_are_named_as_the_paper_names_them():
-    table = pd.DataFrame(
-        {
-            "our_target": ["google", "google surrogate", "amazon(10,1e-6) surrogate", "local", "random forest"],
-            "setting": ["shadow:real", "shadow:noise10", "shadow:marginal", "shadow:model_based", "shadow:noise35"],
-        },
-        index=[4, 3, 2, 1, 0],
-    )
-    by_target = figure_tables.lines(table, "our_target")
-    assert by_target["line"].tolist() == ["Google", "Google", "Amazon (10, 1e-6)", "local network", "random forest"]
-    by_setting = figure_tables.lines(table, "setting")
-    assert by_setting["line"].tolist() == ["real", "10% noise", "marginal", "model-based", "shadow:noise35"]
-    pd.testing.assert_frame_equal(by_target.drop(columns="line"), table)
-    ours = figure_tables.lines(pd.DataFrame({"our_target": ["google surrogate", "local"]}), "our_target")["line"]
-    theirs = figure_tables.lines(paper.curves("Fig. 7"), "target")["line"]
-    assert set(ours) < set(theirs)  # by its name a line finds the paper's
-    for figure in ("Fig. 8", "Fig. 9"):
-        assert set(figure_tables.lines(paper.curves(figure), "setting")["line"]) < set(NAMES.values())
-
-
-def test_lines_of_sizes_and_the_papers_points_have_one_name():
-    own = figure_tables.lines(pd.DataFrame({"train_size": [2500, 15_000]}), "train_size")
-    assert own["line"].tolist() == ["n = 2,500", "n = 15,000"]
-    small = comparison.fig4_paper("cifar10")
-    assert set(small["line"]) == {"n = 2,500", "n = 5,000", "n = 10,000", "n = 15,000"}
-    first = small[small["line"] == "n = 2,500"].set_index("cls")["value"]
+def test_the_papers_points_of_figure_4_are_those_of_the_sizes():
+    small = comparison.published_precisions("cifar10")
+    assert set(small["train_size"]) == {2500, 5000, 10_000, 15_000}
+    first = small[small["train_size"] == 2500].set_index("cls")["value"]
     assert first.index.tolist() == list(range(10))
     assert (first[0], first[3]) == (0.782, 0.917)  # airplanes and cats
-    large = comparison.fig4_paper("cifar100")
-    assert large.groupby("line").size().tolist() == [100] * 4
+    large = comparison.published_precisions("cifar100")
+    assert large.groupby("train_size").size().tolist() == [100] * 4
     with pytest.raises(ValueError, match="dataset must be one of cifar10, cifar100, got 'mnist'"):
-        comparison.fig4_paper("mnist")
+        comparison.published_precisions("mnist")
 
 
 def pictured(seed=0):
@@ -324,7 +301,7 @@ def pictured(seed=0):
 
 def test_pictures_are_the_members_that_leak_most_and_least():
     outcome, dataset, split = pictured()
-    table = pictures(outcome, dataset, split, [1, 0])
+    table = tables.leaking_pictures(outcome, dataset, split, [1, 0])
     assert table["cls"].tolist() == [1, 1, 0, 0]
     assert table["name"].tolist() == ["1", "1", "0", "0"]
     assert table["exposed"].tolist() == [True, False, True, False]
@@ -339,7 +316,7 @@ def test_pictures_are_the_members_that_leak_most_and_least():
 def test_classes_of_pictures_have_their_names():
     outcome, dataset, split = pictured()
     for name, expected in (("cifar10", ["car", "airplane"]), ("cifar100", ["aquarium fish", "apple"])):
-        table = pictures(outcome, replace(dataset, name=name), split, [1, 0])
+        table = tables.leaking_pictures(outcome, replace(dataset, name=name), split, [1, 0])
         assert list(dict.fromkeys(table["name"])) == expected
     assert [len(set(CLASS_NAMES[name])) for name in ("cifar10", "cifar100")] == [10, 100]
     assert CLASS_NAMES["cifar100"] == sorted(CLASS_NAMES["cifar100"])  # the official labels are in this order
@@ -349,9 +326,9 @@ def test_pictures_of_another_split_or_of_no_images_are_refused():
     outcome, dataset, split = pictured()
     for other in (Split(split.members[:2], split.nonmembers[:2]), Split(split.members + 0, split.nonmembers[::-1])):
         with pytest.raises(ValueError, match="split must be that of the outcome's target"):
-            pictures(outcome, dataset, other, [0])
+            tables.leaking_pictures(outcome, dataset, other, [0])
     with pytest.raises(ValueError, match=r"dataset must hold images \(n, h, w, 3\)"):
-        pictures(outcome, replace(dataset, x=dataset.x[..., 0]), split, [0])
+        tables.leaking_pictures(outcome, replace(dataset, x=dataset.x[..., 0]), split, [0])
 
 
 def test_alternatives_are_accuracies_of_the_targets_alone(trials):
@@ -365,7 +342,7 @@ def test_alternatives_are_accuracies_of_the_targets_alone(trials):
     assert (table["low"] <= table["test_accuracy"]).all() and (table["test_accuracy"] <= table["high"]).all()
 
 
-def test_for_each_variant_repeats_the_real_rows():
+def test_rows_of_real_shadow_data_stand_under_every_reading():
     table = pd.DataFrame(
         {
             "setting": ["shadow:real", "shadow:noise10", "shadow:noise10", "shadow:noise20"],
@@ -373,38 +350,22 @@ def test_for_each_variant_repeats_the_real_rows():
             "value": [1, 2, 3, 4],
         }
     )
-    panels = for_each_variant(table)
-    assert panels[panels["variant"] == "flip"]["value"].tolist() == [1, 2, 4]
-    assert panels[panels["variant"] == "random"]["value"].tolist() == [1, 3]
-    assert len(panels) == 5
-    assert panels["reading"].unique().tolist() == ["bits flipped", "bits replaced"]
-    assert table["variant"].tolist() == ["none", "flip", "random", "flip"]
-    real = table.iloc[:1]
-    one_panel = for_each_variant(real)
-    pd.testing.assert_frame_equal(one_panel.drop(columns="reading"), real)
-    assert one_panel["reading"].nunique() == 1
+    found = tables.by_reading(table)
+    assert found[found["reading"] == "flip"]["value"].tolist() == [1, 2, 4]
+    assert found[found["reading"] == "random"]["value"].tolist() == [1, 3]
+    assert len(found) == 5
+    pd.testing.assert_frame_equal(found.drop(columns="reading").iloc[[0, 1, 4, 2]].reset_index(drop=True), table)
+    alone = tables.by_reading(table.iloc[:1])
+    assert alone["reading"].tolist() == ["no noise"]
 
 
-def test_panels_are_ordered_as_they_appear():
-    table = pd.DataFrame({"a": ["y", "x", "y", "x"], "b": ["1", "1", "2", "1"], "value": [1, 2, 3, 4]}, index=[9, 8, 7, 6])
-    found = figure_tables.panels(table, ["a", "b"])
-    assert found["panel"].tolist() == ["y: 1", "x: 1", "x: 1", "y: 2"]
-    assert found["value"].tolist() == [1, 2, 4, 3]
-    assert figure_tables.panels(table, ["a"])[["panel", "value"]].to_numpy().tolist() == [
-        ["y", 1],
-        ["y", 3],
-        ["x", 2],
-        ["x", 4],
-    ]
-
-
-def test_figure_11_has_the_papers_panels_and_lines():
+def test_figure_11_has_the_papers_panels_and_data_sets():
     table = pd.concat([facts(f"purchase{n}", n, n) for n in (10, 20, 50, 100)], ignore_index=True)
-    ours, theirs = fig11(table), comparison.fig11_paper()
+    ours, theirs = tables.class_scatters(table), comparison.published_scatters()
     assert set(ours["panel"]) == set(theirs["panel"])
-    assert set(ours["line"]) == set(theirs["line"])
+    assert set(ours["dataset"]) == set(theirs["dataset"])
     assert len(ours) == 3 * len(table)
-    own = ours[(ours["panel"] == "gap by class share") & (ours["line"] == "Purchase-20")]
+    own = ours[(ours["panel"] == "gap by class share") & (ours["dataset"] == "purchase20")]
     expected = table.loc[table["dataset"] == "purchase20", ["train_fraction", "train_test_gap"]]
     np.testing.assert_array_equal(own[["x", "y"]], expected)
     drawn = paper.curves("Fig. 11 left", "train_fraction -> attack_precision")
@@ -414,13 +375,14 @@ def test_figure_11_has_the_papers_panels_and_lines():
 
 def test_figure_12_has_the_papers_panels(learned):
     real = [o for o in learned if o.case.setting == "shadow:real"]
-    bars = tables.histograms([o for name in (10, 20, 100) for o in with_case(real, dataset=f"purchase{name}")])
-    ours, theirs = fig12(bars), comparison.fig12_paper()
-    assert ours["panel"].unique().tolist() == [f"Purchase-{n}: {q}" for q in ("uncertainty", "accuracy") for n in (10, 20, 100)]
-    assert set(theirs["panel"]) == set(ours["panel"])
-    both = ours.merge(theirs.astype({"bin_left": float}), on=["panel", "member"], suffixes=("", "_theirs"))
+    ours = tables.answer_histograms([o for name in (10, 20, 100) for o in with_case(real, dataset=f"purchase{name}")])
+    theirs, panel = comparison.published_histograms(), ["dataset", "quantity"]
+    shown = [(f"purchase{n}", quantity) for quantity in ("uncertainty", "accuracy") for n in (10, 20, 100)]
+    assert list(ours[panel].drop_duplicates().itertuples(index=False, name=None)) == shown  # a row of panels a quantity
+    assert set(theirs[panel].itertuples(index=False, name=None)) == set(shown)
+    both = ours.merge(theirs.astype({"bin_left": float}), on=[*panel, "member"], suffixes=("", "_theirs"))
     assert len(both) == 6 * 2 * 10 * 10  # every bar of ours meets those of its kind
-    own = theirs[(theirs["panel"] == "Purchase-100: accuracy") & theirs["member"]]
+    own = theirs[(theirs["dataset"] == "purchase100") & (theirs["quantity"] == "accuracy") & theirs["member"]]
     drawn = paper.curves("Fig. 12", "acc").query("series == 'Purchase-100 members'")
     np.testing.assert_array_equal(own["share"], drawn["value"])
 

@@ -6,21 +6,20 @@ from mialib.paper.comparison import (
     beside_baselines,
     compare,
     correlations,
-    fig4_paper,
-    fig11_paper,
-    fig12_paper,
     headline,
     outcome,
+    published_histograms,
     published_means,
+    published_precisions,
     published_rows,
+    published_scatters,
     results_table,
     summary_headline,
-    table_iii,
 )
 from mialib.paper.values import KEY, curves, published, related
 
 __all__ = [
-    "KEY", "SHORT", "beside_baselines", "claim_6", "claim_8", "compare", "correlations", "curves", "fig4_paper",
-    "fig11_paper", "fig12_paper", "headline", "mitigation_claims", "outcome", "published", "published_means",
-    "published_rows", "related", "results_table", "summary_headline", "table_iii",
+    "KEY", "SHORT", "beside_baselines", "claim_6", "claim_8", "compare", "correlations", "curves", "headline",
+    "mitigation_claims", "outcome", "published", "published_histograms", "published_means", "published_precisions",
+    "published_rows", "published_scatters", "related", "results_table", "summary_headline",
 ]  # fmt: skip

@@ -15,9 +15,9 @@ import pandas as pd
 from mialib.core import checks
 from mialib.paper.comparison import APART, NEAR, outcome, own_kind
 from mialib.paper.saved import Saved
+from mialib.plots.names import WORDS
 from mialib.study import sweep, tables
 from mialib.study.experiments import LEARNED, REAL
-from mialib.study.figure_tables import NAMES
 from mialib.study.leakage import AWARE
 from mialib.study.shadow_data import MARGINAL, MODEL_BASED
 from mialib.study.sweep import NONE
@@ -80,7 +80,7 @@ def _evidence(rows: pd.DataFrame) -> str:
     telling = [c for c in ("dataset", "target", "setting", "variant", "our_train_size") if rows[c].nunique() > 1]
     texts = []
     for row in rows.to_dict("records"):
-        words = [NAMES.get(str(row[c]), f"{row[c]:,.0f}" if c == "our_train_size" else str(row[c])) for c in telling]
+        words = [WORDS.get(str(row[c]), f"{row[c]:,.0f}" if c == "our_train_size" else str(row[c])) for c in telling]
         ours = "{value:.3f} [{low:.3f}, {high:.3f}]" if row["value"] == row["value"] else "no record called a member"
         numbers = f"{ours}, paper {{published:.3f}}".format_map(row)
         texts.append(" ".join([*(word for word in words if word != "none"), numbers]))

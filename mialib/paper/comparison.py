@@ -9,13 +9,11 @@ import pandas as pd
 from mialib import metrics
 from mialib.core import checks
 from mialib.paper.values import KEY, curves, published
+from mialib.plots.names import SURROGATE
 from mialib.shadow import synthesis
-from mialib.study import experiments
 from mialib.study.experiments import LEARNED, REAL, Case, Outcome
-from mialib.study.figure_tables import PANELS, SIZE
-from mialib.study.leakage import PANELS as LEAKAGE_PANELS
 from mialib.study.shadow_data import MODEL_BASED, Made
-from mialib.study.tables import CASE, SURROGATE, _grouped, published_metric
+from mialib.study.tables import CASE, SCATTERS, _grouped, published_metric
 
 SHORT = [
     "id",
@@ -33,33 +31,38 @@ SHORT = [
 ]
 
 
-def fig4_paper(dataset: str) -> pd.DataFrame:
-    """The paper's points of Fig. 4 for "cifar10" or "cifar100": line ("n = 2,500"), cls (from 0; of CIFAR-100 the rank of the
-    class by precision), value.
+def published_precisions(dataset: str) -> pd.DataFrame:
+    """The paper's points of Fig. 4 for "cifar10" or "cifar100": train_size, cls (from 0; of CIFAR-100 the rank of the class by
+    precision), value.
     """
     side = {"cifar10": "left", "cifar100": "right"}[checks.choice("dataset", dataset, ("cifar10", "cifar100"))]
     points = curves(f"Fig. 4 {side}")
     sizes = points["series"].str.rpartition("n=")[2].astype(int)
-    return pd.DataFrame({"line": sizes.map(SIZE.format), "cls": points["key"].astype(int) - 1, "value": points["value"]})
+    return pd.DataFrame({"train_size": sizes, "cls": points["key"].astype(int) - 1, "value": points["value"]})
 
 
-def fig11_paper() -> pd.DataFrame:
-    """The paper's points, as `fig11`."""
+def published_scatters() -> pd.DataFrame:
+    """The paper's points of Fig. 11, as `tables.class_scatters`."""
     parts = [
-        curves(figure, f"{x} -> {y}".replace("precision", "attack_precision")).assign(panel=panel)
-        for panel, (figure, x, y) in PANELS.items()
+        curves(f"Fig. 11 {side}", f"{x} -> {y}".replace("precision", "attack_precision")).assign(panel=panel)
+        for side, (panel, (x, y)) in zip(("left", "middle", "right"), SCATTERS.items(), strict=True)
     ]
-    table = pd.concat(parts, ignore_index=True)
-    return table.rename(columns={"series": "line", "key": "x", "value": "y"})[["line", "panel", "x", "y"]]
+    table = pd.concat(parts, ignore_index=True).rename(columns={"key": "x", "value": "y"})
+    return table.assign(dataset=_dataset(table["series"]))[["dataset", "panel", "x", "y"]]
 
 
-def fig12_paper() -> pd.DataFrame:
-    """The paper's bars, as `fig12`."""
+def published_histograms() -> pd.DataFrame:
+    """The paper's bars of Fig. 12, as `tables.answer_histograms`: dataset, quantity, member, bin_left, share."""
     parts = [curves("Fig. 12", short).assign(quantity=long) for short, long in (("unc", "uncertainty"), ("acc", "accuracy"))]
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True).rename(columns={"key": "bin_left", "value": "share"})
     names = table["series"].str.partition(" ")
-    table = table.assign(panel=names[0] + ": " + table["quantity"], member=names[2] == "members")
-    return table.rename(columns={"key": "bin_left", "value": "share"})[["panel", "member", "bin_left", "share"]]
+    table = table.assign(dataset=_dataset(names[0]), member=names[2] == "members")
+    return table[["dataset", "quantity", "member", "bin_left", "share"]]
+
+
+def _dataset(words: pd.Series) -> pd.Series:
+    """ "Purchase-20" as "purchase20"."""
+    return words.str.lower().str.replace("-", "")
 
 
 # Beside the paper
@@ -174,15 +177,6 @@ def headline(compared: pd.DataFrame, metrics_shown: Sequence[str] = ("attack_pre
 def _setting(row: Any) -> str:
     variant = "" if row.variant == "none" else f" {row.variant}"
     return f"n = {row.our_train_size:,.0f}, {row.setting or REAL[0]}{variant}"
-
-
-def table_iii(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """Table III, the paper's values beside ours (see `paper.compare`), for both attackers (`variant`); `panel`: the metric.
-
-    Raises ValueError where no data set is in the table. Mitigations that the paper lacks are left out.
-    """
-    compared = compare(results_table(experiments.learned(outcomes), ["T3"]))
-    return compared.assign(panel=compared["metric"].map(LEAKAGE_PANELS))
 
 
 MEANS = {  # what the paper prints of its model-based records: the part of a `Synthesis` that it is the mean of

@@ -12,8 +12,8 @@ import pandas as pd
 from mialib.paper.comparison import APART, own_kind
 from mialib.paper.saved import is_rate
 from mialib.paper.values import KEY, published, related
+from mialib.plots.names import WORDS
 from mialib.plots.scoreboard import COUNTED
-from mialib.study.figure_tables import NAMES
 
 NOT_RUN = "not run"
 OTHER, STANDIN = "real data, other conditions", "stand-in data"
@@ -127,7 +127,7 @@ def table_ii(values: pd.DataFrame) -> pd.DataFrame:
     for dataset in dict.fromkeys(theirs["dataset"]):
         known = theirs[theirs["dataset"] == dataset].set_index("metric")["value"]
         ours = own[own["dataset"] == dataset].drop_duplicates("metric").set_index("metric")
-        row: dict[str, object] = {"dataset": NAMES[dataset], "source": ours["source"].iloc[0] if len(ours) else NOT_RUN}
+        row: dict[str, object] = {"dataset": WORDS[dataset], "source": ours["source"].iloc[0] if len(ours) else NOT_RUN}
         for metric, short in TABLE_II.items():
             row |= {f"paper_{short}": known[metric], short: ours["value"].get(metric, np.nan)}
         rows.append(row | {column: ours[column].get("attack_precision") for column in OF_PRECISION} | {"key": dataset})
@@ -142,7 +142,7 @@ def table_ii_related() -> pd.DataFrame:
     theirs = published().query("id == 'T2'")["dataset"]
     rows = related().query("metric == 'attack_precision'")
     rows = rows[rows["dataset"].isin(theirs)]
-    return rows.assign(dataset=rows["dataset"].replace(NAMES))[["dataset", "work", "value"]].reset_index(drop=True)
+    return rows.assign(dataset=rows["dataset"].replace(WORDS))[["dataset", "work", "value"]].reset_index(drop=True)
 
 
 RELATED = ["related_low", "related_high", "related"]
@@ -178,7 +178,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 # What the figures draw
 
 
-def glance(values: pd.DataFrame) -> pd.DataFrame:
+def glance_points(values: pd.DataFrame) -> pd.DataFrame:
     """The paper's value (x) and ours (y), a row a value, of all rates that the paper gives as a number: panel (the standing),
     dataset, kind, x, y, low, high, verdict, label.
 
@@ -189,7 +189,7 @@ def glance(values: pd.DataFrame) -> pd.DataFrame:
     kinds = [rows["metric"].str.startswith(start) for start in KINDS]
     table_two = (rows["id"] == "T2") & (rows["metric"] == "attack_precision") & own_kind(rows)
     fig4 = (rows["id"] == "F4") & (rows["metric"] == "attack_precision_p50") & ~rows["variant"].isin(APART)
-    name, size = rows["dataset"].replace(NAMES), rows["our_train_size"].map("{:,.0f}".format)
+    name, size = rows["dataset"].replace(WORDS), rows["our_train_size"].map("{:,.0f}".format)
     label = np.select([table_two, fig4], [name.str.removeprefix("Purchase-"), size], "")
     table = pd.DataFrame({"panel": rows["standing"], "dataset": name.str.replace(r"^Purchase-\d+", "Purchase", regex=True)})
     table = table.assign(kind=np.select(kinds, list(KINDS.values()), "other"), x=rows["published"], y=rows["value"])
@@ -210,7 +210,7 @@ KINDS = {
 }
 
 
-def claim_dots(outcomes: pd.DataFrame, statements: Sequence[str]) -> pd.DataFrame:
+def claim_marks(outcomes: pd.DataFrame, statements: Sequence[str]) -> pd.DataFrame:
     """A row a test, for the figure: claim, statement, place (of the test among its claim's), outcome."""
     names = {number: text for number, text in enumerate(statements, 1)}
     place = outcomes.groupby("claim").cumcount()

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from mialib.plots.style import GREY, OURS, axis_start, error_bars, mark_coin, write_key
 
-READINGS = {"flip": "#0072B2", "random": "#009E73"}
+COLOUR_OF_READING = {"flip": "#0072B2", "random": "#009E73"}
 
 
 def _noise(setting: str) -> float:
@@ -19,14 +19,14 @@ def _noise(setting: str) -> float:
     return float(setting.partition("noise")[2] or 0)
 
 
-VARIANTS = {  # shadows by the paper's rule, and two ways to break it: colour, marker, words
+MARK_OF_VARIANT = {  # shadows by the paper's rule, and two ways to break it: colour, marker, words
     "none": (OURS, "o", "by the rule: disjoint, as large"),
     "swapped": ("#D55E00", "s", "swapped: the target's own records"),
     "smaller": ("#009E73", "^", "smaller, disjoint"),
 }
 
 
-def by_variant(table: pd.DataFrame, ax: Axes, metric: str = "precision") -> None:
+def by_variant(table: pd.DataFrame, *, ax: Axes, metric: str = "precision") -> None:
     """A metric by training size, for shadows by the rule and for those that break it (`shadow.swapped_splits`, smaller ones).
 
     table: train_size, variant, metric, value, low, high.
@@ -34,12 +34,14 @@ def by_variant(table: pd.DataFrame, ax: Axes, metric: str = "precision") -> None
     mark_coin(ax)
     own = table[table["metric"] == metric]
     sizes = sorted(own["train_size"].unique())
-    for side, (variant, (colour, marker, _)) in zip((-0.12, 0, 0.12), VARIANTS.items(), strict=True):
+    for side, (variant, (colour, marker, _)) in zip((-0.12, 0, 0.12), MARK_OF_VARIANT.items(), strict=True):
         rows = own[own["variant"] == variant]
         errors = error_bars(rows)
         ax.errorbar(rows["train_size"].map(sizes.index) + side, rows["value"], errors, color=colour, fmt=marker, capsize=2)
     write_key(
-        ax, [(words, colour) for variant, (colour, _, words) in VARIANTS.items() if (own["variant"] == variant).any()], y=0.05
+        ax,
+        [(words, colour) for variant, (colour, _, words) in MARK_OF_VARIANT.items() if (own["variant"] == variant).any()],
+        y=0.05,
     )
     ax.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
     ax.set(
@@ -50,7 +52,7 @@ def by_variant(table: pd.DataFrame, ax: Axes, metric: str = "precision") -> None
     )
 
 
-def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, ax: Axes, metric: str = "precision") -> None:
+def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, *, ax: Axes, metric: str = "precision") -> None:
     """A metric against the noise in the shadow data: ours with intervals, a faint dot a target, the paper's hollow.
 
     compared: setting, variant, metric, value, low, high, published; targets: setting, variant, target, the metric.
@@ -58,7 +60,7 @@ def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, ax: Axes, 
     mark_coin(ax)
     compared = compared[compared["metric"] == f"attack_{metric}"].assign(noise=lambda t: t["setting"].fillna("").map(_noise))
     targets = targets.assign(noise=targets["setting"].map(_noise))
-    for side, (variant, colour) in zip((-1, 1), READINGS.items(), strict=True):
+    for side, (variant, colour) in zip((-1, 1), COLOUR_OF_READING.items(), strict=True):
         rows = compared[compared["variant"].isin([variant, "none"])].drop_duplicates("noise").sort_values("noise")
         if set(rows["variant"]) == {"none"}:
             continue
@@ -68,12 +70,12 @@ def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, ax: Axes, 
         ax.plot(own["noise"] + 0.9 * side, own[metric], ".", color=colour, alpha=0.5, markersize=4)
     known = compared.drop_duplicates("noise")
     ax.plot(known["noise"], known["published"], "o", color="black", markerfacecolor="none", markersize=7)
-    words = [("ours, bits flipped", READINGS["flip"]), ("ours, bits replaced at random", READINGS["random"])]
+    words = [("ours, bits flipped", COLOUR_OF_READING["flip"]), ("ours, bits replaced at random", COLOUR_OF_READING["random"])]
     write_key(ax, [*words, ("faint: single targets", GREY), ("\u25cb the paper", "black")], y=0.14)
     ax.set(xlabel="features disturbed in the shadow data (%)", ylabel=f"attack {metric}", xticks=sorted(set(compared["noise"])))
 
 
-def attack_comparison(table: pd.DataFrame, ax: Axes, end: float = 1.02) -> None:
+def attack_comparison(table: pd.DataFrame, *, ax: Axes, end: float = 1.02) -> None:
     """One metric of several attacks, mean over targets with 95% intervals; the first row, the learned attack, on top.
 
     table: attack, metric, value, low, high, and `published` (the paper's attack; NaN where it gives none). Facet by metric.
@@ -103,7 +105,7 @@ def attack_comparison(table: pd.DataFrame, ax: Axes, end: float = 1.02) -> None:
     ax.set_yticks(range(len(table)), table["attack"])
 
 
-def shadow_count(table: pd.DataFrame, ax: Axes) -> None:
+def shadow_count(table: pd.DataFrame, *, ax: Axes) -> None:
     """A metric against the number of shadow models, log scale, with the 95% band. table: k, metric, value, low, high."""
     mark_coin(ax)
     for (metric, rows), colour in zip(table.groupby("metric", sort=False), ("#0072B2", "#E69F00", "#009E73"), strict=False):
@@ -130,7 +132,7 @@ def shadow_count(table: pd.DataFrame, ax: Axes) -> None:
     )
 
 
-def query_budget(table: pd.DataFrame, real: pd.DataFrame, ax: Axes) -> None:
+def query_budget(table: pd.DataFrame, real: pd.DataFrame, *, ax: Axes) -> None:
     """A metric against the number of queries that the attacker may make, log scale, with the 95% band; below the axis, the
     records that were found. Dotted: the attack with real shadow data.
 
@@ -138,7 +140,7 @@ def query_budget(table: pd.DataFrame, real: pd.DataFrame, ax: Axes) -> None:
     """
     mark_coin(ax)
     table = table.sort_values("budget")
-    for metric, colour in BUDGET.items():
+    for metric, colour in COLOUR_OF_METRIC.items():
         rows = table[table["metric"] == metric]
         ax.fill_between(rows["budget"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
         ax.plot(rows["budget"], rows["value"], marker="o", color=colour)
@@ -151,10 +153,10 @@ def query_budget(table: pd.DataFrame, real: pd.DataFrame, ax: Axes) -> None:
     )
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set(xlabel="queries allowed (below: records found)", ylabel="mean over targets", ylim=(0, 1.03))
-    write_key(ax, [*BUDGET.items(), ("dotted: real shadow data", GREY)], x=0.98, y=0.03, size=7.5, right=True)
+    write_key(ax, [*COLOUR_OF_METRIC.items(), ("dotted: real shadow data", GREY)], x=0.98, y=0.03, size=7.5, right=True)
 
 
-BUDGET = {"precision": "#0072B2", "recall": "#E69F00"}
+COLOUR_OF_METRIC = {"precision": "#0072B2", "recall": "#E69F00"}
 
 
 def _amount(n: float) -> str:
@@ -165,7 +167,7 @@ def _amount(n: float) -> str:
     return f"{n:.3g}"
 
 
-def roc_curves(table: pd.DataFrame, ax: Axes) -> None:
+def roc_curves(table: pd.DataFrame, *, ax: Axes) -> None:
     """ROC curves on log scales, where an attack's confident answers show. table: attack, fpr, tpr."""
     ends = []
     for (name, rows), colour in zip(table.groupby("attack", sort=False), sns.color_palette("colorblind"), strict=False):

@@ -1,27 +1,41 @@
 """Figures of classes: precision class by class, boxes, scatters, histograms, pictures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from mialib.data.catalogue import CLASS_NAMES
+from mialib.plots.names import line_names
 from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, OURS, axis_start, line_colours, mark_coin, write_key
 
 
-def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "precision", ours: str = "ours") -> None:
+def cdfs(
+    classes: pd.DataFrame,
+    paper: pd.DataFrame | None = None,
+    *,
+    ax: Axes,
+    by: str,
+    metric: str = "precision",
+    ours: str = "ours",
+) -> None:
     """Figs. 5 to 9: the share of classes whose attack precision (or recall) is at most x, all targets together, over the
-    paper's curves (thin).
+    paper's curves (thin), where it has any.
 
-    classes: line, the metric; paper: line, value, or no row. ours: what the thick lines are.
+    classes: `by`, whose values are the lines (see `names.line_names`), and the metric; paper: `by`, value. ours: what the thick
+    lines are.
     """
     mark_coin(ax, vertical=True)
-    colours = line_colours(classes["line"])
-    for line, points in paper[paper["line"].isin(colours)].groupby("line", sort=False):
+    lines = line_names(classes, by)
+    colours = line_colours(lines)
+    paper = pd.DataFrame({by: [], "value": []}) if paper is None else paper
+    known = line_names(paper, by)
+    for line, points in paper[known.isin(colours)].groupby(known, sort=False):
         steps = np.sort(points["value"])
         ax.step(steps, np.arange(1, len(steps) + 1) / len(steps), where="post", color=colours[str(line)], linewidth=0.9)
-    for line, rows in classes.groupby("line", sort=False):
+    for line, rows in classes.groupby(lines, sort=False):
         sns.ecdfplot(x=rows[metric].dropna(), ax=ax, color=colours[str(line)], linewidth=2.2)
     values = pd.concat([classes[metric], paper["value"]])
     left = axis_start(values)
@@ -34,11 +48,11 @@ def cdfs(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes, metric: str = "pr
     ax.yaxis.set_major_formatter(PercentFormatter(1))
 
 
-def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
+def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, names: Sequence[str]) -> None:
     """Fig. 4: the attack precision of each of ten classes; a faint dot a target, their mean filled, the paper's hollow. The
     dotted lines are the medians.
 
-    classes: line, cls, precision; paper: line, cls, value. Facet by line.
+    classes: cls, precision; paper: cls, value. names: of the classes, in their order. Facet by training size.
     """
     mark_coin(ax)
     ax.plot(classes["cls"] - 0.12, classes["precision"], "o", color=OURS, markersize=2.5, alpha=0.4, markeredgewidth=0)
@@ -50,15 +64,14 @@ def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
             ax.axhline(values.median(), color=colour, linestyle=":", linewidth=1, zorder=0)
     write_key(ax, [("ours", OURS), ("hollow: the paper", "black")], y=0.99, size=7)
     ax.set(ylim=(axis_start(classes["precision"]), 1.14), xlabel="class", ylabel="attack precision")
-    names = CLASS_NAMES["cifar10"]
     ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
     ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1])
 
 
-def pictures(shown: pd.DataFrame, ax: Axes) -> None:
+def pictures(shown: pd.DataFrame, *, ax: Axes) -> None:
     """A row of pictures that leak and one of pictures that do not, a column a class.
 
-    shown: see `study.figure_tables.pictures`.
+    shown: see `study.tables.leaking_pictures`.
     """
     height, width = int(shown["height"].iloc[0]), int(shown["width"].iloc[0])
     classes = list(dict.fromkeys(shown["cls"]))
@@ -74,7 +87,7 @@ def pictures(shown: pd.DataFrame, ax: Axes) -> None:
     ax.spines[:].set_visible(False)
 
 
-def boxes(classes: pd.DataFrame, compared: pd.DataFrame, ax: Axes) -> None:
+def boxes(classes: pd.DataFrame, compared: pd.DataFrame, *, ax: Axes) -> None:
     """Fig. 10: the attack precision of the classes, a filled box a number of classes; the paper's box beside it, hollow.
 
     classes: dataset, precision; compared: dataset, metric (attack_precision_p25 …), published.
@@ -101,11 +114,14 @@ def boxes(classes: pd.DataFrame, compared: pd.DataFrame, ax: Axes) -> None:
 BOX = {"whislo": "whisker_low", "q1": "p25", "med": "p50", "q3": "p75", "whishi": "whisker_high"}
 
 
-def scatter(points: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
-    """Fig. 11: one fact of a class against another; ours filled, the paper's hollow. points, paper: line, panel, x, y."""
-    colours = line_colours(points["line"])
+def scatter(points: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, by: str) -> None:
+    """Fig. 11: one fact of a class against another; ours filled, the paper's hollow.
+
+    points, paper: `by`, whose values have a colour each, x, y, and panel ("precision by gap"), which says what they are.
+    """
+    colours = line_colours(line_names(points, by))
     for line, colour in colours.items():
-        theirs, own = paper[paper["line"] == line], points[points["line"] == line]
+        theirs, own = paper[line_names(paper, by) == line], points[line_names(points, by) == line]
         ax.plot(theirs["x"], theirs["y"], "o", color=colour, markerfacecolor="none", markersize=3.5, markeredgewidth=0.6)
         ax.plot(own["x"], own["y"], "o", color=colour, markersize=2.5, alpha=0.7, markeredgewidth=0)
     y, _, x = str(points["panel"].iloc[0]).partition(" by ")
@@ -118,11 +134,13 @@ def scatter(points: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
     ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1])
 
 
-def histograms(bars: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
+def histograms(bars: pd.DataFrame, paper: pd.DataFrame | None = None, *, ax: Axes) -> None:
     """Fig. 12: how uncertain and how right the answers are, for members and non-members: bars are ours, outlines the paper's.
 
-    bars, paper: member, bin_left, share.
+    bars: quantity, member, bin_left, share; paper: member, bin_left, share, or no row.
     """
+    paper = bars.iloc[:0] if paper is None else paper
+    quantity = bars["quantity"] if "quantity" in bars else bars["panel"].str.rpartition(": ")[2]  # as it was saved once
     for member, colour in ((True, MEMBERS), (False, NONMEMBERS)):
         own = bars[bars["member"] == member].sort_values("bin_left")
         width = 1 / len(own)
@@ -133,4 +151,4 @@ def histograms(bars: pd.DataFrame, paper: pd.DataFrame, ax: Axes) -> None:
     words = [("members", MEMBERS), ("non-members", NONMEMBERS), *([("outline: the paper", GREY)] if len(paper) else [])]
     left = (bars["share"] * bars["bin_left"]).sum() > 0.9
     write_key(ax, words, x=0.03 if left else 0.97, size=7, right=not left)
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=str(bars["panel"].iloc[0]).partition(": ")[2], ylabel="share of records")
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=quantity.iloc[0], ylabel="share of records")

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import offset_copy
 
 from mialib.plots.labels import Label, place_labels
+from mialib.plots.names import line_names
 from mialib.plots.style import OURS, axis_start, error_bars, line_colours, mark_coin, write_key
 
-MITIGATIONS = {  # colour and marker of each path: filters of the answers bright, other trainings dark
+MARK_OF_MITIGATION = {  # colour and marker of each path: filters of the answers bright, other trainings dark
     "none": ("black", "D"),
     "top k": ("#0072B2", "o"),
     "label only": ("#56B4E9", "s"),
@@ -23,11 +24,11 @@ MITIGATIONS = {  # colour and marker of each path: filters of the answers bright
     "early stopping": ("#117733", "^"),
     "private training": ("#555555", "v"),
 }
-KNOWLEDGE = {"aware": (OURS, "o"), "unaware": ("#E69F00", "s")}
+MARK_OF_KNOWLEDGE = {"aware": (OURS, "o"), "unaware": ("#E69F00", "s")}
 FLAT = 0.004  # of test accuracy: paths that change it less lie upon one another, and are drawn side by side
 
 
-def utility_leakage(points: pd.DataFrame, ax: Axes) -> None:
+def utility_leakage(points: pd.DataFrame, *, ax: Axes) -> None:
     """The target's test accuracy against what the attack gets, a path a mitigation as its knob turns; up and left is better.
 
     points: rows of `leakage.utility_points` for one attacker (`variant`); paths start at "none" and go through their rows in
@@ -68,7 +69,7 @@ def _frame_utility(points: pd.DataFrame, ax: Axes) -> None:
 
 
 def _path(path: pd.DataFrame, name: str, shift: float, ax: Axes) -> None:
-    colour, marker = MITIGATIONS.get(name, ("#555555", "o"))
+    colour, marker = MARK_OF_MITIGATION.get(name, ("#555555", "o"))
     moved = offset_copy(ax.transData, fig=ax.get_figure(root=True), y=shift, units="points")
     own = path[path["mitigation"] != "none"]
     ax.plot(path["leakage"][:2], path["utility"][:2], color=colour, linewidth=0.7, alpha=0.4, transform=moved, zorder=2)
@@ -81,7 +82,7 @@ def _path(path: pd.DataFrame, name: str, shift: float, ax: Axes) -> None:
 
 def _path_labels(name: str, rows: pd.DataFrame) -> list[Label]:
     """The name at the path's end, with the knob's value there; the values alone at the other points, where there is room."""
-    colour = MITIGATIONS.get(name, ("#555555", "o"))[0]
+    colour = MARK_OF_MITIGATION.get(name, ("#555555", "o"))[0]
     labels = []
     for place_in_path, row in enumerate(rows.itertuples(), 1):
         last = place_in_path == len(rows)
@@ -101,16 +102,17 @@ def _front(front: pd.DataFrame, ax: Axes) -> np.ndarray:
     return np.stack([corners[:, 0].repeat(2)[1:], corners[:, 1].repeat(2)[:-1]], 1)
 
 
-def knob_curves(table: pd.DataFrame, ax: Axes) -> None:
-    """Attack accuracy as the knob of one filter turns, a line a data set, with 95% intervals; facet by `panel`.
+def knob_curves(table: pd.DataFrame, *, ax: Axes, by: str) -> None:
+    """Attack accuracy as the knob of one filter turns, a line a value of `by`, with 95% intervals.
 
-    table: rows of `leakage.knob_curves` with `line`, the data set's name. The values of a knob stand at equal distances.
+    table: rows of `leakage.filter_sweeps`; facet by filter and variant. The values of a knob stand at equal distances.
     """
     mark_coin(ax)
     steps = ["none", *(f"{at:g}" for at in dict.fromkeys(table.loc[table["mitigation"] != "none", "at"]))]
     place = {step: x for x, step in enumerate(steps)}
-    colours = line_colours(table["line"])
-    for line, rows in table.groupby("line", sort=False):
+    lines = line_names(table, by)
+    colours = line_colours(lines)
+    for line, rows in table.groupby(lines, sort=False):
         x = np.where(rows["mitigation"] == "none", "none", rows["at"].map("{:g}".format))
         errors = error_bars(rows)
         style: dict[str, Any] = {
@@ -130,7 +132,7 @@ def knob_curves(table: pd.DataFrame, ax: Axes) -> None:
         write_key(ax, list(colours.items()), x=0.98, size=7, right=True)
 
 
-def mitigation_rows(compared: pd.DataFrame, ax: Axes) -> None:
+def mitigation_rows(compared: pd.DataFrame, *, ax: Axes) -> None:
     """Table III as a picture: a row a mitigation, one metric; ours for both attackers with intervals, the paper's hollow.
 
     compared: setting, variant ("aware" or "unaware"), value, low, high, published, in the table's order. Facet by metric.
@@ -140,7 +142,7 @@ def mitigation_rows(compared: pd.DataFrame, ax: Axes) -> None:
     if not compared["metric"].eq("target_test_accuracy").all():
         mark_coin(ax, vertical=True)
     shown = compared["setting"].map(height)
-    for (variant, (colour, marker)), side in zip(KNOWLEDGE.items(), (0.14, -0.14), strict=True):
+    for (variant, (colour, marker)), side in zip(MARK_OF_KNOWLEDGE.items(), (0.14, -0.14), strict=True):
         rows = compared[compared["variant"] == variant]
         errors = error_bars(rows)
         ax.errorbar(
@@ -160,7 +162,11 @@ def mitigation_rows(compared: pd.DataFrame, ax: Axes) -> None:
     ax.grid(axis="y", color="#EEEEEE", linewidth=0.8)
     spec = ax.get_subplotspec()
     if spec is None or spec.is_first_col():
-        words = [("\u25cf attacker aware", OURS), ("\u25a0 unaware", KNOWLEDGE["unaware"][0]), ("\u25cb the paper", "black")]
+        words = [
+            ("\u25cf attacker aware", OURS),
+            ("\u25a0 unaware", MARK_OF_KNOWLEDGE["unaware"][0]),
+            ("\u25cb the paper", "black"),
+        ]
         write_key(ax, words, x=0.01, y=0.985, size=7)
 
 

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mialib.plots.names import in_words
+
 STYLE = Path(__file__).with_name("mialib.mplstyle")
 PANELS_A_ROW = 4
 NOTE_COLOUR = "#B03A2E"
@@ -19,7 +21,7 @@ def draw(
     function: Callable[..., Any],
     frames: Sequence[pd.DataFrame],
     *,
-    facet: str | None = None,
+    facet: str | Sequence[str] = (),
     size: tuple[float, float] | None = None,
     share: bool = True,
     columns: int = PANELS_A_ROW,
@@ -28,11 +30,12 @@ def draw(
 ) -> Figure:
     """A figure of `function(*frames, ax=…, **options)`, in the current style.
 
-    facet: a column of the first frame: one panel for each of its values, in order of appearance, titled by it; other
-    frames that have the column are cut alike. size: inches of the whole. share: panels have the same axes. columns: panels
-    in a row, at most. note: small text below the whole picture.
+    facet: columns of the first frame: a panel for each of their values together, in order of appearance, titled by them in
+    words; other frames are cut alike, by those of the columns that they have. size: inches of the whole. share: panels have the
+    same axes. columns: panels in a row, at most. note: small text below the whole picture.
     """
-    values = [None] if facet is None else _values(frames[0], facet)
+    facets = [facet] if isinstance(facet, str) else list(facet)
+    values = _values(frames[0], facets) if facets else [{}]
     columns = min(len(values), columns)
     rows = -(-len(values) // columns)
     figure = Figure(figsize=size or _size(rows, columns), layout="constrained")
@@ -41,9 +44,8 @@ def draw(
     for ax in axes.flat[len(values) :]:
         ax.remove()
     for value, ax in zip(values, axes.flat):
-        function(*(_cut(frame, facet, value) for frame in frames), ax=ax, **options)
-        if facet is not None:
-            ax.set_title(str(value))
+        function(*(_cut(frame, value) for frame in frames), ax=ax, **options)
+        ax.set_title(": ".join(in_words(part, column) for column, part in value.items()))
     if share:
         _label_outer(list(axes.flat)[: len(values)], columns)
     if note:
@@ -62,17 +64,20 @@ def _label_outer(axes: Sequence[Axes], columns: int) -> None:
             ax.set_xlabel("")
 
 
-def _values(frame: pd.DataFrame, column: str) -> list[Any]:
-    if column not in frame:
-        raise ValueError(f"facet is {column!r}: the first table has {', '.join(frame.columns)}")
-    values = list(frame[column].unique())
-    if not values:
-        raise ValueError(f"facet {column!r}: the first table is empty")
-    return values
+def _values(frame: pd.DataFrame, facets: list[str]) -> list[dict[str, Any]]:
+    for column in facets:
+        if column not in frame:
+            raise ValueError(f"facet is {column!r}: the first table has {', '.join(frame.columns)}")
+    if frame.empty:
+        raise ValueError(f"facet {', '.join(facets)}: the first table is empty")
+    return [dict(zip(facets, row, strict=True)) for row in frame[facets].drop_duplicates().itertuples(index=False)]
 
 
-def _cut(frame: pd.DataFrame, facet: str | None, value: Any) -> pd.DataFrame:
-    return frame if facet is None or facet not in frame else frame[frame[facet] == value].reset_index(drop=True)
+def _cut(frame: pd.DataFrame, value: dict[str, Any]) -> pd.DataFrame:
+    """The rows of a panel."""
+    for column in value.keys() & set(frame):
+        frame = frame[frame[column] == value[column]]
+    return frame.reset_index(drop=True)
 
 
 def _size(rows: int, columns: int) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from mialib.plots.labels import Label, place_labels
 from mialib.plots.style import GREY, OURS, mark_coin
 
 COUNTED = "real data, the paper's target"  # the panel whose values count
-DATASETS = {  # colours of Okabe and Ito
+COLOUR_OF_DATASET = {  # colours of Okabe and Ito
     "CIFAR-10": "#D55E00",
     "CIFAR-100": "#CC79A7",
     "Purchase": "#0072B2",
@@ -21,9 +21,9 @@ DATASETS = {  # colours of Okabe and Ito
     "Adult": "#56B4E9",
     "MNIST": "#000000",
 }
-KINDS = {"attack precision": "o", "attack recall": "s", "attack accuracy": "D", "target's accuracy": "^"}
-SIGNS = {"attack precision": "○", "attack recall": "□", "attack accuracy": "◇", "target's accuracy": "△"}
-OUTCOMES = {  # colour, marker and whether it is filled
+MARKER_OF_KIND = {"attack precision": "o", "attack recall": "s", "attack accuracy": "D", "target's accuracy": "^"}
+SIGN_OF_KIND = {"attack precision": "○", "attack recall": "□", "attack accuracy": "◇", "target's accuracy": "△"}
+MARK_OF_OUTCOME = {  # colour, marker and whether it is filled
     "holds": (OURS, "o", True),
     "fails": ("#D55E00", "X", True),
     "direction seen": (OURS, "o", False),
@@ -33,11 +33,11 @@ OUTCOMES = {  # colour, marker and whether it is filled
 }
 
 
-def glance(points: pd.DataFrame, ax: Axes, counted: str = COUNTED, bands: Sequence[float] = (0.05, 0.02)) -> None:
+def glance(points: pd.DataFrame, *, ax: Axes, counted: str = COUNTED, bands: Sequence[float] = (0.05, 0.02)) -> None:
     """The paper's value against ours, a dot a value. On the line both are equal; `bands` are as wide on each side.
 
-    points: `paper.scoreboard.glance`; facet by panel. Dots of the panel `counted` are filled, others do not count; those with a
-    label are larger, with their 95% intervals.
+    points: `paper.scoreboard.glance_points`; facet by panel. Dots of the panel `counted` are filled, others do not count;
+    those with a label are larger, with their 95% intervals.
     """
     points = points.fillna({"dataset": "", "kind": "", "label": ""})  # empty cells of a table that was read back
     counts = str(points["panel"].iloc[0]) == counted
@@ -49,22 +49,24 @@ def glance(points: pd.DataFrame, ax: Axes, counted: str = COUNTED, bands: Sequen
     for (dataset, kind), rows in points[~named].groupby(["dataset", "kind"], sort=False):
         _dots(ax, rows, str(dataset), str(kind), 2.6, 0.55, filled=counts)
     for (dataset, kind), rows in points[named].groupby(["dataset", "kind"], sort=False):
-        colour = DATASETS.get(str(dataset), GREY)
+        colour = COLOUR_OF_DATASET.get(str(dataset), GREY)
         ax.vlines(rows["x"], rows["low"], rows["high"], color=colour, linewidth=1, zorder=4)
         _dots(ax, rows, str(dataset), str(kind), 5.5, 1.0, filled=counts)
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="the paper", ylabel="ours", aspect="equal")
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     _glance_words(points, ax)
-    labels = [Label(r.x, r.y, str(r.label), DATASETS.get(str(r.dataset), GREY), 6.5) for r in points[named].itertuples()]
+    labels = [
+        Label(r.x, r.y, str(r.label), COLOUR_OF_DATASET.get(str(r.dataset), GREY), 6.5) for r in points[named].itertuples()
+    ]
     place_labels(ax, labels, [*points.loc[named, ["x", "y"]].to_numpy()[:, None], np.stack([ends, ends], 1)])
 
 
 def _dots(ax: Axes, rows: pd.DataFrame, dataset: str, kind: str, size: float, alpha: float, *, filled: bool) -> None:
-    colour = DATASETS.get(dataset, GREY)
+    colour = COLOUR_OF_DATASET.get(dataset, GREY)
     face = colour if filled else "white" if alpha == 1 else "none"
     ax.plot(
-        rows["x"], rows["y"], KINDS.get(kind, "."), color=colour, markerfacecolor=face, markersize=size, alpha=alpha,
+        rows["x"], rows["y"], MARKER_OF_KIND.get(kind, "."), color=colour, markerfacecolor=face, markersize=size, alpha=alpha,
         markeredgewidth=1.1 if alpha == 1 else 0.6, zorder=5 if alpha == 1 else 3,
     )  # fmt: skip
 
@@ -74,28 +76,28 @@ def _glance_words(points: pd.DataFrame, ax: Axes) -> None:
     by_number = set(points.loc[points["label"].str.contains("^[0-9]"), "dataset"])
     names = [name for name in dict.fromkeys(points["dataset"]) if name]
     words = {name: f"{name}: {'classes' if name == 'Purchase' else 'training size'}" for name in by_number}
-    colours = [(words.get(name, name), DATASETS.get(name, GREY)) for name in names]
+    colours = [(words.get(name, name), COLOUR_OF_DATASET.get(name, GREY)) for name in names]
     for line, (text, colour) in enumerate(colours):
         ax.text(0.03, 0.985 - 0.066 * line, text, color=colour, fontsize=6.5, va="top", transform=ax.transAxes)
     within = points["verdict"].isin(["reproduced", "near"]).sum()
     tally = f"{within} of {points['x'].count()} values\nwithin 0.05" if points["x"].count() else "not run"
     ax.text(0.98, 0.02, tally, ha="right", va="bottom", fontsize=7, transform=ax.transAxes)
-    signs = [f"{sign} {kind}" for kind, sign in SIGNS.items() if (points["kind"] == kind).any()]
+    signs = [f"{sign} {kind}" for kind, sign in SIGN_OF_KIND.items() if (points["kind"] == kind).any()]
     small: dict[str, Any] = {"color": GREY, "fontsize": 6.5, "linespacing": 1.5, "ha": "right", "va": "top"}
     ax.text(0.98, 0.4, "\n".join(signs), transform=ax.transAxes, **small)
 
 
-def table_two(table: pd.DataFrame, others: pd.DataFrame, ax: Axes) -> None:
+def table_two(table: pd.DataFrame, related: pd.DataFrame, *, ax: Axes) -> None:
     """Table II, attack precision: ours with its 95% interval, the paper's a black ring, what others measured grey strokes.
 
-    table: `scoreboard.table_ii`; others: `scoreboard.table_ii_related`. Ours is hollow: a surrogate in Google's place never
+    table: `scoreboard.table_ii`; related: `scoreboard.table_ii_related`. Ours is hollow: a surrogate in Google's place never
     counts.
     """
     mark_coin(ax, vertical=True)
     places = {name: len(table) - 1 - place for place, name in enumerate(table["dataset"])}
-    ax.plot(others["value"], others["dataset"].map(places), "|", color="#999999", markersize=9, markeredgewidth=1, zorder=1)
+    ax.plot(related["value"], related["dataset"].map(places), "|", color="#999999", markersize=9, markeredgewidth=1, zorder=1)
     for row in table.itertuples():
-        y, marker = places[row.dataset], SOURCES.get(row.source, ".")
+        y, marker = places[row.dataset], MARKER_OF_SOURCE.get(row.source, ".")
         ax.plot(row.paper_precision, y, "o", color="black", markerfacecolor="none", markersize=9, zorder=4)
         ax.plot([row.low, row.high], [y, y], color=OURS, linewidth=1.4, zorder=3)
         ax.plot(row.precision, y, marker, color=OURS, markerfacecolor="white", markersize=4.5, markeredgewidth=1.2, zorder=5)
@@ -107,26 +109,26 @@ def table_two(table: pd.DataFrame, others: pd.DataFrame, ax: Axes) -> None:
         ax.text(0.06 + 0.25 * place, 1.0, text, color=colour, fontsize=7.5, va="top", transform=ax.transAxes)
 
 
-SOURCES = {"real": "D", "standin": "s"}
+MARKER_OF_SOURCE = {"real": "D", "standin": "s"}
 
 
-def claim_dots(tests: pd.DataFrame, ax: Axes) -> None:
-    """The nine claims, a row each, with a mark for every test of it. tests: `scoreboard.claim_dots`."""
+def claim_dots(tests: pd.DataFrame, *, ax: Axes) -> None:
+    """The nine claims, a row each, with a mark for every test of it. tests: `scoreboard.claim_marks`."""
     for row in tests.itertuples():
         _mark(ax, row.place, -row.claim, str(row.outcome))
     claims = tests.drop_duplicates("claim")
     lines = [textwrap.fill(f"{row.claim}. {row.statement}", 62) for row in claims.itertuples()]
     ax.set_yticks(-claims["claim"], lines, fontsize=7)
-    for line, outcome in enumerate([o for o in OUTCOMES if (tests["outcome"] == o).any()]):
+    for line, outcome in enumerate([o for o in MARK_OF_OUTCOME if (tests["outcome"] == o).any()]):
         y = 0.95 - 0.1 * line
         _mark(ax, 1.035, y, outcome, transform=ax.transAxes, clip_on=False)
-        ax.text(1.08, y, outcome, color=OUTCOMES[outcome][0], va="center", fontsize=7.5, transform=ax.transAxes)
+        ax.text(1.08, y, outcome, color=MARK_OF_OUTCOME[outcome][0], va="center", fontsize=7.5, transform=ax.transAxes)
     ax.set(xlim=(-0.5, tests["place"].max() + 0.5), ylim=(-9.6, -0.4), xticks=[], xlabel="each mark is a test")
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
 
 
 def _mark(ax: Axes, x: float, y: float, outcome: str, **options: Any) -> None:
-    colour, marker, filled = OUTCOMES[outcome]
+    colour, marker, filled = MARK_OF_OUTCOME[outcome]
     face = colour if filled else "white"
     ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=7, markeredgewidth=1.1, **options)

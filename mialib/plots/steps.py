@@ -7,11 +7,11 @@ from matplotlib.colors import ListedColormap
 
 from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, write_key
 
-SIDES = {True: ("members", MEMBERS), False: ("non-members", NONMEMBERS)}
+KEY_OF_MEMBERSHIP = {True: ("members", MEMBERS), False: ("non-members", NONMEMBERS)}
 UNUSED = "#E6E6E6"
 
 
-def prediction_vectors(vectors: pd.DataFrame, ax: Axes, true_class: int) -> None:
+def prediction_vectors(vectors: pd.DataFrame, *, ax: Axes, true_class: int) -> None:
     """The answers of a model to a member and to a non-member of one class, side by side: a pair of bars a class.
 
     vectors: cls, member and nonmember (the probabilities). true_class: that of both records.
@@ -23,7 +23,7 @@ def prediction_vectors(vectors: pd.DataFrame, ax: Axes, true_class: int) -> None
     ax.set(xlim=(-0.6, len(vectors) - 0.4), ylim=(0, 1.15), xlabel="class", ylabel="probability")
 
 
-def shadow_splits(splits: pd.DataFrame, ax: Axes) -> None:
+def shadow_splits(splits: pd.DataFrame, *, ax: Axes) -> None:
     """Which records shadow models are trained on, and which others they are asked about: a row a shadow, a column a record.
 
     splits: shadow, record, member, nonmember (of that shadow's split).
@@ -34,23 +34,23 @@ def shadow_splits(splits: pd.DataFrame, ax: Axes) -> None:
     colours = ListedColormap([UNUSED, MEMBERS, NONMEMBERS])
     ax.imshow(grid, colours, aspect="auto", interpolation="nearest", vmin=0, vmax=2)
     ax.hlines(np.arange(n_shadows - 1) + 0.5, -0.5, n_records - 0.5, color="white", linewidth=2)
-    write_key(ax, [*SIDES.values(), ("not drawn", GREY)], x=1.02)
+    write_key(ax, [*KEY_OF_MEMBERSHIP.values(), ("not drawn", GREY)], x=1.02)
     ax.set(xlabel="records of the pool", ylabel="shadow model")
     if n_shadows <= 12:
         ax.set_yticks(range(n_shadows), list(grid.index))
 
 
 def by_membership(
-    records: pd.DataFrame, ax: Axes, column: str, span: tuple[float, float] = (0, 1), threshold: float | None = None
+    records: pd.DataFrame, *, ax: Axes, column: str, span: tuple[float, float] = (0, 1), threshold: float | None = None
 ) -> None:
     """How a number is spread over members and over non-members, as two histograms; dashed: the threshold of a decision.
 
     records: member, the column. span: ends of the axis; what lies beyond is counted in the first and the last bar.
     """
     edges = np.linspace(*span, 31).tolist()
-    for member, (_, colour) in SIDES.items():
+    for member, (_, colour) in KEY_OF_MEMBERSHIP.items():
         ax.hist(records.loc[records["member"] == member, column].clip(*span), edges, color=colour, alpha=0.45)
     if threshold is not None:
         ax.axvline(threshold, color=GREY, linestyle="--", linewidth=1)
-    write_key(ax, list(SIDES.values()), x=0.35)
+    write_key(ax, list(KEY_OF_MEMBERSHIP.values()), x=0.35)
     ax.set(xlim=span, xlabel=column, ylabel="records")

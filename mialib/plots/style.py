@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 
 GREY = "#888888"
 OURS = "#0072B2"
-MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
-COLOURS = {  # of a line by its name (`study.figure_tables.NAMES`): the same in every figure
+MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"  # the colours of members and non-members in figures
+COLOURS = {  # of a line by its name in words (`plots.names`): the same in every figure
     "Google": "#0072B2",
     "Amazon (10, 1e-6)": "#E69F00",
     "Amazon (100, 1e-4)": "#CC79A7",

@@ -3,6 +3,7 @@
 In a notebook: `run = runs.start("04_location", …)`, then `run.table`, `run.figure`, and at the end `run.finish`.
 """
 
+import inspect
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ class Run:
     def __init__(self, results: Path, figures: Path, record: dict[str, Any]) -> None:
         self.results, self.figures, self.record = results, figures, record
         self._began = time.monotonic()
+        self._saved: dict[str, tuple[pd.DataFrame, str]] = {}  # tables, and the figure that each was saved for, or ""
         for folder in (results, figures):
             folder.mkdir(parents=True, exist_ok=True)
         self._write()
@@ -39,30 +41,53 @@ class Run:
         Floats keep every digit; booleans come back as booleans, empty cells as NaN. A named or non-default index would
         be lost, so it raises ValueError.
         """
+        return self._save(name, frame, "")
+
+    def _save(self, name: str, frame: pd.DataFrame, figure: str) -> pd.DataFrame:
+        """Write a table for a figure, whose rows may have kept the numbers that a filter left, or ("") for its own sake."""
         _check_name("name", name)
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(f"frame is {type(frame).__name__}: a DataFrame is needed")
-        if not frame.index.equals(pd.RangeIndex(len(frame))) or frame.index.name is not None:
+        if self._saved.get(name, (frame, figure))[1] != figure:
+            raise ValueError(f"table {name!r} is there already, and a figure draws it: choose another name")
+        rows = frame.reset_index(drop=True) if figure and not any(frame.index.names) else frame
+        if not rows.index.equals(pd.RangeIndex(len(rows))) or rows.index.name is not None:
             raise ValueError(f"table {name!r}: the index would be lost; call reset_index() first")
         with atomic(self.results / f"{name}.csv") as file:
-            frame.to_csv(file, index=False, lineterminator="\n")
+            rows.to_csv(file, index=False, lineterminator="\n")
+        self._saved[name] = frame, figure
         return frame
 
-    def figure(self, name: str, function: Callable[..., Any] | str, *tables: str, **options: Any) -> Any:
-        """Draw `mialib.plots.FUNCTION(*tables, ax=…, **options)` from this run's saved tables; write `name.png` and `name.svg`.
+    def figure(self, name: str, function: Callable[..., Any] | str, *tables: pd.DataFrame | str, **options: Any) -> Any:
+        """Draw `mialib.plots.FUNCTION(*tables, ax=…, **options)`; write `name.png` and `name.svg`.
 
-        Options of `draw` (facet, size, share, columns) are taken too. All of them must be plain (JSON) values: they are kept in
-        run.json, so that the figure can be drawn again from the tables. Returns the picture, for the notebook to show.
+        tables: names of saved tables, or DataFrames. Those that this run has not saved yet are saved here: the first under the
+        figure's name, others with the function's parameter added ("fig8_precision_paper"). Options of `draw` (facet, size,
+        share, columns) are taken too. All options must be plain (JSON) values: they are kept in run.json, so that the figure
+        can be drawn again from the tables. Returns the picture, for the notebook to show.
         """
         _check_name("name", name)
         plot = function if isinstance(function, str) else function.__name__
-        spec = {"function": plot, "tables": list(tables), "options": _plain(options)}
         if not isinstance(function, str) and plot_function(plot) is not function:
             raise ValueError(f"function is {function!r}: one of mialib.plots is needed, so that the figure can be drawn again")
+        given = inspect.signature(plot_function(plot)).bind_partial(*tables).arguments.items()
+        saved = [self._table_of(name, parameter if i else "", table) for i, (parameter, table) in enumerate(given)]
+        spec = {"function": plot, "tables": saved, "options": _plain(options)}
         self.record["figures"][name] = spec
         picture = write_figure(self.results, self.figures, name, spec, standins(self.record))
         self._write()
         return picture
+
+    def _table_of(self, figure: str, parameter: str, table: pd.DataFrame | str) -> str:
+        """The name of a figure's table, which is saved if it was not before."""
+        if isinstance(table, str):
+            return table
+        for known, (frame, _) in self._saved.items():
+            if frame is table:
+                return known
+        name = "_".join([figure, parameter] if parameter else [figure])
+        self._save(name, table, figure)
+        return name
 
     def finish(self, *, seeds: Any = None, headline: Sequence[str] = (), **facts: Any) -> None:
         """Write the final run.json: the seeds used, short lines to print at the end (`headline`), and other plain facts."""
@@ -153,6 +178,8 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     """
     from IPython.display import Image
 
+    for part in (name, *spec["tables"]):
+        _check_name("name", part)  # of a run.json that somebody edited, too
     frames = [read_table(results, table) for table in spec["tables"]]
     note = f"stand-in data: {', '.join(standin)}" if standin else ""
     figures.mkdir(parents=True, exist_ok=True)

@@ -21,12 +21,7 @@ from mialib.study.sweep import NONE, Mitigation
 from mialib.training.neural import NeuralTrainer
 
 UNAWARE, AWARE = "unaware", "aware"
-PANELS = {  # what is measured, and its short name in figures
-    "target_test_accuracy": "test accuracy",
-    "attack_accuracy": "attack accuracy",
-    "attack_precision": "precision",
-    "attack_recall": "recall",
-}
+LEAKAGE_METRICS = ("target_test_accuracy", "attack_accuracy", "attack_precision", "attack_recall")
 SWEPT = {"top k": "k", "rounding": "digits", "temperature": "t", "noise": "σ"}  # filters with a knob
 
 
@@ -167,7 +162,7 @@ def leakage_table(outcomes: Sequence[Outcome], known: Sequence[Mitigation]) -> p
         if not groups:
             raise ValueError(f"outcomes must hold every mitigation of known, lack {each.setting}")
         for (case, name), group in groups.items():
-            for metric in PANELS:
+            for metric in LEAKAGE_METRICS:
                 row = {"mitigation": each.name, "knob": each.knob, "at": each.at, "attack": name, "metric": metric}
                 rows.append(case._asdict() | row | tables.published_metric(group, metric)._asdict())
     return pd.DataFrame(rows)
@@ -207,10 +202,10 @@ def pareto_front(utility: np.ndarray, leakage: np.ndarray) -> np.ndarray:
     return ~(as_good & better).any(1) & ~np.isnan(utility + leakage)
 
 
-def knob_curves(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
+def filter_sweeps(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
     """What filters leak as their knobs turn: rows of a `leakage_table` with attack accuracy, each path from no mitigation on.
 
-    A column `panel` tells the mitigation and the attacker; one attacker's panels come after the other's.
+    A column `filter` tells whose path it is, `variant` the attacker; one attacker's paths come after the other's.
     """
     own = table[(table["attack"] == attack) & (table["metric"] == "attack_accuracy")]
     names = set(own["mitigation"])
@@ -218,9 +213,7 @@ def knob_curves(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
         raise ValueError(f"table must hold one of {', '.join(SWEPT)}, got {', '.join(sorted(names)) or 'none'}")
     swept = [(name, knob, knowledge) for knowledge in (AWARE, UNAWARE) for name, knob in SWEPT.items() if name in names]
     parts = [
-        own[(own["variant"] == knowledge) & own["mitigation"].isin([NONE.name, name])].assign(
-            panel=f"{name}, {knowledge}", knob=knob
-        )
+        own[(own["variant"] == knowledge) & own["mitigation"].isin([NONE.name, name])].assign(filter=name, knob=knob)
         for name, knob, knowledge in swept
     ]
     return pd.concat(parts, ignore_index=True)

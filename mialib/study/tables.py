@@ -14,7 +14,8 @@ from mialib import metrics
 from mialib.attack.ablations import Fit
 from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import confidence, negative_entropy
-from mialib.core.types import AttackData, answered_right
+from mialib.core.types import AttackData, Dataset, Split, answered_right
+from mialib.data.catalogue import class_name
 from mialib.study.experiments import LEARNED, REAL, Case, Outcome, Trial, run_attacks, usable_counts
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 CASE = list(Case._fields)
 TARGETS = CASE[:4]  # the columns that tell of the targets alone, whatever their attackers have
 BY_CLASS = ("precision", "recall", "precision_p50", "recall_p50")  # over all records, and medians of the classes
-SURROGATE = " surrogate"
 
 
 def _frame(cases: Iterable[Case], parts: Iterable[dict[str, Any] | pd.DataFrame]) -> pd.DataFrame:
@@ -114,6 +114,14 @@ def class_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     return table[[*CASE, "target", "attack", "cls", "n", "precision", "recall", "accuracy"]]
 
 
+def by_reading(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table by reading of the noise (`reading`, a `variant`), those of real shadow data under every reading."""
+    real = table["setting"] == REAL[0]
+    readings = table.loc[~real, "variant"].unique()
+    parts = [table[real | (table["variant"] == reading)].assign(reading=reading) for reading in readings]
+    return pd.concat(parts or [table.assign(reading="no noise")], ignore_index=True)
+
+
 def class_facts(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """What Fig. 11 draws, a row a class: target, cls, precision, train_fraction (its share of the training set), train_test_gap
     (train accuracy minus test accuracy on its records).
@@ -133,6 +141,19 @@ def _class_facts(o: Outcome) -> pd.DataFrame:
         }
     )
     return table[right.members + right.nonmembers > 0]
+
+
+SCATTERS = {  # the panels of Fig. 11, and what they show of `class_facts`: x, y
+    "precision by class share": ("train_fraction", "precision"),
+    "precision by gap": ("train_test_gap", "precision"),
+    "gap by class share": ("train_fraction", "train_test_gap"),
+}
+
+
+def class_scatters(facts: pd.DataFrame) -> pd.DataFrame:
+    """`class_facts` as the three scatters of Fig. 11: dataset, panel, x, y, a row a class, target and panel."""
+    parts = [facts.assign(panel=panel, x=facts[x], y=facts[y]) for panel, (x, y) in SCATTERS.items()]
+    return pd.concat(parts, ignore_index=True)[["dataset", "panel", "x", "y"]]
 
 
 def summary(outcomes: Sequence[Outcome], statistics: Sequence[str] = ("precision", "recall", "accuracy")) -> pd.DataFrame:
@@ -181,7 +202,7 @@ def by_shadow_count(trials: Sequence[Trial], counts: Iterable[int], fit: Fit = f
     return pd.concat(parts, ignore_index=True)
 
 
-def histograms(outcomes: Sequence[Outcome], bins: int = 10) -> pd.DataFrame:
+def answer_histograms(outcomes: Sequence[Outcome], bins: int = 10) -> pd.DataFrame:
     """What Fig. 12 draws, over all targets of a case: member, quantity, bin_left, share (of the records in that bin).
 
     quantity: "uncertainty", the entropy of the prediction vector over the log of the number of classes; "accuracy", the
@@ -192,9 +213,9 @@ def histograms(outcomes: Sequence[Outcome], bins: int = 10) -> pd.DataFrame:
     answers: dict[Case, dict[int, AttackData]] = {}
     for o in outcomes:
         answers.setdefault(o.case, {})[o.trial.target] = o.trial.answers
-    for case, targets in answers.items():
-        for member in (True, False):
-            for quantity, of in QUANTITIES.items():
+    for quantity, of in QUANTITIES.items():  # all cases of one quantity, then all of the other: rows of panels
+        for case, targets in answers.items():
+            for member in (True, False):
                 values = np.concatenate([of(data)[data.member == member] for data in targets.values()])
                 shares = np.histogram(np.clip(values, 0, 1), edges)[0] / len(values)
                 cases.append(case)
@@ -206,6 +227,39 @@ QUANTITIES = {
     "uncertainty": lambda data: -negative_entropy(data) / np.log(data.predictions.shape[1]),
     "accuracy": confidence,
 }
+
+
+def leaking_pictures(outcome: Outcome, dataset: Dataset, split: Split, classes: Iterable[int]) -> pd.DataFrame:
+    """Of each class, the member that the attack is surest of, and the one it is least sure of: cls, name, exposed (bool),
+    score, confidence (the target's, in the true class), height, width, pixels (hexadecimal RGB bytes, row by row).
+
+    outcome: what the attack said of the target whose members and non-members are `split`, rows of `dataset` (images).
+    """
+    rows = split.rows
+    answers = outcome.trial.answers
+    if len(rows) != len(answers.labels) or (dataset.y[rows] != answers.labels).any():
+        raise ValueError(f"split must be that of the outcome's target, {len(answers.labels)} records, got {len(rows)} others")
+    if dataset.x.ndim != 4 or dataset.x.shape[3] != 3:
+        raise ValueError(f"dataset must hold images (n, h, w, 3), got records of shape {dataset.x.shape[1:]}")
+    found = []
+    for c in classes:
+        own = np.flatnonzero(answers.member & (answers.labels == c))
+        if len(own):
+            found += [(own[outcome.score[own].argmax()], True), (own[outcome.score[own].argmin()], False)]
+    places, exposed = (np.array(part) for part in zip(*found, strict=True))
+    labels, shown = answers.labels[places], dataset.x[rows[places]]
+    return pd.DataFrame(
+        {
+            "cls": labels,
+            "name": [class_name(dataset.name, c) for c in labels],
+            "exposed": exposed,
+            "score": outcome.score[places],
+            "confidence": confidence(answers)[places],
+            "height": shown.shape[1],
+            "width": shown.shape[2],
+            "pixels": [picture.tobytes().hex() for picture in shown],
+        }
+    )
 
 
 def alternatives(tried: Mapping[str, Sequence[AttackData]]) -> pd.DataFrame:

@@ -1,0 +1,46 @@
+"""What figures, headlines and claims call things: one vocabulary."""
+
+import pandas as pd
+
+SURROGATE = " surrogate"  # what stands in a service's place is called by the service's name and this word
+WORDS = {  # targets, shadow data, data sets, readings of noise, metrics
+    "google": "Google",
+    "amazon(10,1e-6)": "Amazon (10, 1e-6)",
+    "amazon(100,1e-4)": "Amazon (100, 1e-4)",
+    "local": "local network",
+    "shadow:real": "real",
+    "shadow:noise10": "10% noise",
+    "shadow:noise20": "20% noise",
+    "shadow:marginal": "marginal",
+    "shadow:model_based": "model-based",
+    "adult": "Adult",
+    "mnist": "MNIST",
+    "location": "Location",
+    "texas": "Texas",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    **{f"purchase{n}": f"Purchase-{n}" for n in (2, 10, 20, 50, 100)},
+    "flip": "bits flipped",
+    "random": "bits replaced",
+    "target_test_accuracy": "test accuracy",
+    **{f"attack_{metric}": f"attack {metric}" for metric in ("precision", "recall", "accuracy")},
+}
+OF_THE_PAPER = {"our_target": "target"}  # columns that are called otherwise in tables of the paper's values
+
+
+def in_words(value: object, column: str = "") -> str:
+    """What a value is called: "google surrogate" is "Google surrogate", 2500 in the column train_size "n = 2,500"."""
+    if column == "train_size":
+        return f"n = {value:,.0f}"
+    name = str(value).removesuffix(SURROGATE)
+    return WORDS.get(name, name) + str(value)[len(name) :]
+
+
+def line_names(table: pd.DataFrame, by: str) -> pd.Series:
+    """What the lines of a figure are called, a text a row: the values of the column `by`. A surrogate's line is called like the
+    service's, so that it finds the paper's.
+    """
+    column = by if by in table else OF_THE_PAPER.get(by, by)
+    if column not in table:
+        raise ValueError(f"by is {by!r}: the table has {', '.join(table.columns)}")
+    return table[column].map(lambda value: in_words(value, column).removesuffix(SURROGATE)).astype(object)

@@ -10,7 +10,7 @@ import scipy.special
 from mialib.core import checks, randomness, streams
 
 SMALLEST = float(np.finfo(np.float32).smallest_subnormal)  # 1.4e-45: what a float32 probability of 0 may at most have been
-ROWS_AT_ONCE = 2**13
+VECTORS_AT_ONCE = 2**13
 T_RANGE = (0.01, 100.0)
 
 
@@ -113,7 +113,7 @@ def _log(p: np.ndarray) -> np.ndarray:
 
 def _parts(p: np.ndarray) -> list[np.ndarray]:
     """Rows in parts whose float64 copies are small."""
-    return [p[start : start + ROWS_AT_ONCE] for start in range(0, max(len(p), 1), ROWS_AT_ONCE)]
+    return [p[start : start + VECTORS_AT_ONCE] for start in range(0, max(len(p), 1), VECTORS_AT_ONCE)]
 
 
 def _vectors(p: np.ndarray) -> np.ndarray:

@@ -28,8 +28,8 @@ def describe_file(content: bytes, url: str = NOWHERE, name: str = "dataset_locat
 
 
 def replace_source(monkeypatch, name: str, **changes) -> official.Source:
-    changed = dataclasses.replace(catalogue.SOURCES[name], **changes)
-    monkeypatch.setitem(catalogue.SOURCES, name, changed)
+    changed = dataclasses.replace(catalogue.CATALOGUE[name], **changes)
+    monkeypatch.setitem(catalogue.CATALOGUE, name, changed)
     return changed
 
 

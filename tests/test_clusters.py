@@ -33,7 +33,7 @@ def test_scores_are_whole_numbers_and_fall_with_the_distance():
 
 
 def test_a_step_is_the_mean_of_the_nearest_records(monkeypatch):
-    monkeypatch.setattr("mialib.data.kmeans.ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("mialib.data.kmeans.RECORDS_A_BLOCK", 64)
     x, _ = blobs(n=300)
     start = x[:5].astype(np.float32) * kmeans.SCALE
     nearest = [int(np.argmin([(record != centre).sum() for centre in x[:5]])) for record in x]

@@ -23,7 +23,7 @@ from mialib.training.recipe import Recipe
 
 N_CLASSES = 4
 CONFIDENCE = {LEARNED: confidence_threshold}
-FILTERS = [NONE, sweep.top_k(1), sweep.label_only(), sweep.temperature(20), sweep.noise(0.5, 1)]
+FILTERS = [NONE, sweep.top_k_filter(1), sweep.label_only_filter(), sweep.temperature_filter(20), sweep.noise_filter(0.5, 1)]
 
 
 def answers(n, seed, leak=3.0):
@@ -58,7 +58,7 @@ def get(table, setting, knowledge, metric, column="value"):
 def test_table_iii_is_named_as_published():
     for dataset, penalties in {"purchase100": (1e-4, 1e-3, 1e-2), "texas": (1e-4, 5e-4, 1e-3, 5e-3)}.items():
         published = comparison.published_rows(dataset, ["T3"])["setting"]
-        assert [m.setting for m in sweep.table_iii(penalties)] == list(dict.fromkeys(published))
+        assert [m.setting for m in sweep.table_iii_mitigations(penalties)] == list(dict.fromkeys(published))
 
 
 def test_filters_and_attackers_as_by_hand():
@@ -104,7 +104,7 @@ def test_test_accuracy_is_that_of_the_mitigated_vectors_label():
 
 
 def test_less_leaks_as_filters_tighten():
-    path = [NONE, *(sweep.noise(scale, 1) for scale in (0.1, 0.4, 3.0))]
+    path = [NONE, *(sweep.noise_filter(scale, 1) for scale in (0.1, 0.4, 3.0))]
     table = leakage.leakage_table(leakage.filter_outcomes(TRIALS, path, CONFIDENCE), path)
     leaks = [get(table, m.setting, "aware", "attack_accuracy") for m in path]
     assert sorted(leaks, reverse=True) == leaks
@@ -112,7 +112,7 @@ def test_less_leaks_as_filters_tighten():
 
 
 def test_an_attacker_who_knows_of_noise_does_not_know_the_secret():
-    noisy = sweep.noise(0.2, 7)
+    noisy = sweep.noise_filter(0.2, 7)
     p = TRIALS[0].answers.predictions
     np.testing.assert_array_equal(noisy.answer(p), mitigations.noise(p, 0.2, 7))
     assert abs(np.corrcoef((noisy.answer(p) - p).ravel(), (noisy.shadows(p) - p).ravel())[0, 1]) < 0.7  # clipping alone
@@ -135,7 +135,7 @@ def test_fitted_temperatures_leave_validation_records_out():
         assert all(row.tobytes() in own for row in softened.predictions[240 * i : 240 * (i + 1)])
     again, _ = leakage.calibrated(data, 3, 0.2, seed=1)
     np.testing.assert_array_equal(again.predictions, softened.predictions)
-    mitigation, outcomes = leakage.fitted_temperature(TRIALS, CONFIDENCE)
+    mitigation, outcomes = leakage.temperature_outcomes(TRIALS, CONFIDENCE)
     table = leakage.leakage_table(outcomes, [mitigation])
     assert 0.5 < mitigation.at < 2  # these answers are honest on non-members
     assert len(table) == 8
@@ -221,7 +221,7 @@ def test_a_subject_is_measured_as_part_by_part():
     experiment = Experiment(bits(), NeuralTrainer(make, RECIPE), "local", 20, 2, 2, 3)
     subject = leakage.Subject(experiment, sweep.filters(k=[1]), sweep.trainings(penalties=[0.05]))
     plain, outcomes, table = leakage.measure(subject, CONFIDENCE)
-    lines = leakage.announce(subject).splitlines()
+    lines = leakage.announce_subjects(subject).splitlines()
     assert [line.partition(":")[0].strip() for line in lines] == ["purchase100, local, n = 20", "mitigation"]
     assert all("0 of 6 models to train" in line for line in lines)  # all that was announced is done
     names = ["none", "top k", "label only", "fitted temperature", "L2"]
@@ -236,7 +236,7 @@ def test_a_subject_is_measured_as_part_by_part():
 
 
 def test_table_iii_stands_beside_ours():
-    filters = sweep.table_iii(())
+    filters = sweep.table_iii_mitigations(())
     outcomes = leakage.filter_outcomes(TRIALS, filters, CONFIDENCE)
     compared = comparison.compare(comparison.results_table(outcomes, ["T3"]))
     assert len(compared) == len(filters) * 4 * 2
@@ -282,7 +282,7 @@ def test_shadows_are_read_once_a_trial():
     reads = []
     counted = [trial._replace(load=lambda load=trial.load: reads.append(1) or load()) for trial in TRIALS]
     leakage.filter_outcomes(counted, FILTERS, CONFIDENCE)
-    leakage.fitted_temperature(counted, CONFIDENCE)
+    leakage.temperature_outcomes(counted, CONFIDENCE)
     assert len(reads) == 4
 
 
@@ -328,7 +328,7 @@ def claimed(changes=(), source="real"):
 
 
 def claim_table(changes=(), source="real", more=()):
-    known = {m.setting: m for m in [*sweep.table_iii(), *more]}
+    known = {m.setting: m for m in [*sweep.table_iii_mitigations(), *more]}
     kind, rows = ("purchase100", source, "local", 10_000), []
     for setting, values in (PAPER | dict(changes)).items():
         m = known[setting]
@@ -355,7 +355,7 @@ def test_claim_8_holds_for_the_papers_own_numbers_and_can_fail():
 
 def test_claim_8_is_of_the_papers_filters_alone_whatever_else_was_swept():
     swept = {"mitigation:temperature_t=1000": (0.66, 0.5)}
-    own = claims.claim_8(claim_table(swept, more=[sweep.temperature(1000)]))
+    own = claims.claim_8(claim_table(swept, more=[sweep.temperature_filter(1000)]))
     assert own["outcome"].tolist() == ["holds"] * 4
 
 
@@ -375,14 +375,14 @@ def test_claims_are_those_of_each_data_set():
             lambda: leakage.filter_outcomes(TRIALS, [sweep.l2(0.1)]),
             "filters must be output filters, got mitigation:l2_lambda=1e-1",
         ),
-        (lambda: leakage.retrained(None, sweep.top_k(1)), "must be another training, got mitigation:top_k=1"),
+        (lambda: leakage.retrained(None, sweep.top_k_filter(1)), "must be another training, got mitigation:top_k=1"),
         (lambda: leakage.retrained(None, NONE), "got mitigation:none, which trains nothing"),
         (lambda: leakage.filter_sweeps(filtered([NONE])), "must hold one of top k, rounding, temperature, noise, got none"),
         (lambda: claims.claim_8(filtered(FILTERS)), "must hold L2 at some penalty, got none"),
-        (lambda: leakage.filter_outcomes(TRIALS, [sweep.top_k(9)]), "k must be between 1 and 4"),
+        (lambda: leakage.filter_outcomes(TRIALS, [sweep.top_k_filter(9)]), "k must be between 1 and 4"),
         (lambda: leakage.leakage_table([], [NONE]), "lack mitigation:none"),
         (lambda: claimed(source="x"), "source must be one of real, standin"),
-        (lambda: sweep.temperature(0), "t must be above 0"),
+        (lambda: sweep.temperature_filter(0), "t must be above 0"),
         (lambda: sweep.early_stopping(0), "epochs must be at least 1"),
     ],
 )

@@ -45,7 +45,7 @@ def test_filters_give_new_float32_vectors_in_0_1(answer, kind):
 
 @pytest.mark.parametrize("answer", FILTERS.values(), ids=FILTERS)
 def test_a_rows_answer_does_not_depend_on_its_batch(answer):
-    p = vectors(n=mitigations.ROWS_AT_ONCE + 10)
+    p = vectors(n=mitigations.VECTORS_AT_ONCE + 10)
     whole, order = answer(p), np.random.default_rng(1).permutation(len(p))
     np.testing.assert_array_equal(answer(p[order]), whole[order])
     np.testing.assert_array_equal(answer(p[-1:]), whole[-1:])

@@ -63,7 +63,7 @@ def results(tmp_path):
 
 
 def read(results, **options):
-    return saved.read("paper", results=results, **options)
+    return saved.read_runs("paper", results=results, **options)
 
 
 def board(results):
@@ -93,9 +93,9 @@ def test_what_was_not_run_is_listed(results):
 
 def test_nothing_to_read_says_what_to_run(tmp_path):
     with pytest.raises(ValueError, match=r"nothing was run: results/quick or results/quick-standin .*04_location"):
-        saved.read("quick", results=tmp_path / "results")
+        saved.read_runs("quick", results=tmp_path / "results")
     with pytest.raises(ValueError, match="data must be one of auto, real, standin, got 'fake'"):
-        saved.read("quick", "fake", tmp_path)
+        saved.read_runs("quick", "fake", tmp_path)
 
 
 def test_real_data_go_before_standins_and_the_scoreboard_reads_not_itself(results):
@@ -271,10 +271,10 @@ def test_one_test_has_one_row_and_standins_prove_nothing(results, tmp_path):
 def test_where_data_are_mixed_each_test_says_its_source(results):
     mixed = {"location": "real", "texas": "standin"}
     save_run(results, location(), "paper-standin", "07_shadow_data", mixed, pd.DataFrame([TEST]))
-    assert saved.read("paper", "standin", results).claims["outcome"].tolist() == ["holds"]
+    assert saved.read_runs("paper", "standin", results).claims["outcome"].tolist() == ["holds"]
     save_run(results, location(), "paper-standin", "07_shadow_data", mixed, pd.DataFrame([TEST]).drop(columns="source"))
     with pytest.raises(ValueError, match=r"07_shadow_data/claims\.csv lacks the column 'source'"):
-        saved.read("paper", "standin", results)
+        saved.read_runs("paper", "standin", results)
 
 
 def test_a_value_of_no_target_is_read(results):
@@ -327,7 +327,7 @@ def test_swapped_shadows_are_shown_apart_and_never_counted(mixed):
 def test_tally_has_every_experiment_and_adds_up(mixed):
     values = board(mixed)
     table = scoreboard.tally(values)
-    assert list(dict.fromkeys(table["id"])) == [e.id for e in scoreboard.EXPERIMENTS]
+    assert list(dict.fromkeys(table["id"])) == [e.id for e in scoreboard.EXHIBITS]
     assert set(paper.published()["id"]) <= set(table["id"])
     assert table["rows"].sum() == len(values)
     assert table.set_index("id").loc["T3", "standing"] == "not run"
@@ -540,7 +540,7 @@ def test_the_committed_runs_are_whole():
     results = runs.ROOT / "results"
     if not list(results.glob("paper*/0*")):
         pytest.skip("no runs of the paper profile are in this checkout")
-    found = saved.read("paper", results=results)
+    found = saved.read_runs("paper", results=results)
     assert len(found.values) > 0
     claims.outcomes(found)
 
@@ -549,7 +549,7 @@ def test_the_committed_runs_are_whole():
     "path", sorted((runs.ROOT / "results").glob("paper*/99_scoreboard")), ids=lambda path: path.parent.name
 )
 def test_the_committed_scoreboard_is_that_of_the_committed_runs(path):
-    fresh = saved.read("paper", results=path.parent.parent)
+    fresh = saved.read_runs("paper", results=path.parent.parent)
     stored = runs.read_table(path, "compared")
     assert list(stored["notebook"].value_counts(sort=False).items()) == list(
         fresh.values["notebook"].value_counts(sort=False).items()

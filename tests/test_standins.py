@@ -55,7 +55,7 @@ def small_purchase(monkeypatch):
         return shopping(rng, 3000)
 
     monkeypatch.setattr("mialib.data.standins.shopping", few)
-    for name in [name for name in catalogue.SOURCES if name.startswith("purchase")]:
+    for name in [name for name in catalogue.CATALOGUE if name.startswith("purchase")]:
         replace_source(monkeypatch, name, shape=(3000, 600))
     return made
 
@@ -70,15 +70,15 @@ def test_purchase_standins_share_their_records(small_purchase):
 
 
 def test_shopping_is_deterministic_and_skewed():
-    x, again = (standins.shopping(standins.generator(0), 1000) for _ in range(2))
+    x, again = (standins.shopping(standins.fixed_generator(0), 1000) for _ in range(2))
     assert np.array_equal(x, again) and x.dtype == np.uint8 and set(np.unique(x)) == {0, 1}
     sold = np.sort(x.mean(0))
     assert sold[-30:].mean() > 5 * sold[:300].mean()
 
 
 def test_discharges_are_sparse_skewed_and_deterministic():
-    x, y = standins.discharges(standins.generator(0), 3000)
-    again, labels = standins.discharges(standins.generator(0), 3000)
+    x, y = standins.discharges(standins.fixed_generator(0), 3000)
+    again, labels = standins.discharges(standins.fixed_generator(0), 3000)
     assert np.array_equal(x, again) and np.array_equal(y, labels)
     assert x.shape == (3000, 6170) and x.dtype == y.dtype == np.uint8 and set(np.unique(x)) == {0, 1}
     assert 60 < x.sum(1).mean() < 110
@@ -113,7 +113,7 @@ def test_cifar100_standin(monkeypatch):
 
 
 def test_strokes_are_deterministic_white_on_black():
-    (x, y), (again, labels) = (standins.strokes(standins.generator(1), 200, 10) for _ in range(2))
+    (x, y), (again, labels) = (standins.strokes(standins.fixed_generator(1), 200, 10) for _ in range(2))
     assert np.array_equal(x, again) and np.array_equal(y, labels)
     assert x.shape == (200, 28, 28) and x.dtype == np.uint8 and x.max() == 255 and x.min() == 0 and 10 < x.mean() < 40
     assert np.bincount(y).tolist() == [20] * 10

@@ -197,11 +197,11 @@ def test_shadows_that_failed_are_left_out(trials):
 
 
 def test_with_its_own_answers_a_target_is_imitated_to_the_last_digit(trials):
-    imitated = experiments.own_answers(trials)
+    imitated = experiments.with_target_answers(trials)
     assert [(t.case, t.target, t.n_shadows) for t in imitated] == [(t.case, t.target, 1) for t in trials]
     for own, trial in zip(imitated, trials, strict=True):
         assert_same(own.shadows, trial.answers)
-        assert_same(own.each_shadow()[0], trial.answers)
+        assert_same(own.answers_by_shadow()[0], trial.answers)
         assert_same(own.answers, trial.answers)
 
 

@@ -186,7 +186,7 @@ def test_a_planted_leak_is_found_through_records_that_are_made_up(way):
     def accuracy(trainer):
         known = shadow_data.targets(experiment(trainer))
         made = shadow_data.marginal_sets(known, 6.0) if way == "marginal" else shadow_data.model_based_sets(known, 6.0, **SMALL)
-        outcomes = experiments.run_attacks(shadow_data.run_trials(made, 3), ONLY_LEARNED)
+        outcomes = experiments.run_attacks(shadow_data.made_trials(made, 3), ONLY_LEARNED)
         return [metrics.overall(o.trial.answers, o.decision)["accuracy"] for o in outcomes]
 
     assert min(accuracy(Memoriser())) > 0.95
@@ -198,7 +198,7 @@ def test_shadows_are_trained_on_the_made_records_alone_and_once():
     known = shadow_data.targets(experiment(trainer))
     made = shadow_data.marginal_sets(known, 3.0)
     before = trainer.trained
-    trials = shadow_data.run_trials(made, 4)
+    trials = shadow_data.made_trials(made, 4)
     assert trainer.trained == before + 8
     for trial, each in zip(trials, made, strict=True):
         assert (trial.case, trial.target, trial.n_shadows) == (each.case, each.target.number, 4)
@@ -207,16 +207,16 @@ def test_shadows_are_trained_on_the_made_records_alone_and_once():
         assert len(shadows.labels) == 4 * 2 * N and shadows.member.sum() == 4 * N
         shares = np.bincount(each.records.y, minlength=N_CLASSES) / len(each.records.y)
         np.testing.assert_allclose(np.bincount(shadows.labels, minlength=N_CLASSES) / len(shadows.labels), shares, atol=0.1)
-    shadow_data.run_trials(shadow_data.marginal_sets(shadow_data.targets(experiment(trainer)), 3.0), 4)
+    shadow_data.made_trials(shadow_data.marginal_sets(shadow_data.targets(experiment(trainer)), 3.0), 4)
     assert trainer.trained == before + 8
-    shadow_data.run_trials(made, 5)
+    shadow_data.made_trials(made, 5)
     assert trainer.trained == before + 10
 
 
 def test_half_of_a_small_set_trains_a_shadow():
     (made,) = shadow_data.marginal_sets(shadow_data.targets(experiment(n_targets=1)), 1.55)
     assert made.shadow_size == 46
-    (trial,) = shadow_data.run_trials([made], 2)
+    (trial,) = shadow_data.made_trials([made], 2)
     assert len(trial.shadows.labels) == 2 * 2 * 46
 
 
@@ -224,7 +224,7 @@ def test_a_target_of_which_nothing_was_found_is_named_and_not_attacked(caplog):
     known = shadow_data.targets(experiment(n_targets=1))
     made = shadow_data.model_based_sets(known, 1.0, k_max=6, conf_min=1.0, iter_max=5)
     with caplog.at_level(logging.WARNING, "mialib"):
-        assert shadow_data.run_trials(made, 2) == []
+        assert shadow_data.made_trials(made, 2) == []
     assert "purchase100, local, target 0: no attack with shadow:model_based data, 0 records were made" in caplog.text
     row = shadow_data.records_table(made).iloc[0]
     assert (row["records"], row["classes_lacking"], row["queries"]) == (0, 3, 3 * 10 * 3 * 5)
@@ -300,7 +300,7 @@ def test_more_queries_find_more_and_enough_of_them_all():
     assert found.is_monotonic_increasing and found[1] < 2 and found[enough] == 4 * N
     assert table.loc[table["budget"] == 1, "value"].isna().all()
     last = table[table["budget"] == enough].set_index("metric")["value"]
-    expected = tables.summary(experiments.run_attacks(shadow_data.run_trials(whole, 2), ONLY_LEARNED)).set_index("metric")[
+    expected = tables.summary(experiments.run_attacks(shadow_data.made_trials(whole, 2), ONLY_LEARNED)).set_index("metric")[
         "value"
     ]
     assert last.to_dict() == expected.to_dict()
@@ -368,7 +368,7 @@ def test_headline_has_one_line_a_number():
         (lambda known: shadow_data.model_based_sets(known, 1.0, 0), ValueError, "max_queries must be at least 1, got 0"),
         (lambda known: shadow_data.model_based_sets(known, 1.0, k=3), TypeError, "unexpected keyword argument 'k'"),
         (
-            lambda known: shadow_data.run_trials(shadow_data.marginal_sets(known, 2.0), 0),
+            lambda known: shadow_data.made_trials(shadow_data.marginal_sets(known, 2.0), 0),
             ValueError,
             "k must be at least 1, got 0",
         ),

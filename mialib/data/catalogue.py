@@ -47,7 +47,7 @@ def _purchase(n_classes: int) -> Source:
     )
 
 
-SOURCES = {
+CATALOGUE = {
     source.name: source
     for source in (
         Source(

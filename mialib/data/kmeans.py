@@ -19,7 +19,7 @@ SAMPLE = 20_000  # records, at most, that the start is chosen on
 STARTS = 5
 ITERATIONS = 12
 REDRAWS = 5
-ROWS_AT_ONCE = 16_384
+RECORDS_A_BLOCK = 16_384
 
 
 def classes(x: np.ndarray, n_classes: int) -> np.ndarray:
@@ -63,11 +63,11 @@ def _lloyd(x: np.ndarray, centres: np.ndarray, iterations: int) -> np.ndarray:
     for _ in range(iterations):
         labels = _labels(x, centres)
         sums = np.zeros(centres.shape)
-        for start in range(0, len(x), ROWS_AT_ONCE):
-            part = labels[start : start + ROWS_AT_ONCE]
+        for start in range(0, len(x), RECORDS_A_BLOCK):
+            part = labels[start : start + RECORDS_A_BLOCK]
             place = (np.ones(len(part), np.float32), (part, np.arange(len(part))))
             members = sparse.csr_array(place, (len(centres), len(part)))
-            sums += members @ x[start : start + ROWS_AT_ONCE].astype(np.float32)
+            sums += members @ x[start : start + RECORDS_A_BLOCK].astype(np.float32)
         sizes = np.bincount(labels, minlength=len(centres))
         centres = np.rint(SCALE * sums / np.maximum(sizes, 1)[:, None]).astype(np.float32)
     return centres
@@ -90,8 +90,8 @@ def _spread(x: np.ndarray, n_classes: int, rng: np.random.Generator) -> np.ndarr
 def _scores(x: np.ndarray, centres: np.ndarray) -> Iterator[np.ndarray]:
     """Parts of the scores float32 (n, k), whole numbers that fall as the squared distances rise."""
     halved = np.rint((centres.astype(np.float64) ** 2).sum(1) / (2 * SCALE)).astype(np.float32)
-    for start in range(0, len(x), ROWS_AT_ONCE):
-        yield x[start : start + ROWS_AT_ONCE].astype(np.float32) @ centres.T - halved
+    for start in range(0, len(x), RECORDS_A_BLOCK):
+        yield x[start : start + RECORDS_A_BLOCK].astype(np.float32) @ centres.T - halved
 
 
 def _labels(x: np.ndarray, centres: np.ndarray) -> np.ndarray:

@@ -14,14 +14,14 @@ import pandas as pd
 from mialib.core import cache, checks
 from mialib.core.types import Dataset, Features, Split
 from mialib.data import prepared
-from mialib.data.catalogue import SOURCES
+from mialib.data.catalogue import CATALOGUE
 from mialib.data.download import DataCorrupt, DataUnavailable
 from mialib.data.official import Source
 from mialib.data.parsers import Arrays
 
 log = logging.getLogger(__name__)
 
-NAMES = tuple(SOURCES)
+NAMES = tuple(CATALOGUE)
 MODES = ("auto", "real", "standin")
 
 
@@ -33,7 +33,7 @@ def load(name: str, mode: str = "auto") -> Dataset:
     that is there but is damaged or another one raises DataCorrupt; a prepared file that can be made again is only named in a
     warning.
     """
-    source = SOURCES[checks.choice("name", name, NAMES)]
+    source = CATALOGUE[checks.choice("name", name, NAMES)]
     return _load(source, checks.choice("mode", mode, MODES))[0]
 
 
@@ -96,7 +96,7 @@ def provenance(names: Sequence[str] = NAMES, mode: str = "auto") -> pd.DataFrame
     origin (address or generator), file (it was read from), megabytes (of its files on disk). Raises what `load` raises.
     """
     checks.choice("mode", mode, MODES)
-    return pd.DataFrame([_provenance(SOURCES[checks.choice("name", name, NAMES)], mode) for name in names])
+    return pd.DataFrame([_provenance(CATALOGUE[checks.choice("name", name, NAMES)], mode) for name in names])
 
 
 def _provenance(source: Source, mode: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from mialib.core import cache
 from mialib.data import kmeans
 
 
-def generator(seed: int) -> np.random.Generator:
+def fixed_generator(seed: int) -> np.random.Generator:
     """The random numbers of a stand-in: the same everywhere."""
     return np.random.Generator(np.random.PCG64(seed))
 
@@ -27,7 +27,7 @@ def location() -> tuple[np.ndarray, np.ndarray]:
     into 30 classes of 97 to 308 users, the official sizes. Measured: density 0.12, and a 128-unit Tanh network trained on 1,200
     users reaches train accuracy 1.0 and test accuracy 0.63 (the real set: 0.60).
     """
-    rng = generator(20170522)
+    rng = fixed_generator(20170522)
     x = _visits(rng, n_users=5010, n_places=446, n_habits=50)
     return x, _k_means(x, 30, rng, smallest=97, largest=308)
 
@@ -90,7 +90,7 @@ def purchase(n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     than 100 classes. Both are kept in the cache.
     """
     key = {"name": "purchase", "code": cache.code_digest(sys.modules[__name__])}
-    x, _ = cache.kept("standins", key, lambda: (shopping(generator(20170526), 197_324), np.zeros(0, np.uint8)))
+    x, _ = cache.kept("standins", key, lambda: (shopping(fixed_generator(20170526), 197_324), np.zeros(0, np.uint8)))
     return x, kmeans.classes(x, n_classes)
 
 
@@ -113,7 +113,7 @@ def texas() -> tuple[np.ndarray, np.ndarray]:
     See `discharges`.
     """
     key = {"name": "texas", "code": cache.code_digest(sys.modules[__name__])}
-    return cache.kept("standins", key, lambda: discharges(generator(20170527), 67_330))
+    return cache.kept("standins", key, lambda: discharges(fixed_generator(20170527), 67_330))
 
 
 def discharges(
@@ -158,7 +158,7 @@ def cifar10() -> tuple[np.ndarray, np.ndarray]:
     Measured: the CNN of `training.cnn`, trained on 2,500 images, reaches train accuracy 1.0 and test accuracy 0.52 (the real
     set: 0.51).
     """
-    return textured_images(generator(20170523), n=60_000, n_classes=10)
+    return textured_images(fixed_generator(20170523), n=60_000, n_classes=10)
 
 
 def cifar100() -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +167,7 @@ def cifar100() -> tuple[np.ndarray, np.ndarray]:
     Measured: the CNN of `training.cnn`, trained on 4,600 images, reaches train accuracy 1.0 and test accuracy 0.22 (the real
     set: 0.20).
     """
-    return textured_images(generator(20170528), n=60_000, n_classes=100, prototypes=2)
+    return textured_images(fixed_generator(20170528), n=60_000, n_classes=100, prototypes=2)
 
 
 def mnist() -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +176,7 @@ def mnist() -> tuple[np.ndarray, np.ndarray]:
     Measured: a 128-unit Tanh network, trained on 10,000 images, reaches train accuracy 1.0 and test accuracy 0.95 (the real
     set: 0.95).
     """
-    return strokes(generator(20170526), n=70_000, n_classes=10)
+    return strokes(fixed_generator(20170526), n=70_000, n_classes=10)
 
 
 def textured_images(

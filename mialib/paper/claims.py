@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mialib.core import checks
-from mialib.paper.comparison import APART, NEAR, outcome, own_kind
+from mialib.paper.comparison import APART, NEAR, of_papers_kind, outcome
 from mialib.paper.saved import Saved
 from mialib.plots.names import WORDS
 from mialib.study import sweep, tables
@@ -40,14 +40,14 @@ PURCHASES = [f"purchase{n}" for n in (2, 10, 20, 50, 100)]
 GOOGLE, AMAZON = "google", ("amazon(100,1e-4)", "amazon(10,1e-6)")
 
 
-class Found(NamedTuple):
+class Finding(NamedTuple):
     """What a test says: whether it holds (None: these rows cannot tell), and the rows that it looked at."""
 
     holds: bool | None
     rows: pd.DataFrame
 
 
-Test = Callable[[pd.DataFrame], Found | None]  # None: what it needs was not run
+Test = Callable[[pd.DataFrame], Finding | None]  # None: what it needs was not run
 
 
 def outcomes(saved: Saved) -> pd.DataFrame:
@@ -65,7 +65,7 @@ def outcomes(saved: Saved) -> pd.DataFrame:
     return table.sort_values("claim", kind="stable", ignore_index=True)
 
 
-def _outcome(claim: int, text: str, found: Found | None) -> dict[str, object]:
+def _outcome(claim: int, text: str, found: Finding | None) -> dict[str, object]:
     row: dict[str, object] = {"claim": claim, "test": text, "outcome": NOT_RUN, "evidence": "", "dataset": "", "source": ""}
     if found is None:
         return row
@@ -96,26 +96,26 @@ def select(values: pd.DataFrame, **wanted: str) -> pd.DataFrame:
 
 def _with_undefined(values: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     """As `select`, and precisions that are not defined, since no record was called a member."""
-    own = own_kind(values)
+    own = of_papers_kind(values)
     usual = ~values["variant"].isin(APART)
     for column, value in wanted.items():
         own &= values[column] == value
     return values[own & usual]
 
 
-def _ordered(parts: list[pd.DataFrame]) -> Found | None:
+def _ordered(parts: list[pd.DataFrame]) -> Finding | None:
     """Whether the first row of each part has a larger value than the next part's."""
     if any(part.empty for part in parts):
         return None
     rows = pd.concat([part.iloc[:1] for part in parts])
-    return Found(all(a > b for a, b in pairwise(rows["value"])), rows)
+    return Finding(all(a > b for a, b in pairwise(rows["value"])), rows)
 
 
-def _first_is_largest(parts: list[pd.DataFrame]) -> Found | None:
+def _first_is_largest(parts: list[pd.DataFrame]) -> Finding | None:
     if any(part.empty for part in parts):
         return None
     rows = pd.concat(parts)
-    return Found(bool(rows["value"].iloc[0] > rows["value"].iloc[1:].max()), rows)
+    return Finding(bool(rows["value"].iloc[0] > rows["value"].iloc[1:].max()), rows)
 
 
 # Claim 1
@@ -129,18 +129,18 @@ def _cifar(values: pd.DataFrame, dataset: str) -> pd.DataFrame:
 def leaks_far_above_a_coin(dataset: str) -> Test:
     """Every median, with all of its interval, is above FAR."""
 
-    def test(values: pd.DataFrame) -> Found | None:
+    def test(values: pd.DataFrame) -> Finding | None:
         rows = _cifar(values, dataset)
-        return None if rows.empty else Found(bool((rows["low"] > FAR).all()), rows)
+        return None if rows.empty else Finding(bool((rows["low"] > FAR).all()), rows)
 
     return test
 
 
-def cifar100_leaks_most(values: pd.DataFrame) -> Found | None:
+def cifar100_leaks_most(values: pd.DataFrame) -> Finding | None:
     ten, hundred = _cifar(values, "cifar10"), _cifar(values, "cifar100")
     if ten.empty or hundred.empty:
         return None
-    return Found(bool(hundred["value"].min() > ten["value"].max()), pd.concat([ten, hundred]))
+    return Finding(bool(hundred["value"].min() > ten["value"].max()), pd.concat([ten, hundred]))
 
 
 def more_data_leaks_less(dataset: str) -> Test:
@@ -149,13 +149,13 @@ def more_data_leaks_less(dataset: str) -> Test:
     Only sizes at which the paper's own medians differ can tell.
     """
 
-    def test(values: pd.DataFrame) -> Found | None:
+    def test(values: pd.DataFrame) -> Finding | None:
         rows = _cifar(values, dataset)
         if len(rows) < 2:
             return None
         rises = [after.low > before.high for before, after in pairwise(rows.itertuples())]
         falls = bool(rows["value"].iloc[-1] < rows["value"].iloc[0])
-        return Found(falls and not any(rises) if rows["published"].nunique() > 1 else None, rows)
+        return Finding(falls and not any(rises) if rows["published"].nunique() > 1 else None, rows)
 
     return test
 
@@ -168,29 +168,29 @@ def _platform(values: pd.DataFrame, target: str) -> pd.DataFrame:
     return select(values, id=figure, target=target, metric="attack_precision_p50")
 
 
-def google_leaks_most(values: pd.DataFrame) -> Found | None:
+def google_leaks_most(values: pd.DataFrame) -> Finding | None:
     return _first_is_largest([_platform(values, target) for target in (GOOGLE, *AMAZON)])
 
 
-def amazon_with_more_passes_leaks_more(values: pd.DataFrame) -> Found | None:
+def amazon_with_more_passes_leaks_more(values: pd.DataFrame) -> Finding | None:
     return _ordered([_platform(values, target) for target in AMAZON])
 
 
-def local_leaks_least(values: pd.DataFrame) -> Found | None:
+def local_leaks_least(values: pd.DataFrame) -> Finding | None:
     parts = [_platform(values, target) for target in (GOOGLE, *AMAZON)]
     local = _platform(values, "local")
     if local.empty or any(part.empty for part in parts):
         return None
     rows = pd.concat([local, *parts])
-    return Found(bool(rows["value"].iloc[0] < rows["value"].iloc[1:].min()), rows)
+    return Finding(bool(rows["value"].iloc[0] < rows["value"].iloc[1:].min()), rows)
 
 
-def google_generalises_best(values: pd.DataFrame) -> Found | None:
+def google_generalises_best(values: pd.DataFrame) -> Finding | None:
     wanted = {"id": "T1", "metric": "target_test_accuracy"}
     return _first_is_largest([select(values, target=target, **wanted) for target in (GOOGLE, *AMAZON)])
 
 
-def precision_grows_with_classes(values: pd.DataFrame) -> Found | None:
+def precision_grows_with_classes(values: pd.DataFrame) -> Finding | None:
     parts = [select(values, id="T2", dataset=name, metric="attack_precision") for name in reversed(PURCHASES)]
     parts = [part for part in parts if len(part)]
     return _ordered(parts) if len(parts) > 1 else None
@@ -202,14 +202,14 @@ def precision_grows_with_classes(values: pd.DataFrame) -> Found | None:
 def barely_leaks(dataset: str) -> Test:
     """A precision of at most 0.5 + 0.05: as near to a coin as "near" is to the paper."""
 
-    def test(values: pd.DataFrame) -> Found | None:
+    def test(values: pd.DataFrame) -> Finding | None:
         rows = select(values, id="T2", dataset=dataset, metric="attack_precision")
-        return None if rows.empty else Found(bool((rows["value"] <= 0.5 + NEAR).all()), rows)
+        return None if rows.empty else Finding(bool((rows["value"] <= 0.5 + NEAR).all()), rows)
 
     return test
 
 
-def ten_per_cent_matches(values: pd.DataFrame) -> Found | None:
+def ten_per_cent_matches(values: pd.DataFrame) -> Finding | None:
     """Within 0.05 of the precision with real shadow data, in every reading of noise."""
     real, noisy = (
         select(values, id="F8", setting=setting, metric="attack_precision") for setting in ("shadow:real", "shadow:noise10")
@@ -217,12 +217,12 @@ def ten_per_cent_matches(values: pd.DataFrame) -> Found | None:
     if real.empty or noisy.empty:
         return None
     near = (noisy["value"] - real["value"].iloc[0]).abs() <= NEAR
-    return Found(bool(near.all()), pd.concat([real, noisy]))
+    return Finding(bool(near.all()), pd.concat([real, noisy]))
 
 
-def twenty_per_cent_beats_a_coin(values: pd.DataFrame) -> Found | None:
+def twenty_per_cent_beats_a_coin(values: pd.DataFrame) -> Finding | None:
     rows = select(values, id="F8", setting="shadow:noise20", metric="attack_precision")
-    return None if rows.empty else Found(bool((rows["low"] > 0.5).all()), rows)
+    return None if rows.empty else Finding(bool((rows["low"] > 0.5).all()), rows)
 
 
 # Claims 7 and 9
@@ -231,10 +231,10 @@ def twenty_per_cent_beats_a_coin(values: pd.DataFrame) -> Found | None:
 def correlated(x: str, sign: int) -> Test:
     """The rank correlation of x and precision over all data sets, with all of its interval on one side of 0."""
 
-    def test(values: pd.DataFrame) -> Found | None:
+    def test(values: pd.DataFrame) -> Finding | None:
         rows = select(values, id="F11", metric=f"spearman({x},attack_precision)")
         rows = rows[rows["dataset"].str.endswith("pooled")]
-        return None if rows.empty else Found(bool((rows["low" if sign > 0 else "high"] * sign > 0).all()), rows)
+        return None if rows.empty else Finding(bool((rows["low" if sign > 0 else "high"] * sign > 0).all()), rows)
 
     return test
 
@@ -242,9 +242,9 @@ def correlated(x: str, sign: int) -> Test:
 def at_least(bound: float, **wanted: str) -> Test:
     """A value that reaches the bound: what the paper claims less 0.05, or what it says is exceeded."""
 
-    def test(values: pd.DataFrame) -> Found | None:
+    def test(values: pd.DataFrame) -> Finding | None:
         rows = _with_undefined(values, **wanted)
-        return None if rows.empty else Found(bool((rows["value"] >= bound).all()), rows)
+        return None if rows.empty else Finding(bool((rows["value"] >= bound).all()), rows)
 
     return test
 
@@ -296,12 +296,12 @@ def claim_8(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
     source = checks.choice("source", kinds["source"].item(), ("real", "standin"))
     own = table[(table["attack"] == attack) & (table["variant"] == AWARE)].set_index(["setting", "metric"])
     leak, use = (own.xs(metric, level="metric") for metric in ("attack_accuracy", "target_test_accuracy"))
-    filters = leak[leak.index.isin([each.setting for each in sweep.table_iii() if each.answer])]
+    filters = leak[leak.index.isin([each.setting for each in sweep.table_iii_mitigations() if each.answer])]
     plain, penalties = NONE.setting, leak[leak["mitigation"] == "L2"].sort_values("at").index
     if penalties.empty:
         raise ValueError("table must hold L2 at some penalty, got none")
     better = [p for p in penalties if use["value"][p] >= use["value"][plain] and leak["value"][p] < leak["value"][plain]]
-    label = sweep.label_only().setting
+    label = sweep.label_only_filter().setting
     tests = [
         ("no output filter defeats the attack", (filters["low"] > 0.5).all(), filters["value"].idxmin()),
         ("not even the label alone defeats it", leak["low"][label] > 0.5, label),
@@ -346,7 +346,7 @@ def _claim_rows(key: tuple[Any, ...], part: pd.DataFrame, classes: pd.DataFrame)
     of_key = (classes[tables.TARGETS] == list(key)).all(axis=1) & (classes["setting"] == MODEL_BASED)
     below = classes.loc[of_key, "precision"] < FEW
     tests = [
-        (f"{SHORT[way]} shadow data beat guessing", precision["low"][way] > 0.5, f"precision {precision['value'][way]:.3f}")
+        (f"{WAY_NAMES[way]} shadow data beat guessing", precision["low"][way] > 0.5, f"precision {precision['value'][way]:.3f}")
         for way in (MARGINAL, MODEL_BASED)
     ] + [
         (
@@ -364,4 +364,4 @@ def _claim_rows(key: tuple[Any, ...], part: pd.DataFrame, classes: pd.DataFrame)
     return [(6, f"{who}: {text}", outcome(holds, counts), evidence, dataset, source) for text, holds, evidence in tests]
 
 
-SHORT = {MARGINAL: "marginal", MODEL_BASED: "model-based"}
+WAY_NAMES = {MARGINAL: "marginal", MODEL_BASED: "model-based"}

@@ -74,7 +74,7 @@ def published_rows(dataset: str, ids: Iterable[str]) -> pd.DataFrame:
     return table[(table["dataset"] == dataset) & table["id"].isin(list(ids))]
 
 
-def own_kind(values: pd.DataFrame) -> pd.Series:
+def of_papers_kind(values: pd.DataFrame) -> pd.Series:
     """Which rows are of the paper's kind of target, or of the surrogate in its place: bool, from `our_target` and `target`."""
     return values["our_target"].str.removesuffix(SURROGATE) == values["target"]
 

@@ -17,8 +17,8 @@ from mialib.runs import run
 from mialib.runs.run import read_run, read_table, results_folder, standins
 
 UNREAD = ("00_", "99_")  # notebooks without published values of their own: one attack by hand, and the reader of the others
-STANDIN = "-standin"
-SOURCES = ("real", "standin")
+STANDIN_SUFFIX = "-standin"
+STUDY_SOURCES = ("real", "standin")
 ROW_KEY = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
 NUMBERS = ["value", "low", "high", "n_targets", "train_size", "our_train_size"]
 MEASURED = list(dict.fromkeys([*ROW_KEY, *NEEDED]))
@@ -39,7 +39,7 @@ class Saved(NamedTuple):
     datasets: list[dict[str, Any]]
 
 
-def read(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
+def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
     """All runs of a profile. A notebook's run on real data goes before one on stand-ins; data: "real" or "standin" reads only
     those.
 
@@ -64,7 +64,7 @@ def read(profile: str, data: str = "auto", results: Path | None = None) -> Saved
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:
     """The folder of each notebook's run that counts for a profile, by notebook, in order."""
-    names = {"auto": [profile, profile + STANDIN], "real": [profile], "standin": [profile + STANDIN]}
+    names = {"auto": [profile, profile + STANDIN_SUFFIX], "real": [profile], "standin": [profile + STANDIN_SUFFIX]}
     found: dict[str, Path] = {}
     for name in names[checks.choice("data", data, names)]:
         for folder in (results / name).glob("[0-9][0-9]_*/"):
@@ -84,13 +84,13 @@ def read_record(folder: Path) -> dict[str, Any]:
     record = read_run(folder)
     if record.get("finished") is not True:
         raise ValueError(f"{name}: finished is {record.get('finished')!r}, true is needed: run {folder.name} again")
-    profile, standins = folder.parent.name.removesuffix(STANDIN), run.standins(record)
+    profile, standins = folder.parent.name.removesuffix(STANDIN_SUFFIX), run.standins(record)
     for field, place in (("notebook", folder.name), ("profile", profile)):
         if record[field] != place:
             raise ValueError(f"{name}: {field} is {record[field]!r}, in this folder it must be {place!r}")
-    if bool(standins) != folder.parent.name.endswith(STANDIN):
+    if bool(standins) != folder.parent.name.endswith(STANDIN_SUFFIX):
         kinds = f"stand-ins: {', '.join(standins)}" if standins else "only real ones"
-        raise ValueError(f"{name}: its data sets hold {kinds}; a run on stand-ins belongs in {profile}{STANDIN}, alone")
+        raise ValueError(f"{name}: its data sets hold {kinds}; a run on stand-ins belongs in {profile}{STANDIN_SUFFIX}, alone")
     return record
 
 
@@ -156,8 +156,8 @@ def _read_saved(folder: Path, table: str, columns: Sequence[str]) -> pd.DataFram
 
 
 def _check_sources(name: str, table: pd.DataFrame, record: Mapping[str, Any], run: str) -> None:
-    _refuse(name, table, ~table["source"].isin(SOURCES), "source is {source!r}; allowed are: " + ", ".join(SOURCES))
-    if not run.endswith(STANDIN):
+    _refuse(name, table, ~table["source"].isin(STUDY_SOURCES), "source is {source!r}; allowed are: " + ", ".join(STUDY_SOURCES))
+    if not run.endswith(STANDIN_SUFFIX):
         wrong = table["source"] != "real"
         _refuse(name, table, wrong, f"source is {{source!r}}; in {run} every row must be 'real'")
     said = table["dataset"].map({each["name"]: each["source"] for each in record["datasets"]})

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mialib.paper.comparison import APART, own_kind
+from mialib.paper.claims import NOT_RUN
+from mialib.paper.comparison import APART, of_papers_kind
 from mialib.paper.saved import is_rate
 from mialib.paper.values import KEY, published, related
 from mialib.plots.names import WORDS
 from mialib.plots.scoreboard import COUNTED
 
-NOT_RUN = "not run"
 OTHER, STANDIN = "real data, other conditions", "stand-in data"
 STANDINGS = (COUNTED, OTHER, STANDIN)
 VERDICTS = ("reproduced", "near", "undecided", "differs", "met", "not met")
@@ -23,7 +23,7 @@ PLAIN = ("", "shadow:real", "mitigation:none")  # settings that related work sha
 TABLE_II = {"target_train_accuracy": "train", "target_test_accuracy": "test", "attack_precision": "precision"}
 
 
-class Experiment(NamedTuple):
+class Exhibit(NamedTuple):
     """One of the paper's tables or figures, and the notebooks that run it."""
 
     id: str
@@ -31,25 +31,25 @@ class Experiment(NamedTuple):
     notebooks: tuple[str, ...]
 
 
-EXPERIMENTS = (
-    Experiment("T1", "Table I: four targets on Purchase-100", ("03_purchase",)),
-    Experiment("T2", "Table II: nine targets of Google", ("03_purchase", "04_location", "05_texas", "06_adult_mnist")),
-    Experiment("T3", "Table III: mitigations", ("08_mitigations",)),
-    Experiment("F4", "Fig. 4: CIFAR by training size", ("01_cifar10", "02_cifar100")),
-    Experiment("F5", "Fig. 5: Purchase-100 on three services", ("03_purchase",)),
-    Experiment("F6", "Fig. 6: Texas", ("05_texas",)),
-    Experiment("F7", "Fig. 7: Purchase-100 by platform", ("03_purchase",)),
-    Experiment("F8", "Fig. 8: Location with noise", ("04_location",)),
-    Experiment("F9", "Fig. 9: synthetic shadow data", ("07_shadow_data",)),
-    Experiment("F10", "Fig. 10: number of classes", ("03_purchase",)),
-    Experiment("F11", "Fig. 11: class share and gap", ("03_purchase",)),
-    Experiment("F12", "Fig. 12: answers (drawn only, no value)", ("03_purchase",)),
+EXHIBITS = (
+    Exhibit("T1", "Table I: four targets on Purchase-100", ("03_purchase",)),
+    Exhibit("T2", "Table II: nine targets of Google", ("03_purchase", "04_location", "05_texas", "06_adult_mnist")),
+    Exhibit("T3", "Table III: mitigations", ("08_mitigations",)),
+    Exhibit("F4", "Fig. 4: CIFAR by training size", ("01_cifar10", "02_cifar100")),
+    Exhibit("F5", "Fig. 5: Purchase-100 on three services", ("03_purchase",)),
+    Exhibit("F6", "Fig. 6: Texas", ("05_texas",)),
+    Exhibit("F7", "Fig. 7: Purchase-100 by platform", ("03_purchase",)),
+    Exhibit("F8", "Fig. 8: Location with noise", ("04_location",)),
+    Exhibit("F9", "Fig. 9: synthetic shadow data", ("07_shadow_data",)),
+    Exhibit("F10", "Fig. 10: number of classes", ("03_purchase",)),
+    Exhibit("F11", "Fig. 11: class share and gap", ("03_purchase",)),
+    Exhibit("F12", "Fig. 12: answers (drawn only, no value)", ("03_purchase",)),
 )
 
 
 def run_list(runs: pd.DataFrame) -> pd.DataFrame:
-    """`Saved.runs`, with a row for each notebook of `EXPERIMENTS` that was not run: its run is "not run"."""
-    names = sorted({name for e in EXPERIMENTS for name in e.notebooks} | set(runs["notebook"]))
+    """`Saved.runs`, with a row for each notebook of `EXHIBITS` that was not run: its run is "not run"."""
+    names = sorted({name for e in EXHIBITS for name in e.notebooks} | set(runs["notebook"]))
     table = pd.DataFrame({"notebook": names}).merge(runs, how="left", on="notebook")
     return table.fillna({"run": NOT_RUN, "source": "", "values": 0, "claims": 0}).astype({"values": int, "claims": int})
 
@@ -95,10 +95,10 @@ def tally(values: pd.DataFrame) -> pd.DataFrame:
 
     An experiment of which nothing was run has one row, of standing "not run".
     """
-    theirs = published().drop_duplicates(KEY)["id"].value_counts()
+    paper_rows = published().drop_duplicates(KEY)["id"].value_counts()
     rows = []
-    for e in EXPERIMENTS:
-        front = {"id": e.id, "title": e.title, "published": int(theirs.get(e.id, 0))}
+    for e in EXHIBITS:
+        front = {"id": e.id, "title": e.title, "published": int(paper_rows.get(e.id, 0))}
         own = values[values["id"] == e.id]
         parts = [(s, own[own["standing"] == s]) for s in STANDINGS if (own["standing"] == s).any()]
         rows += [front | {"standing": s} | _counts(part) for s, part in parts or [(NOT_RUN, own)]]
@@ -121,11 +121,11 @@ def table_ii(values: pd.DataFrame) -> pd.DataFrame:
 
     Ours is the paper's kind of target or the surrogate in its place; source is "not run" where there is none.
     """
-    theirs = published().query("id == 'T2'")
-    own = values[(values["id"] == "T2") & own_kind(values)]
+    paper_rows = published().query("id == 'T2'")
+    own = values[(values["id"] == "T2") & of_papers_kind(values)]
     rows = []
-    for dataset in dict.fromkeys(theirs["dataset"]):
-        known = theirs[theirs["dataset"] == dataset].set_index("metric")["value"]
+    for dataset in dict.fromkeys(paper_rows["dataset"]):
+        known = paper_rows[paper_rows["dataset"] == dataset].set_index("metric")["value"]
         ours = own[own["dataset"] == dataset].drop_duplicates("metric").set_index("metric")
         row: dict[str, object] = {"dataset": WORDS[dataset], "source": ours["source"].iloc[0] if len(ours) else NOT_RUN}
         for metric, short in TABLE_II.items():
@@ -139,9 +139,9 @@ def table_ii(values: pd.DataFrame) -> pd.DataFrame:
 
 def table_ii_related() -> pd.DataFrame:
     """What others measured of Table II's attack precision, a row a value: dataset (as `table_ii` names it), work, value."""
-    theirs = published().query("id == 'T2'")["dataset"]
+    paper_rows = published().query("id == 'T2'")["dataset"]
     rows = related().query("metric == 'attack_precision'")
-    rows = rows[rows["dataset"].isin(theirs)]
+    rows = rows[rows["dataset"].isin(paper_rows)]
     return rows.assign(dataset=rows["dataset"].replace(WORDS))[["dataset", "work", "value"]].reset_index(drop=True)
 
 
@@ -186,13 +186,13 @@ def glance_points(values: pd.DataFrame) -> pd.DataFrame:
     training size. A standing without values has one row without numbers.
     """
     rows = values[is_rate(values["metric"]) & values["published"].notna() & values["value"].notna()]
-    kinds = [rows["metric"].str.startswith(start) for start in KINDS]
-    table_two = (rows["id"] == "T2") & (rows["metric"] == "attack_precision") & own_kind(rows)
+    kinds = [rows["metric"].str.startswith(start) for start in METRIC_KINDS]
+    table_two = (rows["id"] == "T2") & (rows["metric"] == "attack_precision") & of_papers_kind(rows)
     fig4 = (rows["id"] == "F4") & (rows["metric"] == "attack_precision_p50") & ~rows["variant"].isin(APART)
     name, size = rows["dataset"].replace(WORDS), rows["our_train_size"].map("{:,.0f}".format)
     label = np.select([table_two, fig4], [name.str.removeprefix("Purchase-"), size], "")
     table = pd.DataFrame({"panel": rows["standing"], "dataset": name.str.replace(r"^Purchase-\d+", "Purchase", regex=True)})
-    table = table.assign(kind=np.select(kinds, list(KINDS.values()), "other"), x=rows["published"], y=rows["value"])
+    table = table.assign(kind=np.select(kinds, list(METRIC_KINDS.values()), "other"), x=rows["published"], y=rows["value"])
     table = table.assign(low=rows["low"], high=rows["high"], label=label, verdict=rows["verdict"])
     absent = pd.DataFrame(
         {"panel": [s for s in STANDINGS if s not in set(table["panel"])], "dataset": "", "kind": "", "label": ""}
@@ -202,7 +202,7 @@ def glance_points(values: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
 
 
-KINDS = {
+METRIC_KINDS = {
     "attack_precision": "attack precision",
     "attack_recall": "attack recall",
     "attack_accuracy": "attack accuracy",

@@ -10,14 +10,14 @@ import scipy.optimize
 from mialib.core import cache, checks
 from mialib.core.types import AttackData, BlackBox, Dataset, Split, Trainer, check_answers
 
-Mitigation = Callable[[np.ndarray], np.ndarray]
+Filter = Callable[[np.ndarray], np.ndarray]
 
 FAR_BETTER = 0.25  # of balanced accuracy on members: an order of columns that much better is no accident
 DEVIATIONS = 4.0  # of a sign test on records of which one order alone is right
 
 
 def query(
-    model: BlackBox, dataset: Dataset, split: Split, mitigation: Mitigation | None = None, *, timeout: float | None = None
+    model: BlackBox, dataset: Dataset, split: Split, mitigation: Filter | None = None, *, timeout: float | None = None
 ) -> AttackData:
     """Query `model` on the members and non-members of `split`: the one place where answers become attack data.
 
@@ -118,7 +118,7 @@ def _check_order(answers: np.ndarray, labels: np.ndarray) -> None:
         )
 
 
-def _mitigated(answers: np.ndarray, mitigation: Mitigation | None) -> np.ndarray:
+def _mitigated(answers: np.ndarray, mitigation: Filter | None) -> np.ndarray:
     if mitigation is None:
         return answers
     filtered = checks.array("mitigation's answer", mitigation(answers))
@@ -130,7 +130,7 @@ def _mitigated(answers: np.ndarray, mitigation: Mitigation | None) -> np.ndarray
 
 
 def shadow_attack_data(
-    trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, mitigation: Mitigation | None = None, first: int = 0
+    trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, mitigation: Filter | None = None, first: int = 0
 ) -> AttackData:
     """Train model number first + i on the members of split i, query each on its own split; all answers, one after another.
 

@@ -9,7 +9,7 @@ import numpy as np
 from mialib.core import streams
 from mialib.core.types import Features
 
-KINDS = '("bit",), ("category", group), ("integer", low, high) or ("real", low, high)'
+ALLOWED_KINDS = '("bit",), ("category", group), ("integer", low, high) or ("real", low, high)'
 
 
 class Space:
@@ -120,7 +120,7 @@ def _units(kinds: Sequence[Any]) -> tuple[list[tuple], tuple[np.ndarray, np.ndar
 def _check_kind(j: int, kind: Any) -> tuple:
     sizes = {"bit": 1, "category": 2, "integer": 3, "real": 3}
     if not isinstance(kind, tuple) or not kind or sizes.get(kind[0]) != len(kind):
-        raise ValueError(f"features.kinds[{j}] must be {KINDS}, got {kind!r}")
+        raise ValueError(f"features.kinds[{j}] must be {ALLOWED_KINDS}, got {kind!r}")
     if len(kind) == 3:
         low, high = kind[1:]
         if not (np.isfinite(low) and np.isfinite(high) and low <= high):

@@ -19,10 +19,10 @@ from mialib.shadow.answers import count_missing, shadow_attack_data
 from mialib.shadow.records import noisy
 from mialib.shadow.splits import sample_splits, swapped_splits
 
-Source = tuple[str, str]  # setting as in the paper's table ("shadow:noise10"), and variant: which reading of it ("flip")
-REAL: Source = ("shadow:real", "none")
-SWAPPED: Source = ("shadow:real", "swapped")  # contaminated: see `shadow.swapped_splits`
-SMALLER: Source = ("shadow:real", "smaller")  # disjoint, but trained on fewer records than the target
+ShadowSource = tuple[str, str]  # setting as in the paper's table ("shadow:noise10"), and variant: which reading of it ("flip")
+REAL: ShadowSource = ("shadow:real", "none")
+SWAPPED: ShadowSource = ("shadow:real", "swapped")  # contaminated: see `shadow.swapped_splits`
+SMALLER: ShadowSource = ("shadow:real", "smaller")  # disjoint, but trained on fewer records than the target
 LEARNED = "one network a class"
 ATTACKS: dict[str, Fit] = {
     LEARNED: fit_attack,
@@ -51,7 +51,7 @@ class Experiment(NamedTuple):
     n_targets: int
     n_shadows: int
     seed: int
-    sources: Mapping[Source, Dataset] | None = None
+    sources: Mapping[ShadowSource, Dataset] | None = None
     shadow_size: int | None = None
     swapped: bool = False
 
@@ -81,7 +81,7 @@ class Trial(NamedTuple):
         """The shadows' answers, read from disk: those of all targets together would fill the memory."""
         return self.load()
 
-    def each_shadow(self) -> list[AttackData]:
+    def answers_by_shadow(self) -> list[AttackData]:
         """The answers of each shadow, read from disk."""
         return each_model(self.load(), self.n_shadows)
 
@@ -103,13 +103,13 @@ class Outcome(NamedTuple):
         return self.trial.case
 
 
-class Job(NamedTuple):
+class TrainingJob(NamedTuple):
     """Models to be trained together, model i on the members of split i; for a target's shadows, or (None) for the
     targets themselves.
     """
 
     target: int | None
-    source: Source
+    source: ShadowSource
     trainer: Trainer
     dataset: Dataset
     splits: list[Split]
@@ -124,7 +124,7 @@ class Job(NamedTuple):
         return shadow_attack_data(self.trainer, self.dataset, self.splits, self.seed)
 
 
-def noisy_sources(dataset: Dataset, rates: Iterable[float], modes: Iterable[str], seed: int) -> dict[Source, Dataset]:
+def noisy_sources(dataset: Dataset, rates: Iterable[float], modes: Iterable[str], seed: int) -> dict[ShadowSource, Dataset]:
     """The data set itself, and a noisy copy for every rate and reading of "noise" (Fig. 8): {(setting, variant): data set}."""
     sources = {REAL: dataset}
     for mode in modes:
@@ -140,7 +140,7 @@ def target_splits(dataset: Dataset, n: int, n_targets: int, seed: int) -> list[t
     return [split_target(dataset, n, randomness.generator(seed, "target split", t)) for t in range(n_targets)]
 
 
-def plan_jobs(e: Experiment) -> list[Job]:
+def plan_jobs(e: Experiment) -> list[TrainingJob]:
     """All trainings of an experiment: the targets, then each target's shadows on every source of shadow data.
 
     One pool serves all sources. Shadow i of a target has the same rows and initial weights whatever the source: sources differ
@@ -150,14 +150,14 @@ def plan_jobs(e: Experiment) -> list[Job]:
         raise ValueError("swapped must be False where sources or shadow_size are given")
     chosen = target_splits(e.dataset, e.train_size, e.n_targets, e.seed)
     own = [split for split, _ in chosen]
-    jobs = [Job(None, REAL, e.trainer, e.dataset, own, randomness.derive(e.seed, "target"))]
+    jobs = [TrainingJob(None, REAL, e.trainer, e.dataset, own, randomness.derive(e.seed, "target"))]
     usual = SWAPPED if e.swapped else SMALLER if e.shadow_size else REAL
     sources = {usual: e.dataset} if e.sources is None else e.sources
     for t, (split, pool) in enumerate(chosen if e.n_shadows else []):
         seed = randomness.derive(e.seed, "shadows", t)
         n = e.shadow_size or e.train_size
         splits = swapped_splits(split, e.n_shadows) if e.swapped else sample_splits(pool, n, e.n_shadows, seed)
-        jobs += [Job(t, source, e.trainer, data, splits, seed) for source, data in sources.items()]
+        jobs += [TrainingJob(t, source, e.trainer, data, splits, seed) for source, data in sources.items()]
     return jobs
 
 
@@ -229,25 +229,25 @@ def without_failed(trials: Sequence[Trial], tolerance: float = 0.1) -> list[Tria
 
 
 def _without_failed(trial: Trial, tolerance: float) -> Trial:
-    known = np.array([answered_right(part)[part.member].mean() for part in trial.each_shadow()])
+    known = np.array([answered_right(part)[part.member].mean() for part in trial.answers_by_shadow()])
     kept = np.flatnonzero(known >= np.median(known) - tolerance)
 
     def load() -> AttackData:
-        parts = trial.each_shadow()
+        parts = trial.answers_by_shadow()
         return AttackData.joined(parts[i] for i in kept)
 
     return trial._replace(load=load, n_shadows=len(kept))
 
 
-def own_answers(trials: Iterable[Trial]) -> list[Trial]:
+def with_target_answers(trials: Iterable[Trial]) -> list[Trial]:
     """The trials with the target's own answers in the place of its shadows': shadow models that imitate it to the last digit.
 
     No attacker has them. An attack with few parameters, such as one threshold, shows with them what it could find at best.
     """
-    return [_with_own_answers(trial) for trial in trials]
+    return [_with_target_answers(trial) for trial in trials]
 
 
-def _with_own_answers(trial: Trial) -> Trial:
+def _with_target_answers(trial: Trial) -> Trial:
     return trial._replace(load=lambda: trial.answers, n_shadows=1)
 
 

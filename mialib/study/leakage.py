@@ -41,7 +41,7 @@ class Measured(NamedTuple):
     table: pd.DataFrame
 
 
-def announce(*subjects: Subject) -> str:
+def announce_subjects(*subjects: Subject) -> str:
     """What is about to be trained and what that takes here, a line a training (see `study.announce`)."""
     lines = []
     for each in subjects:
@@ -56,7 +56,7 @@ def measure(subject: Subject, attacks: Mapping[str, Fit] = ONLY_LEARNED) -> Meas
     """
     plain = experiments.run_trials(subject.experiment)
     changed = [(m, experiments.run_trials(retrained(subject.experiment, m))) for m in subject.trainings]
-    fitted, softened = fitted_temperature(plain, attacks, seed=subject.experiment.seed)
+    fitted, softened = temperature_outcomes(plain, attacks, seed=subject.experiment.seed)
     outcomes = filter_outcomes(plain, subject.filters, attacks) + softened + training_outcomes(plain, changed, attacks)
     return Measured(plain, outcomes, leakage_table(outcomes, [*subject.filters, fitted, *subject.trainings]))
 
@@ -110,7 +110,7 @@ def training_outcomes(
     return outcomes
 
 
-def fitted_temperature(
+def temperature_outcomes(
     trials: Sequence[Trial], attacks: Mapping[str, Fit] = ONLY_LEARNED, share: float = 0.2, seed: int = 0
 ) -> tuple[Mitigation, list[Outcome]]:
     """A temperature for each model, fitted on validation records: the mitigation, and its outcomes as of `filter_outcomes`.

@@ -21,7 +21,7 @@ from mialib.shadow.answers import shadow_attack_data
 from mialib.shadow.records import marginal, nearest
 from mialib.shadow.splits import sample_splits
 from mialib.study import experiments, tables
-from mialib.study.experiments import ONLY_LEARNED, REAL, Case, Experiment, Job, Trial
+from mialib.study.experiments import ONLY_LEARNED, REAL, Case, Experiment, TrainingJob, Trial
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _model_based(target: Target, n: int, max_queries: int | None, rules: Mapping
 # Shadows
 
 
-def run_trials(made: Sequence[Made], n_shadows: int) -> list[Trial]:
+def made_trials(made: Sequence[Made], n_shadows: int) -> list[Trial]:
     """Train shadow models on every set of records, as its target was trained, and ask them: a trial for each.
 
     Members and non-members of a shadow are drawn from all records of the set, `Made.shadow_size` of each. A set of fewer than
@@ -176,11 +176,11 @@ def _trial(made: Made, n_shadows: int) -> Trial:
     return Trial(made.case, made.target.number, made.target.answers, job.answers, n_shadows)
 
 
-def _job(made: Made, n_shadows: int) -> Job:
+def _job(made: Made, n_shadows: int) -> TrainingJob:
     e, dataset = made.target.experiment, made.dataset
     seed = randomness.derive(e.seed, "shadows", made.target.number)
     splits = sample_splits(np.arange(len(dataset.y)), made.shadow_size, n_shadows, seed)
-    return Job(made.target.number, (made.case.setting, made.case.variant), e.trainer, dataset, splits, seed)
+    return TrainingJob(made.target.number, (made.case.setting, made.case.variant), e.trainer, dataset, splits, seed)
 
 
 # Tables
@@ -284,7 +284,7 @@ def by_budget(known: Sequence[Target], budgets: Sequence[int], sets: float, n_sh
         made = model_based_sets(known, sets, budget, **rules)
         records = pd.DataFrame([each.case._asdict() | {"records": len(each.records.y)} for each in made])
         records = records.groupby(tables.CASE, sort=False)["records"].mean().reset_index().assign(budget=budget)
-        trials = run_trials(made, n_shadows)
+        trials = made_trials(made, n_shadows)
         table = tables.summary(experiments.run_attacks(trials, ONLY_LEARNED)) if trials else pd.DataFrame(columns=SUMMARY)
         parts.append(records.merge(table, how="left", on=tables.CASE))
     return pd.concat(parts, ignore_index=True)

@@ -13,7 +13,7 @@ from torch import nn
 from mialib import mitigations
 from mialib.core import checks
 from mialib.core.types import Trainer
-from mialib.shadow.answers import Mitigation as Filter
+from mialib.shadow.answers import Filter
 from mialib.training.neural import NeuralTrainer
 from mialib.training.private import PrivateTrainer
 from mialib.training.recipe import Recipe
@@ -45,35 +45,35 @@ def _filter(name: str, knob: str, at: float, setting: str, answer: Filter) -> Mi
     return Mitigation(name, knob, at, f"mitigation:{setting}", answer, answer)
 
 
-def top_k(k: int) -> Mitigation:
+def top_k_filter(k: int) -> Mitigation:
     """The k highest probabilities alone (Table III: 3, 1)."""
     checks.whole("k", k, 1)
     return _filter("top k", "k", k, f"top_k={k}", partial(mitigations.top_k, k=k))
 
 
-def label_only() -> Mitigation:
+def label_only_filter() -> Mitigation:
     """The label alone (Table III)."""
     return _filter("label only", "", 1, "top_k=1_label_only", mitigations.label_only)
 
 
-def rounding(digits: int) -> Mitigation:
+def rounding_filter(digits: int) -> Mitigation:
     """Probabilities rounded to so many digits (Table III: 3, 1)."""
     checks.whole("digits", digits, 1, 15)
     return _filter("rounding", "d", digits, f"rounding_d={digits}", partial(mitigations.round_to, digits=digits))
 
 
-def temperature(t: float) -> Mitigation:
+def temperature_filter(t: float) -> Mitigation:
     """Softmax at temperature t (Table III: 5, 20)."""
     checks.real("t", t, 0, open_low=True)
     return _filter("temperature", "t", t, f"temperature_t={t:g}", partial(mitigations.temperature, t=t))
 
 
-def noise(scale: float, seed: int) -> Mitigation:
+def noise_filter(scale: float, seed: int) -> Mitigation:
     """Noise on the answers. The attacker's shadows carry noise of the same scale, and not the owner's secret."""
     checks.real("scale", scale, 0)
-    theirs = partial(mitigations.noise, scale=scale, seed=checks.whole("seed", seed, 0) + 1)
+    shadows_filter = partial(mitigations.noise, scale=scale, seed=checks.whole("seed", seed, 0) + 1)
     return _filter("noise", "σ", scale, f"noise_scale={scale:g}", partial(mitigations.noise, scale=scale, seed=seed))._replace(
-        shadows=theirs
+        shadows=shadows_filter
     )
 
 
@@ -118,7 +118,7 @@ def private(epsilon: float, delta: float, max_grad_norm: float = 1.0, recipe: Re
     )  # fmt: skip
 
 
-def table_iii(penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2)) -> list[Mitigation]:
+def table_iii_mitigations(penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2)) -> list[Mitigation]:
     """The rows of Table III in its order; for Texas its `penalties` are 1e-4, 5e-4, 1e-3, 5e-3."""
     return [*filters(k=(3, 1), digits=(3, 1), t=(5, 20)), *trainings(penalties)]
 
@@ -132,11 +132,11 @@ def filters(
     """
     return [
         NONE,
-        *map(top_k, k),
-        label_only(),
-        *map(rounding, digits),
-        *map(temperature, t),
-        *(noise(each, seed) for each in scale),
+        *map(top_k_filter, k),
+        label_only_filter(),
+        *map(rounding_filter, digits),
+        *map(temperature_filter, t),
+        *(noise_filter(each, seed) for each in scale),
     ]
 
 

@@ -69,7 +69,7 @@ def shadow_accuracies(trials: Sequence[Trial]) -> pd.DataFrame:
     """How well every shadow learned: target, shadow (its number), train_accuracy, test_accuracy, and member_confidence_p05,
     the probability of the true class that all but 5% of its members exceed.
     """
-    numbered = [(trial, i, part) for trial in trials for i, part in enumerate(trial.each_shadow())]
+    numbered = [(trial, i, part) for trial in trials for i, part in enumerate(trial.answers_by_shadow())]
     rows = [{"target": trial.target, "shadow": i} | _accuracy(part) | _least_confidence(part) for trial, i, part in numbered]
     return _frame([trial.case for trial, _, _ in numbered], rows)
 

@@ -2,6 +2,7 @@
 
 PROFILE = quick
 DATA = auto
+JOBS =
 PARAMS =
 ONLY =
 REPEATS = 3
@@ -18,18 +19,27 @@ BENCH_PY = .venv-benchmark/bin/python
 BENCHMARKS = .venv-benchmark/.installed
 RUNNER = $(PY) -m mialib.runs
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
-READERS = $(filter 99_%,$(NOTEBOOKS))
+COMMANDS = help setup data lab reproduce summary list figures benchmark test mutants lint lock clean
+# Variables of the command line that are no options are parameters of notebooks: N_SHADOWS=20 is handed on as -p N_SHADOWS 20.
+OPTIONS = PROFILE DATA JOBS PARAMS ONLY REPEATS PYTHON SHELL
+GIVEN := $(strip $(foreach name,$(filter-out $(OPTIONS),$(.VARIABLES)),$(if $(findstring command,$(origin $(name))),$(name))))
+QUOTE = '$(subst ','\'',$(value $(1)))'
+RUN_OPTIONS = --profile $(PROFILE) --data $(DATA) $(PARAMS) $(foreach name,$(GIVEN),-p $(name) $(call QUOTE,$(name)))
 CHECK_PYTHON = import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: make setup PYTHON=/path/to/python" % sys.version_info[:2])
 LOCK_HEADER = '\# What the results were made with (written by make lock).' 'appnope==0.1.4 ; platform_system == "Darwin"'
 LOCK_EDITS = -e '/^pip==/d' -e 's/\+[a-z0-9.]+$$//' -e 's/^((cuda|nvidia|triton).*)/\1 ; platform_system == "Linux"/'
 TOOL_CACHES = .pytest_cache .mypy_cache .ruff_cache build dist mialib.egg-info notebooks/.ipynb_checkpoints
 
-.PHONY: help setup data lab reproduce summary figures benchmark test mutants lint lock clean $(NOTEBOOKS)
+.PHONY: $(COMMANDS) $(NOTEBOOKS)
+
+ifneq (,$(and $(GIVEN),$(filter-out reproduce $(NOTEBOOKS),$(or $(MAKECMDGOALS),help))))
+$(error $(GIVEN): no option; there are $(OPTIONS), and parameters with reproduce or a notebook: `make list` shows them)
+endif
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
 	@echo "NN_name     one notebook: $(NOTEBOOKS)"
-	@echo "Options: PROFILE=quick|paper|smoke  DATA=auto|real|standin  PARAMS=\"-p N_SHADOWS 20\"  PYTHON=python3.12"
+	@echo "Options: PROFILE=quick|paper|smoke  DATA=auto|real|standin  JOBS=2  PYTHON=python3.12, and parameters: N_SHADOWS=20"
 
 setup: $(ENVIRONMENT) ## create the environment .venv: exactly the versions of requirements.lock
 
@@ -46,20 +56,22 @@ data: setup ## get the data sets; says what is real, what is a stand-in, sizes a
 lab: setup ## JupyterLab on the notebooks, with this environment as its kernel
 	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab notebooks
 
-reproduce: data $(NOTEBOOKS) ## data, then all notebooks; where results are, and the headline numbers
+reproduce: data ## data, then all notebooks, side by side on all cores (JOBS=1: one by one); a table of results
+	@$(RUNNER) all $(RUN_OPTIONS) $(if $(JOBS),--jobs $(JOBS))
+
+summary: setup ## that table, and where results and figures are, without running anything
 	@$(RUNNER) summary --profile $(PROFILE)
 
-summary: setup ## where results and figures are, and the headline numbers, without running anything
-	@$(RUNNER) summary --profile $(PROFILE)
+list: setup ## notebooks and their parameters
+	@$(RUNNER) list
 
 $(NOTEBOOKS): setup
-	@$(RUNNER) run $@ --profile $(PROFILE) --data $(DATA) $(PARAMS)
+	@$(RUNNER) run $@ $(RUN_OPTIONS)
 
-# In a full run data come first, and notebooks that read the others' tables come last, also under -j.
-ifneq (,$(filter reproduce,$(MAKECMDGOALS)))
-$(NOTEBOOKS): data
-$(READERS): $(filter-out $(READERS),$(NOTEBOOKS))
-endif
+# Another name: what it may have been meant for.
+LIKE = $(strip $(foreach name,$(COMMANDS) $(NOTEBOOKS),$(if $(findstring $(basename $(@F)),$(name)),$(name))))
+.DEFAULT:
+	@echo "no target $@; $(if $(LIKE),do you mean $(LIKE)?,there are $(COMMANDS) $(NOTEBOOKS))" >&2; exit 2
 
 figures: setup ## draw all figures again from the saved tables; trains nothing
 	@$(RUNNER) figures

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from archives import NOWHERE, describe_file, replace_source, tar_gz
 
@@ -652,3 +653,23 @@ def test_command(small, cifar, capsys, monkeypatch):
     assert main(["location", "--mode", "real"]) == 0
     with pytest.raises(SystemExit):
         main(["imagenet"])
+
+
+def test_command_tells_of_a_missing_archive_once(capsys, monkeypatch):
+    asked = []
+
+    def provenance(names, mode):
+        if mode == "real":
+            asked.extend(names)
+            raise DataUnavailable(f"the archive of {names[0]}", "Tried in vain.")
+        return pd.DataFrame([{"name": names[0], "source": mode}])
+
+    monkeypatch.setattr("mialib.data.__main__.provenance", provenance)
+    monkeypatch.setattr("mialib.data.__main__._report", str)
+    assert main(["purchase2", "purchase100", "texas"]) == 0
+    assert asked == ["purchase2", "texas"]
+    assert capsys.readouterr().err.splitlines() == [
+        "WARNING: the archive of purchase2 cannot be had: STAND-IN (generated records) for purchase2, purchase100",
+        "WARNING: the archive of texas cannot be had: STAND-IN (generated records) for texas",
+        "Tried in vain.",
+    ]

@@ -3,6 +3,7 @@
 import ast
 import json
 import shutil
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -13,7 +14,8 @@ from mialib import runs
 from mialib.runs import execute
 from mialib.runs.parameters import notebook_parameters, notebooks
 
-NAMES = notebooks(runs.ROOT)
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = notebooks(ROOT)
 READERS = {"99_scoreboard": "04_location"}  # what reads the others' tables, and a notebook that leaves some
 BY_HAND = "00_attack_by_hand"  # saves no published values beside ours: 04_location does
 
@@ -28,7 +30,7 @@ def store(tmp_path_factory):
 def root(tmp_path, store, monkeypatch):
     """A repository of its own: notebooks and profiles, no results."""
     monkeypatch.setenv("MIALIB_CACHE", str(store))
-    shutil.copytree(runs.ROOT / "notebooks", tmp_path / "root" / "notebooks")
+    shutil.copytree(ROOT / "notebooks", tmp_path / "root" / "notebooks")
     return tmp_path / "root"
 
 
@@ -49,8 +51,6 @@ def test_notebook_runs_on_the_smoke_profile(name, root):
     assert record["finished"]
     assert {key: record["parameters"][key] for key in overridden} == overridden
     assert {item["source"] for item in record["datasets"]} == {"standin"}
-    assert record["headline"]
-
     assert record["figures"]
     for figure in record["figures"]:
         assert (figures / f"{figure}.png").stat().st_size > 5000
@@ -69,7 +69,7 @@ def test_notebook_runs_on_the_smoke_profile(name, root):
 
 
 def test_the_attack_by_hand_takes_the_front_door():
-    cells = nbformat.read(runs.ROOT / "notebooks" / f"{BY_HAND}.ipynb", as_version=4).cells
+    cells = nbformat.read(ROOT / "notebooks" / f"{BY_HAND}.ipynb", as_version=4).cells
     tree = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
     assert imported == {"mialib", "numpy", "pandas", "plots", "runs"}

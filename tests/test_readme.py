@@ -2,13 +2,15 @@
 
 import re
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from mialib import runs
 from mialib.data import loading
 
-README = (runs.ROOT / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_example_of_an_audit_runs_as_printed(monkeypatch, capsys):
@@ -23,18 +25,18 @@ def test_the_example_of_an_audit_runs_as_printed(monkeypatch, capsys):
 
 def test_the_pictures_that_readme_shows_are_there():
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
-        assert (runs.ROOT / picture).exists(), picture
+        assert (ROOT / picture).exists(), picture
 
 
 def committed(run, notebook, table):
     """A table of a committed run; the test is skipped where the run is not in this checkout."""
-    folder = runs.ROOT / "results" / run / notebook
+    folder = ROOT / "results" / run / notebook
     if not folder.exists():
         pytest.skip(f"results/{run}/{notebook} is not in this checkout")
     return runs.read_table(folder, table)
 
 
-COMPARED = sorted((runs.ROOT / "results").glob("paper*/[0-9]*/compared.csv"))
+COMPARED = sorted((ROOT / "results").glob("paper*/[0-9]*/compared.csv"))
 
 
 @pytest.mark.parametrize("path", COMPARED, ids=lambda path: path.parent.name)

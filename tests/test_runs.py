@@ -1,7 +1,9 @@
 """Tables, figures and run.json, and the runner: what it refuses, what it leaves behind however a notebook ends."""
 
+import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,17 +19,19 @@ import mialib
 from mialib import runs
 from mialib.plots.panels import draw
 from mialib.runs import command, execute, parameters, redact
+from mialib.runs.log import Log
 from mialib.runs.parameters import UsageError
 from mialib.runs.publish import publish, recover, scratch_folder
-from mialib.runs.redact import without_progress
+from mialib.runs.summary import WIDTH, summary
 
 REAL = {"name": "location", "source": "real", "records": 5010, "n_classes": 30, "digest": "ab"}
 STANDIN = {"name": "texas", "source": "standin", "records": 100, "n_classes": 10, "digest": "cd"}
 ROOT = Path(mialib.__file__).resolve().parents[1]
 
-PARAMETERS = 'PROFILE = "quick"\nDATA = "auto"\nN = 3\nRATE = 0.5\nSIZES = [1, 2]\nFAIL = False\nWAIT = 0'
+PARAMETERS = 'PROFILE = "quick"\nDATA = "auto"\nN = 3\nRATE = 0.5\nSIZES = [1, 2]\nFAIL = False\nWAIT = 0\nSEED = 1'
+PARAMETERS += '\nBY = {"a": [1], "b": []}'
 BODY = """
-import os, time, pandas as pd
+import os, sys, time, pandas as pd
 from pathlib import Path
 from mialib import runs
 source = "standin" if DATA == "standin" else "real"
@@ -37,8 +41,20 @@ Path("../started").touch()
 time.sleep(WAIT)
 assert not FAIL, "asked to fail"
 print(Path.cwd(), os.environ["MIALIB_OUT"])
+print("1%\\r99%\\rbar gone", file=sys.stderr)
+from tqdm import tqdm
+list(tqdm(range(3)))
 run.table("numbers", pd.DataFrame({"n": range(N)}))
-run.finish(seeds=[1], headline=[f"n is {N}"])
+run.finish(seeds=[1])
+"""
+COMPARED = """\
+dataset,source,our_target,our_train_size,setting,variant,metric,published,published_low,reading,value,low,high,verdict
+location,real,google surrogate,1200.0,shadow:noise10,flip,attack_precision,0.666,,stated,0.745,0.727,0.763,differs
+location,real,local,1200.0,,none,attack_recall,,0.95,stated,0.99,0.98,1.0,met
+texas,standin,local,10000.0,mitigation:a_name_that_is_much_too_long_for_a_line,aware,attack_precision,0.5,,stated,,,,undecided
+texas,standin,local,10000.0,mitigation:none,unaware,attack_precision,0.5,,stated,0.5,0.5,0.5,reproduced
+location,real,local,1200.0,,none,attack_precision,0.7,,drawn,0.7,0.7,0.7,reproduced
+location,real,local,1200.0,,none,target_test_accuracy,0.7,,stated,0.7,0.7,0.7,reproduced
 """
 
 
@@ -70,6 +86,13 @@ def root(tmp_path):
 def a_run(folder, datasets=(REAL,), monkeypatch=None):
     monkeypatch.setenv("MIALIB_OUT", str(folder))
     return runs.start("01_small", "quick", {"N": 3}, datasets)
+
+
+def add_notebook(root, name, body):
+    shutil.copy(root / "notebooks" / "01_small.ipynb", root / "notebooks" / f"{name}.ipynb")
+    book = nbformat.read(root / "notebooks" / f"{name}.ipynb", as_version=4)
+    book.cells[2].source = body
+    nbformat.write(book, root / "notebooks" / f"{name}.ipynb")
 
 
 def saved(root, name="quick"):
@@ -218,20 +241,58 @@ def test_only_functions_of_plots_can_be_recorded(tmp_path, monkeypatch, plots):
 
 def test_run_json_says_how_it_came_about(tmp_path, monkeypatch):
     run = a_run(tmp_path, monkeypatch=monkeypatch)
-    run.finish(seeds={"targets": [1, 2]}, headline=["precision 0.68"], note=np.float32(0.5))
+    run.finish(seeds={"targets": [1, 2]}, note=np.float32(0.5))
     record = runs.read_run(run.results)
     assert record["finished"] and record["parameters"] == {"N": 3} and record["datasets"] == [REAL]
-    assert record["headline"] == ["precision 0.68"] and record["facts"] == {"note": 0.5} and record["seconds"] >= 0
+    assert record["facts"] == {"note": 0.5} and record["seconds"] >= 0
     assert record["versions"]["numpy"] == np.__version__ and record["hardware"]["cores"] >= 1
     with pytest.raises(ValueError, match="recorded already"):
         run.finish(parameters=1)
 
 
-def test_run_by_hand_never_goes_to_the_real_results(tmp_path, monkeypatch):
+def test_run_by_hand_never_goes_to_the_real_results_and_says_where(tmp_path, monkeypatch, capsys):
+    """It goes to the checkout that it lies in, wherever the package is."""
     monkeypatch.delenv("MIALIB_OUT", raising=False)
-    monkeypatch.setattr("mialib.runs.run.ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "Makefile").touch()
+    monkeypatch.chdir(tmp_path / "notebooks")
     run = runs.start("01_small", "paper", {})
-    assert run.results == tmp_path / "results" / "interactive" / "01_small"
+    assert run.results == tmp_path / "results" / "interactive" / "01_small" and runs.results_folder() == tmp_path / "results"
+    assert (
+        capsys.readouterr().out == "tables go to ../results/interactive/01_small, figures to ../figures/interactive/01_small\n"
+    )
+
+
+def test_without_a_checkout_the_working_directory_serves(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert runs.checkout() == tmp_path.resolve()
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {"../../out": {"function": "square", "tables": [], "options": {}}},
+        {"f": {"function": "square", "tables": ["../secret"], "options": {}}},
+        {"f": {"function": "os.remove", "tables": [], "options": {}}},
+    ],
+)
+def test_a_name_in_an_edited_run_json_is_refused(tmp_path, figures):
+    record = {"notebook": "01_small", "datasets": [], "figures": figures}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="letters, digits, - and _ are allowed"):
+        runs.redraw(tmp_path, tmp_path / "figures")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_figure_is_drawn_once_from_the_same_tables(tmp_path, monkeypatch, plots):
+    drawn = []
+    monkeypatch.setattr("mialib.plots.panels.draw", lambda *args, **options: drawn.append(1) or draw(*args, **options))
+    run = a_run(tmp_path, monkeypatch=monkeypatch)
+    for y in ([0, 1], [0, 1], [1, 0]):
+        run.table("lines", pd.DataFrame({"x": [0, 1], "y": y}))
+        run.figure("f", "square", "lines")
+    run.figure("f", "square", "lines", colour="C1")
+    assert len(drawn) == 3
 
 
 # What the runner refuses
@@ -246,6 +307,11 @@ def test_run_by_hand_never_goes_to_the_real_results(tmp_path, monkeypatch):
         ({"RATE": "high"}, "RATE is 'high'"),
         ({"SIZES": "[1, 'a']"}, "SIZES is"),
         ({"PROFILE": "paper"}, "set by --profile"),
+        ({"N": "0"}, "N is 0; numbers above 0 are needed, as in the default 3"),
+        ({"RATE": "-0.1"}, "RATE is -0.1; numbers above 0"),
+        ({"RATE": "1e999"}, "RATE is inf; numbers above 0"),
+        ({"SIZES": "[1, 0]"}, "SIZES is [1, 0]; numbers above 0"),
+        ({"BY": "{'a': [1, -1]}"}, "BY is .*; numbers above 0"),
     ],
 )
 def test_wrong_parameter_is_named(root, given, message):
@@ -259,6 +325,11 @@ def test_parameters_come_from_profile_then_by_hand(root):
     assert parameters.merged(root, "01_small", "smoke", "real", {"N": "7"})["N"] == 7
 
 
+def test_zero_is_taken_where_the_default_is_not_positive_and_as_a_seed(root):
+    given = {"WAIT": "0", "SEED": "0", "BY": "{'b': [0], 'c': [0]}"}
+    assert parameters.merged(root, "01_small", "quick", "auto", given)["BY"] == {"b": [0], "c": [0]}
+
+
 def test_profile_with_an_unknown_parameter_is_refused(root):
     (root / "notebooks" / "profiles" / "bad.yaml").write_text("01_small:\n  K: 1\n")
     with pytest.raises(UsageError, match="profile bad: no parameter 'K'"):
@@ -268,8 +339,10 @@ def test_profile_with_an_unknown_parameter_is_refused(root):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "02_none"], "no notebook '02_none'; there are: 01_small"),
+        (["run", "02_none"], "no notebook '02_none' in this folder; there are: 01_small"),
         (["run", "01_small", "--profile", "none"], "no profile 'none'; there are: quick, smoke"),
+        (["all", "-p", "M", "1"], "no notebook has a parameter M; there are:\n  01_small: N, RATE"),
+        (["all", "-p", "N", "0"], "01_small: N is 0; numbers above 0"),
     ],
 )
 def test_command_line_names_what_is_allowed(root, capsys, arguments, message):
@@ -302,13 +375,17 @@ def test_name_of_a_run(sources, custom, name):
 def test_success_then_failure_leaves_the_success(root, capfd, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     assert command.main(["run", "01_small"], root=root) == 0
-    assert "n is 3" in capfd.readouterr().out
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "01_small: running" and lines[1].startswith("01_small: ") and lines[1].endswith(" s")
+    assert lines[-1].startswith("results/quick/01_small/ and figures/quick/01_small/: ")
     folder = root / "results" / "quick" / "01_small"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(before) == {"01_small.ipynb", "numbers.csv", "run.json"}
     for name in ("01_small.ipynb", "run.json"):
         text = before[name].decode()
         assert str(root) not in text and redact.absolute_paths(json.loads(text)) == []
+    streams = [out for cell in json.loads(before["01_small.ipynb"])["cells"] for out in cell.get("outputs", [])]
+    assert [out["text"] for out in streams if out["name"] == "stderr"] == [["bar gone\n"]], "no bar, nor what it wrote over"
 
     assert command.main(["run", "01_small", "-p", "FAIL", "True"], root=root) == 1
     error = capfd.readouterr().err
@@ -337,6 +414,87 @@ def test_interrupt_cleans_up(root):
     process.send_signal(signal.SIGTERM)
     assert process.wait() == 130
     assert "interrupted" in process.stderr.read() and leftovers(root) == []
+
+
+def test_all_notebooks_run_though_one_fails(root, capfd, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    add_notebook(root, "02_bad", "1 / 0")
+    add_notebook(
+        root,
+        "99_reader",
+        BODY.replace("01_small", "99_reader").replace("time.sleep", "assert Path('../results/quick').exists()#"),
+    )
+    assert command.main(["all", "--jobs", "3"], root=root) == 1
+    shown = capfd.readouterr()
+    assert shown.out.count(": running") == 3 and "02_bad: FAILED after" in shown.out
+    assert "02_bad failed in cell 3 of 3, `1 / 0`: ZeroDivisionError: division by zero" in shown.out
+    assert "of 3 notebooks 1 failed: 02_bad" in shown.err and "not run in the profile quick: 02_bad" in shown.out
+    assert sorted(path.name for path in (root / "results" / "quick").iterdir()) == ["01_small", "99_reader"]
+    assert leftovers(root) == []
+
+
+def test_interrupting_all_ends_every_notebook(root):
+    add_notebook(root, "02_other", BODY.replace("started", "other").replace("01_small", "02_other"))
+    process = started(root, "all", "-p", "WAIT", "60", "--jobs", "2")
+    for name in ("started", "other"):
+        wait_for(root / name, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 130
+    assert leftovers(root) == [] and not (root / "results" / "quick").exists()
+
+
+def test_in_a_terminal_the_lines_of_what_runs_are_written_over():
+    out = io.StringIO()
+    out.isatty = lambda: True
+    log = Log(out)
+    for step in (
+        lambda: log.at("01_a"),
+        lambda: log.at("02_b"),
+        lambda: log.at("01_a", "Data"),
+        lambda: log.end("02_b", "3 s"),
+    ):
+        step()
+    assert out.getvalue().splitlines()[-2:] == ["\x1b[2A\x1b[J02_b: 3 s", "01_a: Data"]
+
+
+def test_the_table_of_results_fits_and_says_what_is_made_up(root):
+    folder = root / "results" / "quick-standin" / "01_small"
+    folder.mkdir(parents=True)
+    (folder / "compared.csv").write_text(COMPARED)
+    record = {"notebook": "01_small", "datasets": [REAL, STANDIN], "seconds": 3.2, "figures": {}, "headline": ["as it was"]}
+    (folder / "run.json").write_text(json.dumps(record))
+    lines = summary("quick", root)
+    assert lines[1].split() == [
+        "location",
+        "google†,",
+        "noise10,",
+        "flip,",
+        "precision",
+        "0.666",
+        "0.745",
+        "[0.727,",
+        "0.763]",
+        "differs",
+    ]
+    assert lines[2].split() == ["location", "local,", "recall", "≥", "0.950", "0.990", "[0.980,", "1.000]", "met"]
+    assert lines[3].startswith("texas*") and "…" in lines[3] and lines[3].endswith("no member found       undecided")
+    assert lines[4:] == [
+        "* generated stand-in data",
+        "† a surrogate of the paper's target",
+        "",
+        "results/quick-standin/01_small/ and figures/quick-standin/01_small/: 3 s, with stand-ins",
+    ]
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_summary_names_the_profiles_that_were_run(root):
+    folder = root / "results" / "paper" / "01_small"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"figures": {}}))
+    assert summary("quick", root) == [
+        "not run in the profile quick: 01_small",
+        "there are results of: paper; such as: make summary PROFILE=paper",
+    ]
 
 
 def fill(scratch, text):
@@ -395,25 +553,3 @@ def test_scrubbing_leaves_text_and_pictures_alone(tmp_path):
     assert clean["text"].startswith("./results/a.csv and ") and clean["image/png"] == "/ab/cd/ef"
     assert clean["text"].endswith("x.py, </td></tr>, https://a.org/b/c, members/non-members, 1/2")
     assert redact.absolute_paths(clean) == []
-
-
-def test_of_a_progress_bar_only_its_last_state_stays():
-    def stream(name, text):
-        return {"output_type": "stream", "name": name, "text": text}
-
-    picture = {"output_type": "display_data", "data": {"image/png": "\r"}}
-    outputs = [stream("stderr", ["\r", "10%"]), stream("stderr", "\r20%"), stream("stderr", "\r    \r"), picture]
-    outputs += [stream("stdout", "kept\n"), stream("stderr", "bar 1%\rbar 99%\nwarning\n")]
-    cells = [{"cell_type": "code", "outputs": outputs}, {"cell_type": "markdown"}]
-    kept = without_progress({"cells": cells})["cells"]
-    assert kept[0]["outputs"] == [picture, stream("stdout", "kept\n"), stream("stderr", "bar 99%\nwarning")]
-    assert "outputs" not in kept[1]
-
-
-def test_bars_below_one_another_leave_nothing():
-    """What tqdm writes for two bars at once, the second one a line below, both cleared at their end; then a warning."""
-    up = "\x1b[A"
-    text = f"\rfirst 0%\n\rsecond 0%{up}\n\rsecond 100%{up}\n\r           {up}\n\r{up}\rfirst 100%\r          \rwarning\n"
-    cells = [{"cell_type": "code", "outputs": [{"output_type": "stream", "name": "stderr", "text": text}]}]
-    (kept,) = without_progress({"cells": cells})["cells"][0]["outputs"]
-    assert kept["text"] == "warning"

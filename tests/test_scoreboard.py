@@ -1,6 +1,7 @@
 """The scoreboard reads what other notebooks saved, refuses what is wrong by name, and counts only what may count."""
 
 import json
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,6 +13,7 @@ from mialib import paper, plots, runs
 from mialib.paper import claims, saved, scoreboard
 
 matplotlib.use("Agg")
+ROOT = Path(__file__).resolve().parent.parent
 NUMBERS = ["value", "low", "high"]
 
 
@@ -537,7 +539,7 @@ def test_every_data_set_kind_and_outcome_has_its_sign():
 
 
 def test_the_committed_runs_are_whole():
-    results = runs.ROOT / "results"
+    results = ROOT / "results"
     if not list(results.glob("paper*/0*")):
         pytest.skip("no runs of the paper profile are in this checkout")
     found = saved.read_runs("paper", results=results)
@@ -546,7 +548,9 @@ def test_the_committed_runs_are_whole():
 
 
 @pytest.mark.parametrize(
-    "path", sorted((runs.ROOT / "results").glob("paper*/99_scoreboard")), ids=lambda path: path.parent.name
+    "path",
+    sorted((ROOT / "results").glob("paper*/99_scoreboard")),
+    ids=lambda path: path.parent.name,
 )
 def test_the_committed_scoreboard_is_that_of_the_committed_runs(path):
     fresh = saved.read_runs("paper", results=path.parent.parent)

@@ -24,7 +24,11 @@ TIMEOUT = (10, 60)  # seconds to connect, and between two packets
 
 
 class DataUnavailable(RuntimeError):
-    """A data set is neither on disk nor downloadable; the message says what was tried, and where a file can be put by hand."""
+    """A data set is neither on disk nor downloadable. what: the file; tried: where, and where it can be put by hand."""
+
+    def __init__(self, what: str, tried: str) -> None:
+        self.what, self.tried = what, tried
+        super().__init__(f"{what} could not be downloaded. {tried}")
 
 
 class DataCorrupt(ValueError):
@@ -96,9 +100,9 @@ def fetch(file: File, folder: Path) -> Path:
             return _download(url, file, path)
         except (OSError, DataCorrupt) as error:  # requests' errors are OSErrors
             failures.append(error)
-    tried = " ".join(f"Tried {url}: {error}." for url, error in zip(file.urls, failures, strict=True))
-    corrupt = any(isinstance(error, DataCorrupt) for error in failures)
-    raise (DataCorrupt if corrupt else DataUnavailable)(f"{file.name} could not be downloaded. {tried} {_by_hand(path)}")
+    tries = [f"Tried {url}: {error}." for url, error in zip(file.urls, failures, strict=True)]
+    unavailable = DataUnavailable(file.name, " ".join([*tries, _by_hand(path)]))
+    raise DataCorrupt(str(unavailable)) if any(isinstance(error, DataCorrupt) for error in failures) else unavailable
 
 
 def _by_hand(path: Path) -> str:

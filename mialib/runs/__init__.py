@@ -1,9 +1,20 @@
 """What a notebook leaves behind, and how notebooks are run: folders, tables, figures, run.json; the command line."""
 
 from mialib.runs.machine import hardware, versions
-from mialib.runs.run import ROOT, Run, read_run, read_table, redraw, results_folder, standins, start, write_figure, write_json
+from mialib.runs.run import (
+    Run,
+    checkout,
+    read_run,
+    read_table,
+    redraw,
+    results_folder,
+    standins,
+    start,
+    write_figure,
+    write_json,
+)
 
 __all__ = [
-    "ROOT", "Run", "hardware", "read_run", "read_table", "redraw", "results_folder", "standins", "start", "versions",
+    "Run", "checkout", "hardware", "read_run", "read_table", "redraw", "results_folder", "standins", "start", "versions",
     "write_figure", "write_json",
 ]  # fmt: skip

@@ -8,75 +8,33 @@ ones whole.
 import argparse
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mialib.runs.execute import RunFailed, run
+from mialib.runs.log import Log
 from mialib.runs.parameters import UsageError, notebook_parameters, notebooks
 from mialib.runs.publish import recover
-from mialib.runs.run import ROOT, read_run, redraw, standins
+from mialib.runs.run import checkout, redraw
+from mialib.runs.schedule import HEADING, run_all
+from mialib.runs.summary import account, summary
 
 DATA_MODES = ("auto", "real", "standin")
 
 
-# Reading what is there
-
-
-def redraw_all(root: Path = ROOT) -> list[Path]:
-    """Draw every figure of every run again from its tables, training nothing; returns the folders of figures."""
-    recover(root)
-    folders = []
-    for path in sorted((root / "results").glob("[!.]*/*/run.json")):
-        target = root / "figures" / path.parent.relative_to(root / "results")
-        if redraw(path.parent, target):
-            folders.append(target)
-    return folders
-
-
-def summary(profile: str, root: Path = ROOT) -> list[str]:
-    """Lines that say, for the latest run of each notebook, where its results and figures are, and its headline numbers."""
-    recover(root)
-    lines = []
-    for notebook in notebooks(root):
-        found = [root / "results" / name / notebook / "run.json" for name in (profile, f"{profile}-standin")]
-        latest = max((path for path in found if path.exists()), key=lambda path: path.stat().st_mtime, default=None)
-        lines += _account(latest, root) if latest else [f"{notebook}: not run yet"]
-    return lines
-
-
-def _account(path: Path, root: Path) -> list[str]:
-    record, folder = read_run(path.parent), path.parent.relative_to(root)
-    made_up = standins(record)
-    source = f"STAND-IN data: {', '.join(made_up)}" if made_up else "real data"
-    figures = Path("figures", *folder.parts[1:])
-    where = [f"{record['notebook']}: {source}, {record['seconds']:.0f} s", f"  {folder}/  {figures}/"]
-    return where + [f"  {line}" for line in record["headline"]]
-
-
-def parameter_list(root: Path = ROOT) -> list[str]:
-    """Each notebook with its parameters and their defaults, as lines."""
-    lines = []
-    for notebook in notebooks(root):
-        lines += [notebook] + [f"  {name} = {value!r}" for name, value in notebook_parameters(root, notebook).items()]
-    return lines
-
-
-# Command line
-
-
-def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> int:
     """Entry of the command line; returns the exit code: 0, 1 (a notebook failed), 2 (wrong arguments), 130 (interrupted)."""
     options = _parser().parse_args(arguments)
     try:
-        for line in options.work(options, root):
-            print(line)
+        options.work(options, (root or options.root or checkout()).resolve())
         return 0
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunFailed as error:
-        print(f"\nerror: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted: earlier results are whole", file=sys.stderr)
@@ -85,34 +43,95 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m mialib.runs", description="Runs the notebooks and redraws their figures.")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--root", type=Path, help="the checkout (default: that of the working directory)")
+    profile = argparse.ArgumentParser(add_help=False)
+    profile.add_argument("--profile", default="quick", help="quick (the notebook's defaults), or a file of notebooks/profiles")
+    running = argparse.ArgumentParser(add_help=False, parents=[shared, profile])
+    running.add_argument("--data", default="auto", choices=DATA_MODES)
+    running.add_argument(
+        "-p", dest="given", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter"
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
-    one = commands.add_parser("run", help="run one notebook")
+    one = commands.add_parser("run", help="run one notebook", parents=[running])
     one.add_argument("notebook", help="its name without .ipynb, such as 04_location")
-    one.add_argument("--profile", default="quick", help="quick (the notebook's defaults), or a file of notebooks/profiles")
-    one.add_argument("--data", default="auto", choices=DATA_MODES)
-    one.add_argument("-p", dest="given", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter")
-    one.set_defaults(work=_run_command)
-    figures = commands.add_parser("figures", help="redraw all figures from the saved tables")
-    figures.set_defaults(work=lambda _, root: [f"redrawn: {folder.relative_to(root)}" for folder in redraw_all(root)])
-    account = commands.add_parser("summary", help="where results are, and the headline numbers")
-    account.add_argument("--profile", default="quick")
-    account.set_defaults(work=lambda options, root: summary(options.profile, root))
-    listing = commands.add_parser("list", help="notebooks and their parameters")
-    listing.set_defaults(work=lambda _, root: parameter_list(root))
+    one.add_argument("--headings", action="store_true", help="print the headings that it comes to, and no results")
+    one.set_defaults(work=_run_one)
+    every = commands.add_parser("all", help="run all notebooks", parents=[running])
+    every.add_argument("--jobs", type=_count, help="how many at a time (default: one a core, at most four)")
+    every.set_defaults(work=_run_all)
+    figures = commands.add_parser("figures", help="redraw all figures from the saved tables", parents=[shared])
+    figures.set_defaults(work=_redraw)
+    told = commands.add_parser("summary", help="the paper's values and ours, and where results are", parents=[shared, profile])
+    told.set_defaults(work=_tell)
+    listing = commands.add_parser("list", help="notebooks and their parameters", parents=[shared])
+    listing.set_defaults(work=_list)
     return parser
 
 
-def _run_command(options: argparse.Namespace, root: Path) -> list[str]:
-    folders = run(options.notebook, options.profile, options.data, dict(options.given), root)
-    return _account(folders[0] / "run.json", root)
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}; a whole number from 1 on is needed")
+    return int(text)
 
 
-def command_line(root: Path = ROOT) -> NoReturn:
-    """Run `main` as a program: SIGTERM and SIGHUP end it as Ctrl-C does, cleaning up."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+def _run_one(options: argparse.Namespace, root: Path) -> None:
+    arguments = (options.notebook, options.profile, options.data, dict(options.given), root)
+    if options.headings:
+        run(*arguments, progress=lambda heading: print(f"{HEADING}{heading}", flush=True))
+        return
+    log, began = Log(sys.stdout), time.monotonic()
+    log.at(options.notebook)
+    try:
+        results, _ = run(*arguments, progress=lambda heading: log.at(options.notebook, heading))
+    except BaseException:
+        log.end(options.notebook, "did not end well")
+        raise
+    log.end(options.notebook, f"{time.monotonic() - began:.0f} s")
+    _print(account([results], root))
+
+
+def _run_all(options: argparse.Namespace, root: Path) -> None:
+    recover(root)
+    failed = run_all(options.profile, options.data, dict(options.given), options.jobs, root, Log(sys.stdout))
+    if not options.given:
+        _tell(options, root)
+    if failed:
+        raise RunFailed(f"of {len(notebooks(root))} notebooks {len(failed)} failed: {', '.join(failed)}")
+
+
+def _tell(options: argparse.Namespace, root: Path) -> None:
+    recover(root)
+    _print(["", *summary(options.profile, root)])
+
+
+def _redraw(options: argparse.Namespace, root: Path) -> None:
+    """Draw every figure of every run again from its tables, training nothing."""
+    recover(root)
+    for path in sorted((root / "results").glob("[!.]*/*/run.json")):
+        folder = root / "figures" / path.parent.relative_to(root / "results")
+        if redraw(path.parent, folder):
+            print(f"redrawn: {folder.relative_to(root)}", flush=True)
+
+
+def _list(options: argparse.Namespace, root: Path) -> None:
+    """Print each notebook with its parameters and their defaults."""
+    for notebook in notebooks(root):
+        _print([notebook, *(f"  {name} = {value!r}" for name, value in notebook_parameters(root, notebook).items())])
+
+
+def _print(lines: Sequence[str]) -> None:
+    print("\n".join(lines), flush=True)
+
+
+def command_line(root: Path | None = None) -> NoReturn:
+    """Run `main` as a program: SIGTERM and SIGHUP end it as Ctrl-C does, cleaning up; a second one does not cut that short."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     sys.exit(main(root=root))
 
 
 def _interrupt(*_: Any) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

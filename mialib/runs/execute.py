@@ -3,24 +3,25 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from mialib.runs.parameters import merged
 from mialib.runs.publish import publish, recover, scratch_folder
-from mialib.runs.redact import scrub, without_progress
-from mialib.runs.run import ROOT, read_run, standins, write_json
+from mialib.runs.redact import scrub
+from mialib.runs.run import read_run, standins, write_json
+
+Progress = Callable[[str], None]  # takes each heading of the notebook as it is reached
 
 
 class RunFailed(Exception):
     """A notebook did not end well; the message names it, the cell and the error."""
 
 
-def run(notebook: str, profile: str, data: str, given: Mapping[str, str], root: Path = ROOT) -> list[Path]:
+def run(
+    notebook: str, profile: str, data: str, given: Mapping[str, str], root: Path, progress: Progress = lambda heading: None
+) -> list[Path]:
     """Execute a notebook and publish what it saved; returns the new results and figures folders.
 
     Raises UsageError before anything runs, RunFailed when a cell fails: earlier results are whole then.
@@ -28,10 +29,9 @@ def run(notebook: str, profile: str, data: str, given: Mapping[str, str], root: 
     parameters = merged(root, notebook, profile, data, given)
     recover(root)
     with scratch_folder(root, notebook) as scratch:
-        _execute(notebook, parameters, scratch, root)
+        _execute(notebook, parameters, scratch, root, progress)
         name = run_name(_checked_record(notebook, scratch), custom=bool(given))
-        for file in (f"{notebook}.ipynb", "run.json"):
-            _scrub_file(scratch / "results" / file, scratch, root)
+        write_json(scratch / "results" / "run.json", scrub(read_run(scratch / "results"), scratch, root))
         publish(scratch, f"{name}/{notebook}")
     return [root / "results" / name / notebook, root / "figures" / name / notebook]
 
@@ -44,62 +44,63 @@ def run_name(record: Mapping[str, Any], custom: bool) -> str:
 # Executing
 
 
-def _execute(notebook: str, parameters: Mapping[str, Any], scratch: Path, root: Path) -> None:
-    import papermill
-
-    source, executed = root / "notebooks" / f"{notebook}.ipynb", scratch / "results" / f"{notebook}.ipynb"
-    progress = _Progress(notebook, len(nbformat.read(source, as_version=4).cells))
-    # The kernel is this environment's own, whatever kernels the user has registered.
-    kernel_environment = {"MIALIB_OUT": str(scratch), "JUPYTER_PREFER_ENV_PATH": "1"}
-    with _environment(kernel_environment):
-        try:
-            papermill.execute_notebook(
-                source,
-                executed,
-                dict(parameters),
-                kernel_name="python3",
-                language="python",
-                cwd=source.parent,
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
-                on_cell_start=progress,
-                extra_arguments=["--log-level=ERROR"],
-            )
-        except Exception as error:
-            kept = _keep_failed(executed, notebook, scratch, root)
-            raise RunFailed(f"{notebook} failed in {progress.place}: {_last_line(error)}\nIt can be read in {kept}") from error
+def _execute(notebook: str, parameters: Mapping[str, Any], scratch: Path, root: Path, progress: Progress) -> None:
+    client = _client(root / "notebooks" / f"{notebook}.ipynb")
+    cells, place = client.nb.cells, "the start of its kernel"
+    injected = _inject(cells, parameters)
+    try:
+        with client.setup_kernel(env=_environment(scratch, root)):
+            for number, cell in enumerate(cells):
+                first = cell.source.strip().partition("\n")[0]
+                if number != injected:
+                    place = f"cell {number + (number < injected)} of {len(cells) - 1}, `{first}`"
+                if cell.cell_type == "markdown" and first.startswith("#"):
+                    progress(first.lstrip("# "))
+                client.execute_cell(cell, number)
+    except Exception as error:
+        kept = root / "results" / "failed" / f"{notebook}.ipynb"
+        kept.parent.mkdir(exist_ok=True)
+        _write(client.nb, kept, scratch, root)
+        read = kept.relative_to(root)
+        raise RunFailed(f"{notebook} failed in {place}: {_last_line(error)}\nIt can be read in {read}") from error
+    _write(client.nb, scratch / "results" / f"{notebook}.ipynb", scratch, root)
 
 
-class _Progress:
-    """Hook of nbclient: knows which cell of the source runs, and prints each heading as it is reached."""
+def _client(path: Path) -> Any:
+    """What executes a notebook in a kernel of this environment, whatever kernels the user has registered."""
+    # With this package jsonschema compiles a grammar of web addresses at its import: two seconds that no notebook needs.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    import nbformat
+    from nbclient import NotebookClient
 
-    def __init__(self, notebook: str, n_cells: int) -> None:
-        self.notebook, self.n_cells, self.number, self.place = notebook, n_cells, 0, "the start of its kernel"
+    options = ["--log-level=ERROR"]
+    client = NotebookClient(nbformat.read(path, 4), timeout=None, kernel_name="python3", extra_arguments=options)
+    client.resources = {"metadata": {"path": str(path.parent)}}
+    client.coalesce_streams, client.shutdown_kernel = True, "immediate"
+    client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []
+    return client
 
-    def __call__(self, cell: Any, cell_index: int) -> None:
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            return
-        self.number += 1
-        first = cell.source.strip().partition("\n")[0]
-        self.place = f"cell {self.number} of {self.n_cells}, `{first}`"
-        if cell.cell_type == "markdown" and first.startswith("#"):
-            print(f"[{self.notebook} {self.number}/{self.n_cells}] {first.lstrip('# ')}", flush=True)
+
+def _inject(cells: list[Any], parameters: Mapping[str, Any]) -> int:
+    """Put a cell with the given parameters after the notebook's own; the new cell's number."""
+    from nbformat.v4 import new_code_cell
+
+    number = 1 + next(i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
+    source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+    cells.insert(number, new_code_cell(source, metadata={"tags": ["injected-parameters"]}))
+    return number
+
+
+def _environment(scratch: Path, root: Path) -> dict[str, str]:
+    """Of a kernel: it imports the package of the tree that it works in, if that has one, and draws no progress bars."""
+    package = [str(root)] if (root / "mialib").is_dir() else []
+    path = os.pathsep.join([*package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"MIALIB_OUT": str(scratch), "PYTHONPATH": path, "TQDM_DISABLE": "1"}
 
 
 def _last_line(error: Exception) -> str:
     name, value = getattr(error, "ename", type(error).__name__), str(getattr(error, "evalue", error)).strip()
     return f"{name}: {value.splitlines()[-1]}" if value else name
-
-
-def _keep_failed(executed: Path, notebook: str, scratch: Path, root: Path) -> str:
-    if not executed.exists():
-        return f"notebooks/{notebook}.ipynb (nothing of it was executed)"
-    _scrub_file(executed, scratch, root)
-    kept = root / "results" / "failed" / executed.name
-    kept.parent.mkdir(exist_ok=True)
-    os.replace(executed, kept)
-    return str(kept.relative_to(root))
 
 
 def _checked_record(notebook: str, scratch: Path) -> dict[str, Any]:
@@ -109,20 +110,7 @@ def _checked_record(notebook: str, scratch: Path) -> dict[str, Any]:
     return read_run(path.parent)
 
 
-def _scrub_file(path: Path, scratch: Path, root: Path) -> None:
-    record = json.loads(path.read_text(encoding="utf-8"))
-    record = without_progress(record) if path.suffix == ".ipynb" else record
-    write_json(path, scrub(record, scratch, root))
+def _write(book: Any, path: Path, scratch: Path, root: Path) -> None:
+    import nbformat
 
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+    write_json(path, scrub(json.loads(nbformat.writes(book)), scratch, root))

@@ -7,10 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "pandas", "torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "seaborn", "papermill")
-
-
-# Facts of the run
+PACKAGES = ("numpy", "pandas", "torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "seaborn")
 
 
 def versions() -> dict[str, str]:
@@ -22,11 +19,15 @@ def hardware() -> dict[str, Any]:
     """This machine: system, processor, cores that may be used, memory in GB, and GPU or None."""
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     system = f"{platform.system()} {platform.machine()}"
-    return {"system": system, "cpu": _processor(), "cores": cores, "memory_gb": round(memory, 1), "gpu": gpu}
+    return {"system": system, "cpu": _processor(), "cores": cores(), "memory_gb": round(memory, 1), "gpu": gpu}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

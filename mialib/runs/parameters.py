@@ -1,14 +1,13 @@
 """Parameters of the notebooks: their defaults, the profiles, and values given by hand, all checked before anything runs."""
 
 import ast
+import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
-
-from mialib.runs.run import ROOT
 
 LITERALS = (bool, int, float, str, list, dict, type(None))
 OF_THE_RUNNER = {"PROFILE": "--profile", "DATA": "--data"}
@@ -18,12 +17,12 @@ class UsageError(ValueError):
     """A wrong name or value on the command line or in a profile; the message says what is allowed."""
 
 
-def notebooks(root: Path = ROOT) -> list[str]:
+def notebooks(root: Path) -> list[str]:
     """Names of the notebooks, in order: NN_name of every notebooks/NN_*.ipynb."""
     return sorted(path.stem for path in (root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
-def profiles(root: Path = ROOT) -> list[str]:
+def profiles(root: Path) -> list[str]:
     """Names of the profiles: `quick` (the notebooks' own defaults) and the files of notebooks/profiles."""
     return ["quick", *sorted(path.stem for path in (root / "notebooks" / "profiles").glob("*.yaml") if path.stem != "quick")]
 
@@ -31,12 +30,12 @@ def profiles(root: Path = ROOT) -> list[str]:
 def notebook_parameters(root: Path, notebook: str) -> dict[str, Any]:
     """Names and defaults of a notebook's `parameters` cell, read as literals, without running it."""
     if notebook not in notebooks(root):
-        raise UsageError(f"no notebook {notebook!r}; there are: {', '.join(notebooks(root)) or 'none'}")
-    cells = nbformat.read(root / "notebooks" / f"{notebook}.ipynb", as_version=4).cells
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+        raise UsageError(f"no notebook {notebook!r} in this folder; there are: {', '.join(notebooks(root)) or 'none'}")
+    cells = json.loads((root / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     if len(tagged) != 1:
         raise UsageError(f"{notebook} has {len(tagged)} cells tagged `parameters`; one is needed")
-    return dict(_assignment(statement, notebook) for statement in ast.parse(tagged[0].source).body)
+    return dict(_assignment(statement, notebook) for statement in ast.parse("".join(tagged[0]["source"])).body)
 
 
 def profile_parameters(root: Path, profile: str) -> dict[str, dict[str, Any]]:
@@ -62,6 +61,24 @@ def merged(root: Path, notebook: str, profile: str, data: str, given: Mapping[st
     return values
 
 
+def shared_out(root: Path, profile: str, data: str, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Of parameters given by hand for all notebooks those that each one has, checked with its profile; UsageError for a name
+    that none has.
+    """
+    known = {notebook: notebook_parameters(root, notebook) for notebook in notebooks(root)}
+    if unknown := [name for name in given if not any(name in names for names in known.values())]:
+        listing = "\n".join(f"  {notebook}: {_names(names)}" for notebook, names in known.items())
+        raise UsageError(f"no notebook has a parameter {', '.join(unknown)}; there are:\n{listing}")
+    shares = {notebook: {n: text for n, text in given.items() if n in names} for notebook, names in known.items()}
+    for notebook, share in shares.items():
+        merged(root, notebook, profile, data, share)
+    return shares
+
+
+def _names(defaults: Mapping[str, Any]) -> str:
+    return ", ".join(name for name in defaults if name not in OF_THE_RUNNER)
+
+
 def _assignment(statement: ast.stmt, notebook: str) -> tuple[str, Any]:
     try:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name) and len(statement.targets) == 1:
@@ -77,14 +94,29 @@ def _checked(where: str, name: str, value: Any, defaults: Mapping[str, Any]) -> 
     if name in OF_THE_RUNNER:
         raise UsageError(f"{where}: {name} is set by {OF_THE_RUNNER[name]}")
     if name not in defaults:
-        allowed = ", ".join(known for known in defaults if known not in OF_THE_RUNNER)
-        raise UsageError(f"{where}: no parameter {name!r}; there are: {allowed}")
+        raise UsageError(f"{where}: no parameter {name!r}; there are: {_names(defaults)}")
     default = defaults[name]
     if isinstance(value, str) and not isinstance(default, str):
         value = _literal(value)
     if not _fits(value, default):
         raise UsageError(f"{where}: {name} is {value!r}; a value like {default!r} ({type(default).__name__}) is needed")
+    if not name.endswith("SEED") and not _positive(value, default):
+        raise UsageError(f"{where}: {name} is {value!r}; numbers above 0 are needed, as in the default {default!r}")
     return value
+
+
+def _positive(value: Any, default: Any) -> bool:
+    """Whether the numbers of a value are positive wherever those in the same place of the default are."""
+    if isinstance(value, dict):
+        return all(_positive(item, default.get(key)) for key, item in value.items())
+    if isinstance(value, list):
+        numbers = isinstance(default, list) and default and all(map(_is_number, default))
+        return all(_positive(item, min(default) if numbers else None) for item in value)
+    return not (_is_number(value) and _is_number(default) and default > 0) or 0 < value < math.inf
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _literal(text: str) -> Any:

@@ -3,25 +3,27 @@
 In a notebook: `run = runs.start("04_location", …)`, then `run.table`, `run.figure`, and at the end `run.finish`.
 """
 
+from __future__ import annotations
+
 import inspect
 import json
+import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 
-from mialib import plots
+from mialib.core import cache
 from mialib.core.cache import atomic, output_folder
-from mialib.plots.panels import STYLE, draw
 from mialib.runs.machine import hardware, versions
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:  # the command line reads runs without tables and pictures, and should not wait for what makes these
+    import pandas as pd
 
 
 class Run:
@@ -45,6 +47,8 @@ class Run:
 
     def _save(self, name: str, frame: pd.DataFrame, figure: str) -> pd.DataFrame:
         """Write a table for a figure, whose rows may have kept the numbers that a filter left, or ("") for its own sake."""
+        import pandas as pd
+
         _check_name("name", name)
         if not isinstance(frame, pd.DataFrame):
             raise TypeError(f"frame is {type(frame).__name__}: a DataFrame is needed")
@@ -89,13 +93,13 @@ class Run:
         self._save(name, table, figure)
         return name
 
-    def finish(self, *, seeds: Any = None, headline: Sequence[str] = (), **facts: Any) -> None:
-        """Write the final run.json: the seeds used, short lines to print at the end (`headline`), and other plain facts."""
+    def finish(self, *, seeds: Any = None, **facts: Any) -> None:
+        """Write the final run.json: the seeds used, and other plain facts."""
         known = set(self.record) & set(facts)
         if known:
             raise ValueError(f"facts {sorted(known)} are recorded already; choose other names")
         ending = {"finished": True, "seconds": round(time.monotonic() - self._began, 1), "seeds": _plain(seeds)}
-        self.record.update(ending, headline=[str(line) for line in headline], facts=_plain(facts))
+        self.record.update(ending, facts=_plain(facts))
         self._write()
 
     def _write(self) -> None:
@@ -106,13 +110,16 @@ def start(notebook: str, profile: str, parameters: Mapping[str, Any], datasets: 
     """Open the run of a notebook, such as "04_location".
 
     Under the runner it goes to the folder that the runner publishes on success; run by hand, to results/interactive and
-    figures/interactive, so that it never replaces a real result. `datasets` are the `Dataset`s that the notebook uses, or their
-    descriptions (dicts with name, source, …). Of `parameters` only UPPER_CASE names count, so a notebook hands over globals().
+    figures/interactive of the checkout, so that it never replaces a real result, and it says so. `datasets` are the `Dataset`s
+    that the notebook uses, or their descriptions (dicts with name, source, …). Of `parameters` only UPPER_CASE names count, so
+    a notebook hands over globals().
     """
     _check_name("notebook", notebook)
-    out = output_folder()
-    results = out / "results" if out else ROOT / "results" / "interactive" / notebook
-    figures = out / "figures" if out else ROOT / "figures" / "interactive" / notebook
+    if out := output_folder():
+        results, figures = out / "results", out / "figures"
+    else:
+        results, figures = (checkout() / part / "interactive" / notebook for part in ("results", "figures"))
+        print(f"tables go to {os.path.relpath(results)}, figures to {os.path.relpath(figures)}")
     record = {
         "notebook": notebook,
         "profile": profile,
@@ -126,17 +133,28 @@ def start(notebook: str, profile: str, parameters: Mapping[str, Any], datasets: 
     return Run(results, figures, record)
 
 
-def results_folder() -> Path:
-    """The folder of all results, which a notebook reads that compares the others' runs: under the runner, of the tree that it
-    works in.
+def checkout(start: Path | None = None) -> Path:
+    """The tree that a command or a notebook works in, wherever the package lies: the nearest folder, from the working directory
+    up, with notebooks/ and either mialib/ or a Makefile; without any, the working directory.
     """
+    start = (start or Path()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "notebooks").is_dir() and ((folder / "mialib").is_dir() or (folder / "Makefile").exists()):
+            return folder
+    return start
+
+
+def results_folder() -> Path:
+    """The folder of all results, which a notebook reads that compares the others' runs."""
     out = output_folder()
-    return out.parent if out else ROOT / "results"
+    return out.parent if out else checkout() / "results"
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
     """The table `name` of a run's results folder, as `Run.table` wrote it; only empty cells are missing values."""
-    path = Path(folder) / f"{name}.csv"
+    import pandas as pd
+
+    path = Path(folder) / f"{_check_name('table', name)}.csv"
     if not path.exists():
         there = ", ".join(sorted(file.stem for file in Path(folder).glob("*.csv"))) or "none"
         raise ValueError(f"table {name!r} is not saved in this run; there are: {there}")
@@ -144,8 +162,12 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """The run.json of a results folder."""
-    record: dict[str, Any] = json.loads((Path(folder) / "run.json").read_text(encoding="utf-8"))
+    """The run.json of a results folder. ValueError for a name in it that could not have been written: files are named so."""
+    path = Path(folder) / "run.json"
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    for name, spec in record["figures"].items():
+        for part in (name, spec["function"], *spec["tables"]):
+            _check_name(f"{path}: figures: a name", part)
     return record
 
 
@@ -165,6 +187,8 @@ def standins(record: Mapping[str, Any]) -> list[str]:
 
 def plot_function(name: str) -> Callable[..., Any]:
     """The function of that name in `mialib.plots`."""
+    from mialib import plots
+
     if name not in plots.__all__ or name == "draw":
         raise ValueError(f"function {name!r} is not one of mialib.plots")
     function: Callable[..., Any] = getattr(plots, name)
@@ -174,7 +198,8 @@ def plot_function(name: str) -> Callable[..., Any]:
 def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any], standin: Sequence[str]) -> Any:
     """Draw a figure from its spec (function, tables, options) and a run's tables, as PNG and SVG: same tables, same bytes.
 
-    Returns the picture at screen resolution, as an IPython Image.
+    A figure that was drawn before from the same tables, by the same code, is taken from the cache. Returns the picture at
+    screen resolution, as an IPython Image.
     """
     from IPython.display import Image
 
@@ -183,13 +208,48 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     frames = [read_table(results, table) for table in spec["tables"]]
     note = f"stand-in data: {', '.join(standin)}" if standin else ""
     figures.mkdir(parents=True, exist_ok=True)
+    tables = [(results / f"{table}.csv").read_text(encoding="utf-8") for table in spec["tables"]]
+    key = {"spec": dict(spec), "tables": cache.digest(*tables), "note": note, **_drawing()}
+    pictures = cache.load("figures", key)
+    if pictures is None:
+        pictures = {part: np.frombuffer(data, np.uint8) for part, data in _pictures(spec, frames, note).items()}
+        cache.keep("figures", key, pictures)
+    for part in ("png", "svg"):
+        with atomic(figures / f"{name}.{part}") as file:
+            file.write(pictures[part].tobytes())
+    return Image(data=pictures["screen"].tobytes(), format="png")
+
+
+@lru_cache(maxsize=1)
+def _drawing() -> dict[str, str]:
+    """What determines a figure beside its tables: the code that draws, its style, and the library."""
+    import matplotlib
+
+    from mialib.plots.panels import STYLE
+
+    code = cache.code_digest(*(module for name, module in sorted(sys.modules.items()) if name.startswith("mialib.plots.")))
+    return {"code": code, "style": STYLE.read_text(encoding="utf-8"), "matplotlib": matplotlib.__version__}
+
+
+def _pictures(spec: Mapping[str, Any], frames: Sequence[pd.DataFrame], note: str) -> dict[str, bytes]:
+    """A figure as "png", "svg" and, as a notebook shows it, "screen"."""
+    from matplotlib import pyplot as plt
+
+    from mialib.plots.panels import STYLE, draw
+
+    def saved(**options: Any) -> bytes:
+        buffer = BytesIO()
+        figure.savefig(buffer, **options)
+        return buffer.getvalue()
+
     with plt.style.context(STYLE, after_reset=True):
         figure = draw(plot_function(spec["function"]), frames, note=note, **spec["options"])
-        with atomic(figures / f"{name}.png") as file:
-            figure.savefig(file, format="png", metadata={"Software": None})
-        with atomic(figures / f"{name}.svg") as file:
-            figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-        return Image(data=_screen_png(figure), format="png")
+        nameless = {"Software": None}
+        return {
+            "png": saved(format="png", metadata=nameless),
+            "svg": saved(format="svg", metadata={"Date": None, "Creator": None}),
+            "screen": saved(format="png", metadata=nameless, dpi=plt.rcParams["figure.dpi"]),
+        }
 
 
 def redraw(results: Path, figures: Path) -> list[str]:
@@ -198,12 +258,6 @@ def redraw(results: Path, figures: Path) -> list[str]:
     for name, spec in record["figures"].items():
         write_figure(results, figures, name, spec, standins(record))
     return list(record["figures"])
-
-
-def _screen_png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=plt.rcParams["figure.dpi"], metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def _described(dataset: Any) -> dict[str, Any]:
@@ -226,6 +280,7 @@ def _scalar(value: Any) -> Any:
     raise TypeError(f"{value!r} is {type(value).__name__}: plain values (numbers, texts, lists, dicts) are needed")
 
 
-def _check_name(argument: str, name: Any) -> None:
+def _check_name(argument: str, name: Any) -> str:
     if not isinstance(name, str) or not name or not name.replace("_", "").replace("-", "").isalnum():
         raise ValueError(f"{argument} is {name!r}: letters, digits, - and _ are allowed")
+    return name

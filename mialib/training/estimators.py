@@ -51,7 +51,7 @@ class EstimatorTrainer:
             for row, s in zip(rows, seeds, strict=True)
         )
         fitted: Iterator[Any] = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
-        bar = tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False, disable=len(rows) == 1)
+        bar = tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False) if len(rows) > 1 else fitted
         return [_ClassifierBlackBox(model, dataset.n_classes) for model in bar]
 
 

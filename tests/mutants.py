@@ -45,8 +45,8 @@ FAULTS = [
     Fault("shadow/answers.py", "other.mean() > to_beat", "other.mean() > 2", "test_bad_input.py"),
     Fault(
         "shadow/splits.py",
-        "Split(np.sort(drawn[:n]), np.sort(drawn[n:]))",
-        "Split(np.sort(drawn[n:]), np.sort(drawn[:n]))",
+        'randomness.generator(seed, "split", i)',
+        'randomness.generator(seed, "split", i - first)',
         "test_shadow.py",
     ),
     Fault("attack/learned.py", "predictions.std(0).max()", "predictions.std(0).mean()"),

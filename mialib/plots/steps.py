@@ -36,8 +36,7 @@ def shadow_splits(splits: pd.DataFrame, *, ax: Axes) -> None:
     ax.hlines(np.arange(n_shadows - 1) + 0.5, -0.5, n_records - 0.5, color="white", linewidth=2)
     write_key(ax, [*KEY_OF_MEMBERSHIP.values(), ("not drawn", GREY)], x=1.02)
     ax.set(xlabel="records of the pool", ylabel="shadow model")
-    if n_shadows <= 12:
-        ax.set_yticks(range(n_shadows), list(grid.index))
+    ax.set_yticks(range(n_shadows), list(grid.index))
 
 
 def by_membership(

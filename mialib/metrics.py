@@ -5,12 +5,12 @@ class and membership, is a pair of binomial draws a class.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+import scipy.special
 
 from mialib.core import checks
 from mialib.core.types import AttackData
@@ -183,9 +183,10 @@ def interval(
     metric, summary = _parts(name)
     counts = [count(*target) for target in targets]
     values = np.array([statistic(c, name) for c in counts])
-    rng = np.random.default_rng(seed)
-    draws = [statistic(_resample(c, n_boot, rng), name) for c, value in zip(counts, values, strict=True) if not np.isnan(value)]
-    values = values[~np.isnan(values)]
+    defined = np.flatnonzero(~np.isnan(values))
+    values = values[defined]
+    drawn = np.array([counts[i] for i in defined], np.int64)
+    draws = [statistic(c, name) for c in _drawn(drawn.tobytes(), drawn.shape, n_boot, seed)]
     low, high = wider(values, np.mean(draws, axis=0), level) if len(values) else (np.nan, np.nan)
     undefined = (
         sum(int(np.isnan(METRICS[metric](c)[c.members + c.nonmembers > 0]).sum()) for c in counts) if summary is not None else 0
@@ -205,10 +206,17 @@ def wider(
     low, high = np.nanpercentile(draws, [100 * tail, 100 * (1 - tail)]) if not np.isnan(draws).all() else (np.nan, np.nan)
     low, high = min(float(low), mean), max(float(high), mean)
     if len(values) > 1:
-        half = float(scipy.stats.t.ppf(1 - tail, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+        half = float(scipy.special.stdtrit(len(values) - 1, 1 - tail) * values.std(ddof=1) / np.sqrt(len(values)))
         if 2 * half > high - low:
             return max(bounds[0], mean - half), min(bounds[1], mean + half)
     return low, high
+
+
+@lru_cache(maxsize=8)
+def _drawn(counts: bytes, shape: tuple[int, ...], n_boot: int, seed: int) -> list[Counts]:
+    """The bootstrap's draws of int64 counts (targets, 4, classes): the same for each statistic of the same decisions."""
+    rng = np.random.default_rng(seed)
+    return [_resample(Counts(*c), n_boot, rng) for c in np.frombuffer(counts, np.int64).reshape(shape)]
 
 
 def _resample(c: Counts, n: int, rng: np.random.Generator) -> Counts:

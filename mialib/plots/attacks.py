@@ -5,11 +5,10 @@ The paper's values are hollow markers or thin lines; ours are filled or thick; 0
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from mialib.plots.style import GREY, OURS, axis_start, error_bars, mark_coin, write_key
+from mialib.plots.style import GREY, OURS, PALETTE, axis_start, error_bars, mark_coin, write_key
 
 COLOUR_OF_READING = {"flip": "#0072B2", "random": "#009E73"}
 
@@ -170,7 +169,7 @@ def _amount(n: float) -> str:
 def roc_curves(table: pd.DataFrame, *, ax: Axes) -> None:
     """ROC curves on log scales, where an attack's confident answers show. table: attack, fpr, tpr."""
     ends = []
-    for (name, rows), colour in zip(table.groupby("attack", sort=False), sns.color_palette("colorblind"), strict=False):
+    for (name, rows), colour in zip(table.groupby("attack", sort=False), PALETTE, strict=False):
         rows = rows[rows["tpr"] > 0]
         ax.plot(rows["fpr"], rows["tpr"], color=colour)
         ends.append((str(name), colour))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
@@ -36,7 +35,8 @@ def cdfs(
         steps = np.sort(points["value"])
         ax.step(steps, np.arange(1, len(steps) + 1) / len(steps), where="post", color=colours[str(line)], linewidth=0.9)
     for line, rows in classes.groupby(lines, sort=False):
-        sns.ecdfplot(x=rows[metric].dropna(), ax=ax, color=colours[str(line)], linewidth=2.2)
+        if rows[metric].notna().any():
+            ax.ecdf(rows[metric].dropna(), color=colours[str(line)], linewidth=2.2)
     values = pd.concat([classes[metric], paper["value"]])
     left = axis_start(values)
     words = [*colours.items(), *([(f"thick: {ours}", GREY), ("thin: the paper", GREY)] if len(paper) else [])]

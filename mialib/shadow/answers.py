@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 
 from mialib.core import cache, checks
 from mialib.core.types import AttackData, BlackBox, Dataset, Split, Trainer, check_answers
@@ -103,6 +102,8 @@ def _check_order(answers: np.ndarray, labels: np.ndarray) -> None:
     chosen, held = np.array_split(np.random.default_rng(0).permutation(len(labels)), 2)
     sums = np.zeros((n_classes, n_classes))
     np.add.at(sums, labels[chosen], answers[chosen])
+    import scipy.optimize  # late: a tenth of a second, for a model without classes_ alone
+
     column = scipy.optimize.linear_sum_assignment(sums, maximize=True)[1]  # of each class
     guesses, truth = answers[held].argmax(1), labels[held]
     as_given, reordered = guesses == truth, guesses == column[truth]

@@ -71,11 +71,11 @@ def fitted_temperature(p: np.ndarray, labels: np.ndarray) -> float:
     if len(labels) != len(p) or not len(p):
         raise ValueError(f"labels must have one entry a row of p, at least one, got {len(labels)} for {len(p)}")
     z = _log(p)
-    own = z[np.arange(len(p)), labels]
+    true_z = z[np.arange(len(p)), labels]
 
     def loss(log_t: float) -> float:
         z_t = z * np.exp(-log_t)
-        return float((scipy.special.logsumexp(z_t, axis=1) - own * np.exp(-log_t)).mean())
+        return float((scipy.special.logsumexp(z_t, axis=1) - true_z * np.exp(-log_t)).mean())
 
     found = scipy.optimize.minimize_scalar(loss, bounds=np.log(T_RANGE), method="bounded", options={"xatol": 1e-5})
     return float(np.exp(found.x))

@@ -101,7 +101,7 @@ def trained_by(trainer: Trainer, seed: int = 0) -> Fit:
     def fit(data: AttackData) -> Attack:
         n_classes, key = data.n_classes, randomness.derive(seed, "trained attack")
         rows = {c: np.flatnonzero(data.labels == c) for c in range(n_classes)}
-        usable = [c for c, own in rows.items() if 0 < data.member[own].sum() < len(own)]
+        usable = [c for c, of_class in rows.items() if 0 < data.member[of_class].sum() < len(of_class)]
         if not usable:
             raise ValueError("data must hold a class with members and non-members, got none")
         with one_a_core(len(usable)) as (pool, _):

@@ -55,13 +55,13 @@ def outcomes(saved: Saved) -> pd.DataFrame:
 
     outcome: "holds", "fails", "direction seen", "direction not seen", "not testable here" or "not run".
     """
-    own = pd.DataFrame([_outcome(claim, text, test(saved.values)) for claim, text, test in TESTS])
+    tested = pd.DataFrame([_outcome(claim, text, test(saved.values)) for claim, text, test in TESTS])
     absent = [
         {"claim": claim, "test": f"(tested in {notebook})", "outcome": NOT_RUN, "evidence": "", "dataset": "", "source": ""}
         for claim, notebook in ELSEWHERE.items()
         if not (saved.claims["claim"] == claim).any()
     ]
-    table = pd.concat([own, saved.claims[list(own)], pd.DataFrame(absent, columns=list(own))], ignore_index=True)
+    table = pd.concat([tested, saved.claims[list(tested)], pd.DataFrame(absent, columns=list(tested))], ignore_index=True)
     return table.sort_values("claim", kind="stable", ignore_index=True)
 
 
@@ -96,11 +96,11 @@ def select(values: pd.DataFrame, **wanted: str) -> pd.DataFrame:
 
 def _with_undefined(values: pd.DataFrame, **wanted: str) -> pd.DataFrame:
     """As `select`, and precisions that are not defined, since no record was called a member."""
-    own = of_papers_kind(values)
+    wanted_rows = of_papers_kind(values)
     usual = ~values["variant"].isin(APART)
     for column, value in wanted.items():
-        own &= values[column] == value
-    return values[own & usual]
+        wanted_rows &= values[column] == value
+    return values[wanted_rows & usual]
 
 
 def _ordered(parts: list[pd.DataFrame]) -> Finding | None:
@@ -280,7 +280,7 @@ TESTS: list[tuple[int, str, Test]] = [
 
 def mitigation_claims(table: pd.DataFrame) -> pd.DataFrame:
     """`claim_8` of every experiment of a `leakage_table`, with its dataset and source."""
-    parts = [claim_8(own).assign(dataset=kind[0], source=kind[1]) for kind, own in table.groupby(tables.TARGETS, sort=False)]
+    parts = [claim_8(part).assign(dataset=kind[0], source=kind[1]) for kind, part in table.groupby(tables.TARGETS, sort=False)]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -294,8 +294,8 @@ def claim_8(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
     if len(kinds) != 1:
         raise ValueError(f"table must be of one experiment, got {len(kinds)}")
     source = checks.choice("source", kinds["source"].item(), ("real", "standin"))
-    own = table[(table["attack"] == attack) & (table["variant"] == AWARE)].set_index(["setting", "metric"])
-    leak, use = (own.xs(metric, level="metric") for metric in ("attack_accuracy", "target_test_accuracy"))
+    aware = table[(table["attack"] == attack) & (table["variant"] == AWARE)].set_index(["setting", "metric"])
+    leak, use = (aware.xs(metric, level="metric") for metric in ("attack_accuracy", "target_test_accuracy"))
     filters = leak[leak.index.isin([each.setting for each in sweep.table_iii_mitigations() if each.answer])]
     plain, penalties = NONE.setting, leak[leak["mitigation"] == "L2"].sort_values("at").index
     if penalties.empty:
@@ -330,8 +330,8 @@ def claim_6(summary: pd.DataFrame, classes: pd.DataFrame) -> pd.DataFrame:
     Columns claim, test, outcome, evidence, dataset, source. On real data and the paper's kind of target, Google's, a test
     "holds" or "fails"; on a stand-in or another target the "direction" is "seen" or "not seen".
     """
-    own = summary[summary["attack"] == LEARNED]
-    rows = [row for key, part in own.groupby(tables.TARGETS, sort=False) for row in _claim_rows(key, part, classes)]
+    attacked = summary[summary["attack"] == LEARNED]
+    rows = [row for key, part in attacked.groupby(tables.TARGETS, sort=False) for row in _claim_rows(key, part, classes)]
     return pd.DataFrame(rows, columns=["claim", "test", "outcome", "evidence", "dataset", "source"])
 
 

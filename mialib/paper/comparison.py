@@ -141,9 +141,12 @@ def _origin(part: pd.DataFrame) -> dict[str, Any]:
 
 def _spearman(part: pd.DataFrame, x: str, y: str, n_boot: int, rng: np.random.Generator) -> dict[str, float]:
     columns = [c.removeprefix("attack_") for c in (x, y)]
-    by_target = [own[columns].dropna().to_numpy() for _, own in part.groupby("target")]
-    values = np.array([_rank_correlation(own) for own in by_target])
-    draws = [np.mean([_rank_correlation(own[rng.integers(0, len(own), len(own))]) for own in by_target]) for _ in range(n_boot)]
+    by_target = [pairs[columns].dropna().to_numpy() for _, pairs in part.groupby("target")]
+    values = np.array([_rank_correlation(pairs) for pairs in by_target])
+    draws = [
+        np.mean([_rank_correlation(pairs[rng.integers(0, len(pairs), len(pairs))]) for pairs in by_target])
+        for _ in range(n_boot)
+    ]
     low, high = metrics.wider(values, np.array(draws), bounds=(-1, 1))
     return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values), "undefined": 0}
 
@@ -260,8 +263,8 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
     table["difference"] = table["value"] - table["published"]
     table["verdict"] = [_verdict(row) for row in table.itertuples()]
     same_size = table["train_size"].isna() | (table["train_size"] == table["our_train_size"])
-    own = (table["source"] == "real") & (table["target"] == table["our_target"]) & same_size
-    table["counts"] = own & ~table["variant"].isin(APART) if "variant" in table else own
+    same_kind = (table["source"] == "real") & (table["target"] == table["our_target"]) & same_size
+    table["counts"] = same_kind & ~table["variant"].isin(APART) if "variant" in table else same_kind
     return table.drop(columns="found")
 
 

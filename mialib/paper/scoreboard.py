@@ -79,7 +79,7 @@ def beside_related(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _others(rows: pd.DataFrame) -> pd.Series:
-    words = [f"{work} {_span(own['value'])}" for work, own in rows.groupby("work", sort=False)]
+    words = [f"{work} {_span(part['value'])}" for work, part in rows.groupby("work", sort=False)]
     ends = {"related_low": rows["value"].min(), "related_high": rows["value"].max()}
     return pd.Series(ends | {"related": "; ".join(words)})
 
@@ -99,9 +99,9 @@ def tally(values: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for e in EXHIBITS:
         front = {"id": e.id, "title": e.title, "published": int(paper_rows.get(e.id, 0))}
-        own = values[values["id"] == e.id]
-        parts = [(s, own[own["standing"] == s]) for s in STANDINGS if (own["standing"] == s).any()]
-        rows += [front | {"standing": s} | _counts(part) for s, part in parts or [(NOT_RUN, own)]]
+        of_exhibit = values[values["id"] == e.id]
+        parts = [(s, of_exhibit[of_exhibit["standing"] == s]) for s in STANDINGS if (of_exhibit["standing"] == s).any()]
+        rows += [front | {"standing": s} | _counts(part) for s, part in parts or [(NOT_RUN, of_exhibit)]]
     return pd.DataFrame(rows)
 
 
@@ -122,11 +122,11 @@ def table_ii(values: pd.DataFrame) -> pd.DataFrame:
     Ours is the paper's kind of target or the surrogate in its place; source is "not run" where there is none.
     """
     paper_rows = published().query("id == 'T2'")
-    own = values[(values["id"] == "T2") & of_papers_kind(values)]
+    measured = values[(values["id"] == "T2") & of_papers_kind(values)]
     rows = []
     for dataset in dict.fromkeys(paper_rows["dataset"]):
         known = paper_rows[paper_rows["dataset"] == dataset].set_index("metric")["value"]
-        ours = own[own["dataset"] == dataset].drop_duplicates("metric").set_index("metric")
+        ours = measured[measured["dataset"] == dataset].drop_duplicates("metric").set_index("metric")
         row: dict[str, object] = {"dataset": WORDS[dataset], "source": ours["source"].iloc[0] if len(ours) else NOT_RUN}
         for metric, short in TABLE_II.items():
             row |= {f"paper_{short}": known[metric], short: ours["value"].get(metric, np.nan)}

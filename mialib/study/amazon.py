@@ -94,9 +94,9 @@ class AmazonML:
 
     def _fit_binned(self, dataset: Dataset, row: np.ndarray, seed: int, number: int) -> BlackBox:
         bins = _Bins(dataset.x[row], _numeric(dataset.x))
-        own = bins.apply(replace(dataset, x=dataset.x[row], y=dataset.y[row]))
-        trainer = self._trainer(own, _rate(own.x))
-        return _Binned(trainer.fit_many(own, np.arange(len(row))[None], seed, number)[0], bins)
+        binned = bins.apply(replace(dataset, x=dataset.x[row], y=dataset.y[row]))
+        trainer = self._trainer(binned, _rate(binned.x))
+        return _Binned(trainer.fit_many(binned, np.arange(len(row))[None], seed, number)[0], bins)
 
     def _trainer(self, dataset: Dataset, rate: float) -> NeuralTrainer:
         rate = min(rate, 0.25 / self.l2) if self.l2 else rate  # beyond 1 / l2 a step overshoots the penalty's own minimum

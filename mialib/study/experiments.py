@@ -149,8 +149,8 @@ def plan_jobs(e: Experiment) -> list[TrainingJob]:
     if e.swapped and (e.sources or e.shadow_size):
         raise ValueError("swapped must be False where sources or shadow_size are given")
     chosen = target_splits(e.dataset, e.train_size, e.n_targets, e.seed)
-    own = [split for split, _ in chosen]
-    jobs = [TrainingJob(None, REAL, e.trainer, e.dataset, own, randomness.derive(e.seed, "target"))]
+    for_targets = [split for split, _ in chosen]
+    jobs = [TrainingJob(None, REAL, e.trainer, e.dataset, for_targets, randomness.derive(e.seed, "target"))]
     usual = SWAPPED if e.swapped else SMALLER if e.shadow_size else REAL
     sources = {usual: e.dataset} if e.sources is None else e.sources
     for t, (split, pool) in enumerate(chosen if e.n_shadows else []):
@@ -204,8 +204,8 @@ def _run_one(e: Experiment) -> list[Trial]:
         assert job.target is not None
         job.answers()
         case = Case(e.dataset.name, e.dataset.source, e.our_target, e.train_size, *job.source)
-        own = some_models(answers, job.target, job.target + 1, e.n_targets)
-        trials.append(Trial(case, job.target, own, job.answers, len(job.splits)))
+        target_answers = some_models(answers, job.target, job.target + 1, e.n_targets)
+        trials.append(Trial(case, job.target, target_answers, job.answers, len(job.splits)))
     return trials
 
 

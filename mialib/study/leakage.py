@@ -175,10 +175,10 @@ def utility_points(table: pd.DataFrame, leakage: str = "attack_accuracy", attack
     utility is the target's test accuracy, leakage the metric of one attack.
     """
     key = [*tables.CASE, "mitigation", "knob", "at"]
-    own = table[table["attack"] == attack]
+    attacked = table[table["attack"] == attack]
     parts = []
     for name, metric in {"utility": "target_test_accuracy", "leakage": leakage}.items():
-        part = own[own["metric"] == metric].set_index(key)[["value", "low", "high"]]
+        part = attacked[attacked["metric"] == metric].set_index(key)[["value", "low", "high"]]
         parts.append(part.set_axis([name, f"{name}_low", f"{name}_high"], axis=1))
     points = parts[0].join(parts[1], how="inner", validate="one_to_one").reset_index()
     if points.empty:
@@ -207,13 +207,15 @@ def filter_sweeps(table: pd.DataFrame, attack: str = LEARNED) -> pd.DataFrame:
 
     A column `filter` tells whose path it is, `variant` the attacker; one attacker's paths come after the other's.
     """
-    own = table[(table["attack"] == attack) & (table["metric"] == "attack_accuracy")]
-    names = set(own["mitigation"])
+    attacked = table[(table["attack"] == attack) & (table["metric"] == "attack_accuracy")]
+    names = set(attacked["mitigation"])
     if names.isdisjoint(SWEPT):
         raise ValueError(f"table must hold one of {', '.join(SWEPT)}, got {', '.join(sorted(names)) or 'none'}")
     swept = [(name, knob, knowledge) for knowledge in (AWARE, UNAWARE) for name, knob in SWEPT.items() if name in names]
     parts = [
-        own[(own["variant"] == knowledge) & own["mitigation"].isin([NONE.name, name])].assign(filter=name, knob=knob)
+        attacked[(attacked["variant"] == knowledge) & attacked["mitigation"].isin([NONE.name, name])].assign(
+            filter=name, knob=knob
+        )
         for name, knob, knowledge in swept
     ]
     return pd.concat(parts, ignore_index=True)
@@ -235,6 +237,6 @@ def _asked(
     outcomes = []
     for knowledge, attacks in ((UNAWARE, plain), (AWARE, aware)):
         case = trial.case._replace(setting=setting, variant=knowledge)
-        own = trial._replace(case=case, answers=answers, load=lambda: nothing, n_shadows=0)
-        outcomes += [Outcome(own, name, a.infer(answers), a.membership_score(answers)) for name, a in attacks.items()]
+        asked = trial._replace(case=case, answers=answers, load=lambda: nothing, n_shadows=0)
+        outcomes += [Outcome(asked, name, a.infer(answers), a.membership_score(answers)) for name, a in attacks.items()]
     return outcomes

@@ -90,8 +90,8 @@ def _targets(e: Experiment) -> list[Target]:
         return OnDemand(lambda: e.trainer.fit_many(e.dataset, rows[t : t + 1], job.seed, t)[0])
 
     return [
-        Target(e, t, split, pool, model(t), keys[t], own)
-        for t, ((split, pool), own) in enumerate(zip(chosen, each_model(answers, e.n_targets), strict=True))
+        Target(e, t, split, pool, model(t), keys[t], target_answers)
+        for t, ((split, pool), target_answers) in enumerate(zip(chosen, each_model(answers, e.n_targets), strict=True))
     ]
 
 
@@ -258,11 +258,13 @@ def _distance(x: np.ndarray, target: Target) -> float:
 
 def _worth(made: Made) -> float:
     """Accuracy on the target's non-members of a model that was trained on the records of the first shadow."""
-    e, own = made.target.experiment, made.dataset
+    e, made_set = made.target.experiment, made.dataset
     job, fresh = _job(made, 1), made.target.split.nonmembers[: made.shadow_size]
     rows = job.splits[0].members
     both = replace(
-        own, x=np.concatenate([own.x[rows], e.dataset.x[fresh]]), y=np.concatenate([own.y[rows], e.dataset.y[fresh]])
+        made_set,
+        x=np.concatenate([made_set.x[rows], e.dataset.x[fresh]]),
+        y=np.concatenate([made_set.y[rows], e.dataset.y[fresh]]),
     )
     split = Split(np.arange(len(rows)), len(rows) + np.arange(len(fresh)))
     answers = shadow_attack_data(e.trainer, both, [split], job.seed)

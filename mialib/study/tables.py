@@ -51,17 +51,17 @@ def accuracies(trials: Sequence[Trial], tolerance: float = 0.05) -> pd.DataFrame
     cases: list[Case] = []
     rows: list[dict[str, Any]] = []
     for trial in trials:
-        own, theirs = _accuracy(trial.answers), _accuracy(trial.shadows)
+        target, shadows = _accuracy(trial.answers), _accuracy(trial.shadows)
         itself = trial.case._replace(setting=REAL[0], variant=REAL[1])
         if not any(case == itself and row["target"] == trial.target for case, row in zip(cases, rows, strict=True)):
             cases.append(itself)
-            rows.append({"target": trial.target, "model": "target"} | own)
+            rows.append({"target": trial.target, "model": "target"} | target)
         cases.append(trial.case)
-        rows.append({"target": trial.target, "model": "shadows"} | theirs)
-        off = abs(own["test_accuracy"] - theirs["test_accuracy"])
+        rows.append({"target": trial.target, "model": "shadows"} | shadows)
+        off = abs(target["test_accuracy"] - shadows["test_accuracy"])
         if (trial.case.setting, trial.case.variant) == REAL and off > tolerance:
             text = "%s: target %s has test accuracy %.3f, its shadows %.3f: are they trained alike?"
-            log.warning(text, trial.case.dataset, trial.target, own["test_accuracy"], theirs["test_accuracy"])
+            log.warning(text, trial.case.dataset, trial.target, target["test_accuracy"], shadows["test_accuracy"])
     return _frame(cases, rows)
 
 
@@ -243,9 +243,9 @@ def leaking_pictures(outcome: Outcome, dataset: Dataset, split: Split, classes: 
         raise ValueError(f"dataset must hold images (n, h, w, 3), got records of shape {dataset.x.shape[1:]}")
     found = []
     for c in classes:
-        own = np.flatnonzero(answers.member & (answers.labels == c))
-        if len(own):
-            found += [(own[outcome.score[own].argmax()], True), (own[outcome.score[own].argmin()], False)]
+        of_class = np.flatnonzero(answers.member & (answers.labels == c))
+        if len(of_class):
+            found += [(of_class[outcome.score[of_class].argmax()], True), (of_class[outcome.score[of_class].argmin()], False)]
     places, exposed = (np.array(part) for part in zip(*found, strict=True))
     labels, shown = answers.labels[places], dataset.x[rows[places]]
     return pd.DataFrame(

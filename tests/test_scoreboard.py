@@ -53,7 +53,7 @@ def save_run(results, table, run="paper", notebook="04_location", datasets=None,
     described = [
         {"name": name, "source": kind, "records": 1, "n_classes": 2, "digest": name} for name, kind in datasets.items()
     ]
-    usual = {"notebook": notebook, "profile": run.removesuffix("-standin"), "finished": True, "seconds": 1.0}
+    usual = {"notebook": notebook, "profile": run.removesuffix("-standin"), "finished": True, "seconds": 1.0, "figures": {}}
     (folder / "run.json").write_text(json.dumps(usual | {"datasets": described} | record))
     return folder
 

@@ -16,9 +16,8 @@ from mialib.attack.thresholds import NEVER, usable_classes
 from mialib.core import cache, checks, randomness
 from mialib.core.threads import one_a_core
 from mialib.core.types import Attack, AttackData, check_width
-from mialib.training import stacked
 from mialib.training.recipe import Recipe
-from mialib.training.session import make_optimizer
+from mialib.training.session import check_finite, make_optimizer
 from mialib.training.stacked import DenseStack
 
 HIDDEN = 64  # Sec. VI-C: one hidden layer of 64 ReLU units
@@ -29,14 +28,13 @@ WEIGHTS = ("w1", "b1", "w2", "b2")
 CLASSES_AT_ONCE = 10  # whose answers fit into a core's cache
 
 
-def fit_attack(data: AttackData, model: str = "mlp", seed: int = 0, classes: Sequence[int] | None = None) -> Attack:
+def fit_attack(data: AttackData, seed: int = 0, classes: Sequence[int] | None = None) -> Attack:
     """Fit the attack on shadow answers: one model per true class, all classes trained together.
 
-    model: "mlp", one hidden layer of 64 ReLU units on the whole prediction vector, scaled per class (Sec. V-D, VI-C).
-    A class that lacks members or non-members in `data` is named in a warning; its records are answered "non-member".
+    A model is a network with one hidden layer of 64 ReLU units on the whole prediction vector, scaled per class (Sec. V-D,
+    VI-C). A class that lacks members or non-members in `data` is named in a warning; its records are answered "non-member".
     classes: those to fit a model for; None: all. Records of others are answered "non-member", without a warning.
     """
-    checks.choice("model", model, ("mlp",))
     checks.instance("data", data, AttackData)
     return ClassifierAttack(data, seed, classes)
 
@@ -55,7 +53,7 @@ class ClassifierAttack:
         check_width(data, self.n_classes)
         scores = np.full(len(data.labels), NEVER, np.float32)
         rows = _rows_by_class(data.labels, self.n_classes)
-        with one_a_core(len(self.slot)) as (pool, _):
+        with one_a_core(len(self.slot), threads=1) as (pool, _):
             parts = pool.map(lambda c: self._class_scores(c, data.predictions[rows[c]]), self.slot)
             for c, part in zip(self.slot, parts, strict=True):
                 scores[rows[c]] = part
@@ -98,30 +96,17 @@ def _centre_and_scale(predictions: np.ndarray) -> tuple[np.ndarray, np.floating]
 
 def _fitted(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Arrays of all classes' networks, each (n_classes, ...); from the cache if the same data were fitted before."""
-    code = (
-        ClassifierAttack,
-        _standard,
-        _centre_and_scale,
-        _fitted,
-        _fit_networks,
-        _fit_part,
-        _network,
-        _order,
-        stacked,
-        make_optimizer,
-        randomness,
-    )
-    settings = {
-        "recipe": asdict(RECIPE),
-        "hidden": HIDDEN,
-        "min_steps": MIN_STEPS,
-        "seed": int(seed),
-        "classes": classes.tolist(),
-    }
-    key = {"data": cache.digest(data.predictions, data.labels, data.member), "code": cache.code_digest(*code), **settings}
-    stored = cache.load("attacks", key)
+    settings = {"recipe": asdict(RECIPE), "hidden": HIDDEN, "min_steps": MIN_STEPS, "seed": int(seed)}
+    fitted_on = {"data": cache.digest(data.predictions, data.labels, data.member), "classes": classes.tolist()}
+    key = {**fitted_on, "code": cache.code_digest(__name__), **settings}
+    n, n_features = len(classes), data.n_classes
+    shapes = {"centre": (n, n_features), "scale": (n,), "w1": (n, HIDDEN, n_features), "b1": (n, HIDDEN), "w2": (n, 2, HIDDEN)}
+    expected = {name: (shape, "float32") for name, shape in (shapes | {"b2": (n, 2)}).items()}
+    stored = cache.load("attacks", key, lambda stored: cache.expect(stored, expected))
     if stored is None:
         stored = _fit_networks(data, classes, seed)
+        for c, *network in zip(classes, *stored.values(), strict=True):
+            check_finite(f"the attack model of class {c}", dict(zip(stored, network, strict=True)), RECIPE.lr)
         cache.save("attacks", key, stored)
     return stored
 
@@ -132,7 +117,7 @@ def _fit_networks(data: AttackData, classes: np.ndarray, seed: int) -> dict[str,
     rows = [by_class[c] for c in classes]
     steps = max(MIN_STEPS, RECIPE.epochs * -(-max(map(len, rows)) // RECIPE.batch_size))
     parts = np.array_split(np.arange(len(classes)), -(-len(classes) // CLASSES_AT_ONCE))
-    with one_a_core(len(parts)) as (pool, _):
+    with one_a_core(len(parts), threads=1) as (pool, _):
         fit = partial(_fit_part, data, steps=steps, seed=seed)
         fitted = list(pool.map(lambda part: fit([(int(classes[i]), rows[i]) for i in part]), parts))
     return {name: np.concatenate([part[name] for part in fitted]) for name in fitted[0]}
@@ -153,7 +138,7 @@ def _fit_part(data: AttackData, part: list[tuple[int, np.ndarray]], steps: int, 
         stack.backward(x, target, batch)
         optimizer.step()
     weights = dict(zip(WEIGHTS, (p.detach().numpy() for p in stack.parameters), strict=True))
-    return {"centre": centre, "scale": scale, **weights}
+    return {"centre": centre.astype(np.float32), "scale": scale.astype(np.float32), **weights}
 
 
 def _order(n: int, length: int, seed: int, c: int) -> torch.Tensor:

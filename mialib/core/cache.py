@@ -1,24 +1,31 @@
 """Folders of the study, and the store of finished work: arrays on disk, found again by all that determines them.
 
-This module imports nothing of ours, and is the only one that reads the environment.
+This module is the only one that reads the environment.
 """
 
-import ast
 import hashlib
-import inspect
 import json
 import logging
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from mialib.core import source
+
 log = logging.getLogger(__name__)
+
+NOT_KEPT = "not kept"  # in a key, at any depth: why nothing is stored under it
+DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+Arrays = Mapping[str, np.ndarray]
+Check = Callable[[dict[str, np.ndarray]], Any]  # raises ValueError for arrays that are not what the caller stored
 
 
 def data_folder() -> Path:
@@ -27,8 +34,8 @@ def data_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Folder of trained weights, answers and synthetic records: `MIALIB_CACHE`, or `~/.cache/mialib/store`; created
-    when missing.
+    """Folder of trained weights, answers and synthetic records: `MIALIB_CACHE`, or `~/.cache/mialib/store` (also where that
+    is "off", which keeps nothing); created when missing.
     """
     return _folder("MIALIB_CACHE", "~/.cache/mialib/store")
 
@@ -39,7 +46,8 @@ def output_folder() -> Path | None:
 
 
 def _folder(variable: str, default: str) -> Path:
-    folder = Path(os.environ.get(variable) or default).expanduser()
+    named = os.environ.get(variable, "")
+    folder = Path(default if named in ("", "off") else named).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -57,55 +65,135 @@ def digest(*parts: Any) -> str:
     return sha.hexdigest()
 
 
-def code_digest(*objects: Any) -> str:
-    """SHA-256 (hex) of the source of modules, classes or functions: comments, docstrings and layout do not count."""
-    return digest([_normal_source(item) for item in objects])
-
-
 @lru_cache(maxsize=256)
-def _normal_source(item: Any) -> str:
-    source = inspect.getsource(item)
-    tree = ast.parse(inspect.cleandoc(source) if source[:1].isspace() else source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            body[0] = ast.Pass()
-    return ast.unparse(tree)
+def code_digest(module: str | ModuleType) -> str:
+    """SHA-256 (hex) of the source of a module and of all that it imports of its own package, directly or not.
+
+    Comments, docstrings and layout do not count. Read once a process: what runs is what was imported.
+    """
+    return digest(source.of(module))
 
 
-def load(kind: str, key: Mapping[str, Any]) -> dict[str, np.ndarray] | None:
-    """Arrays stored under (kind, key), or None. A file that cannot be read is named in a warning and counts as missing."""
-    path = _path(kind, key)
+def load(kind: str, key: Mapping[str, Any], check: Check | None = None) -> dict[str, np.ndarray] | None:
+    """Arrays stored under (kind, key), or None.
+
+    What is not a whole file of this key, with the content that was written, or does not pass `check` (which raises ValueError)
+    is named in a warning, and counts as missing.
+    """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files if name != "key"}
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if _why_not_kept(key) or not (path := _path(kind, key)).exists():
+            return None
+    except OSError:
+        return None  # no folder: said when something is stored
+    try:
+        arrays = _read(path, key)
+        if check is not None:
+            check(arrays)
+        return arrays
+    except DAMAGE as error:
+        _named.add(str(path))
         log.warning("%s: a damaged file of the cache (%s); it is not used, and its content is made again", path, error)
         return None
 
 
+def _read(path: Path, key: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    if not path.is_file():  # a pipe would never end
+        raise ValueError("expected a file")
+    with zipfile.ZipFile(path) as stored:
+        about = json.loads(stored.read("key.json"))
+        names = [name.removesuffix(".npy") for name in stored.namelist() if name != "key.json"]
+        if _text(about["key"]) != _text(key):
+            raise ValueError("it was stored under another key")
+        arrays = {}
+        for name in names:
+            with stored.open(f"{name}.npy") as file:
+                arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
+    if about["sha256"] != _content_digest(arrays):
+        raise ValueError("its content is not what was written")
+    return arrays
+
+
+def expect(arrays: Arrays, expected: Mapping[str, tuple[tuple[int | None, ...], str]]) -> None:
+    """ValueError unless `arrays` have the names, shapes (None: any length) and dtypes of `expected`, and finite numbers."""
+    if set(arrays) != set(expected):
+        raise ValueError(f"expected {', '.join(sorted(expected))}, found {', '.join(sorted(arrays)) or 'nothing'}")
+    for name, (shape, dtype) in expected.items():
+        array = arrays[name]
+        fits = len(array.shape) == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
+        if array.dtype != dtype or not fits:
+            raise ValueError(f"expected {name} {dtype} {shape}, found {array.dtype} {array.shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"expected finite {name}, found NaN or infinity")
+
+
 def exists(kind: str, key: Mapping[str, Any]) -> bool:
     """Whether arrays are stored under (kind, key); they are not read."""
-    return _path(kind, key).exists()
+    try:
+        return not _why_not_kept(key) and _path(kind, key).is_file()
+    except OSError:
+        return False
 
 
-def save(kind: str, key: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **record: Any) -> None:
+def save(kind: str, key: Mapping[str, Any], arrays: Arrays, **record: Any) -> None:
     """Store arrays under (kind, key), atomically; `record` (device, versions …) is kept beside the key, for readers.
 
-    Several processes may store the same key at once: the last one stays, whole.
+    Several processes may store the same key at once: the last one stays, whole. A cache that cannot be written to is named in
+    a warning, and so is why a key cannot be kept; the work goes on.
     """
-    path = _path(kind, key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({**key, "record": record}, sort_keys=True)
-    with atomic(path) as file:
-        np.savez(file, allow_pickle=False, **arrays, key=np.array(text))
+    if why := _why_not_kept(key):
+        if why != "off":
+            _warn(why, "what depends on it is not kept on disk, and is made again each time")
+        return
+    about = {"key": key, "record": record, "sha256": _content_digest(arrays)}
+    try:
+        path = _path(kind, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as file, zipfile.ZipFile(file, "w") as stored:
+            stored.writestr("key.json", _text(about))
+            for name, array in arrays.items():
+                with stored.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    except OSError as error:
+        where = error.filename2 or os.environ.get("MIALIB_CACHE") or "MIALIB_CACHE"  # an entry's place that is taken, or all
+        _warn(where, "the cache cannot be written (%s); going on, and the next run repeats this work", error.strerror or error)
+
+
+def _warn(subject: str, text: str, *values: Any) -> None:
+    """A warning about something, of which there was none in this process: not one for each model."""
+    if subject not in _named:
+        _named.add(subject)
+        log.warning(f"%s: {text}", subject, *values)
+
+
+_named: set[str] = set()
+
+
+def _why_not_kept(key: Any) -> str:
+    """Why nothing is kept under `key`: what it says itself, at any depth, or "off"; empty if it is."""
+    if os.environ.get("MIALIB_CACHE") == "off":
+        return "off"
+    return next(_reasons(key), "")
+
+
+def _reasons(key: Any) -> Iterator[str]:
+    if isinstance(key, Mapping):
+        if NOT_KEPT in key:
+            yield key[NOT_KEPT]
+        for part in key.values():
+            yield from _reasons(part)
 
 
 def _path(kind: str, key: Mapping[str, Any]) -> Path:
     name = digest(dict(key))
     return cache_folder() / kind / name[:2] / f"{name}.npz"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _content_digest(arrays: Arrays) -> str:
+    return digest(*(part for name in sorted(arrays) for part in (name, np.asanyarray(arrays[name]))))
 
 
 class atomic:
@@ -123,8 +211,12 @@ class atomic:
         if failure is not None:
             os.unlink(self.file.name)
             return
-        os.chmod(self.file.name, 0o644)
-        os.replace(self.file.name, self.path)
+        try:
+            os.chmod(self.file.name, 0o644)
+            os.replace(self.file.name, self.path)
+        except OSError:
+            os.unlink(self.file.name)
+            raise
 
 
 def pack(x: np.ndarray) -> dict[str, np.ndarray]:
@@ -140,18 +232,14 @@ def unpack(stored: Mapping[str, np.ndarray]) -> np.ndarray:
 def kept(kind: str, key: Mapping[str, Any], make: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Bits x and labels y as `make` gives them, made once: the next call with this (kind, key) finds them in the cache.
 
-    The key must hold all that determines them. A cache that cannot be written to is named in a warning.
+    The key must hold all that determines them.
     """
-    if (stored := load(kind, key)) is not None:
+    if (stored := load(kind, key, lambda arrays: expect(arrays, PACKED))) is not None:
         return unpack(stored), stored["y"]
     x, y = make()
-    keep(kind, key, {**pack(x), "y": y})
+    save(kind, key, {**pack(x), "y": y})
     return x, y
 
 
-def keep(kind: str, key: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """`cache.save`; a cache that cannot be written to is named in a warning, and the work goes on."""
-    try:
-        save(kind, key, arrays)
-    except OSError as error:
-        log.warning("%s: the cache cannot be written (%s); going on, and the next load repeats this work", kind, error)
+PACKED = {"x_packed": ((None, None), "uint8"), "n_features": ((), "int64"), "y": ((None,), "uint8")}
+keep = save

@@ -11,13 +11,14 @@ import torch
 
 
 @contextmanager
-def one_a_core(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """A pool of min(cores, jobs) threads, and their number; the cores are divided among them. Waiting jobs are dropped
-    on an error.
+def one_a_core(jobs: int, threads: int | None = None) -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """A pool of min(cores, jobs) threads, and their number. Waiting jobs are dropped on an error.
+
+    threads: cores that a job computes on; None divides all of them among the jobs, which pays only where kernels are large.
     """
     cores = torch.get_num_threads()
     n_workers = max(1, min(cores, jobs))
-    with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(cores // n_workers,)) as pool:
+    with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(threads or cores // n_workers,)) as pool:
         try:
             yield pool, n_workers
         finally:

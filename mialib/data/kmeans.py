@@ -4,7 +4,6 @@ The arithmetic is exact: centres are whole multiples of 1/SCALE, so that every s
 same records get the same classes on any machine, whatever its processor, libraries and number of threads.
 """
 
-import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,12 +27,11 @@ def classes(x: np.ndarray, n_classes: int) -> np.ndarray:
     No class has fewer than a quarter of the mean number of records, n / (4 n_classes), about as in the official Purchase-100
     (paper, Fig. 11: the smallest class but one has 0.28 of the mean). Raises what `k_means` raises.
     """
-    code = cache.code_digest(sys.modules[__name__])
-    key = {"records": cache.digest(x), "n_classes": n_classes, "code": code}
-    if (stored := cache.load("classes", key)) is None:
+    key = {"records": cache.digest(x), "n_classes": n_classes, "code": cache.code_digest(__name__)}
+    if (stored := cache.load("classes", key, lambda kept: cache.expect(kept, {"y": ((len(x),), "uint8")}))) is None:
         rng = np.random.Generator(np.random.PCG64(SEED))
         stored = {"y": k_means(x, n_classes, rng, smallest=max(1, len(x) // (4 * n_classes)))}
-        cache.keep("classes", key, stored)
+        cache.save("classes", key, stored)
     return stored["y"]
 
 

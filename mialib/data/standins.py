@@ -5,8 +5,6 @@ was, and is over-fitted by a network about as the real one is. Each is one fixed
 on a stand-in are marked everywhere, and are never counted as agreement with the paper.
 """
 
-import sys
-
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -89,7 +87,7 @@ def purchase(n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     x is the same for every number of classes; these are made by `kmeans.classes`, as those of the official records with fewer
     than 100 classes. Both are kept in the cache.
     """
-    key = {"name": "purchase", "code": cache.code_digest(sys.modules[__name__])}
+    key = {"name": "purchase", "code": cache.code_digest(__name__)}
     x, _ = cache.kept("standins", key, lambda: (shopping(fixed_generator(20170526), 197_324), np.zeros(0, np.uint8)))
     return x, kmeans.classes(x, n_classes)
 
@@ -112,7 +110,7 @@ def texas() -> tuple[np.ndarray, np.ndarray]:
 
     See `discharges`.
     """
-    key = {"name": "texas", "code": cache.code_digest(sys.modules[__name__])}
+    key = {"name": "texas", "code": cache.code_digest(__name__)}
     return cache.kept("standins", key, lambda: discharges(fixed_generator(20170527), 67_330))
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,8 @@ def shadow_attack_data(
     """
     keys = _keys(trainer, dataset, splits, seed, first)
     rows = np.stack([split.members for split in splits])
-    stored = [cache.load("answers", key) for key in keys]
+    check = partial(_check_stored, n=2 * rows.shape[1], n_classes=dataset.n_classes)
+    stored = [cache.load("answers", key, check) for key in keys]
     for group in _groups([i for i, item in enumerate(stored) if item is None], getattr(trainer, "at_once", None)):
         models = trainer.fit_many(dataset, rows[group[0] : group[-1] + 1], seed, first + group[0])
         for i, model in zip(group, models, strict=True):
@@ -165,10 +167,20 @@ def _keys(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int
     if len(sizes) != 1:
         raise ValueError(f"splits must hold at least one split, all of one size, got sizes {sorted(sizes)}")
     models = trainer.keys(dataset, np.stack([split.members for split in splits]), seed, first)
-    return [
-        {"model": key, "asked": cache.digest(split.members, split.nonmembers)}
-        for key, split in zip(models, splits, strict=True)
-    ]
+    asked = [cache.digest(split.members, split.nonmembers) for split in splits]
+    shared = {
+        "code": cache.code_digest(__name__),
+        "classes": dataset.classes if dataset.classes is None else repr(list(dataset.classes)),
+    }
+    return [{"model": key, "asked": digest, **shared} for key, digest in zip(models, asked, strict=True)]
+
+
+def _check_stored(stored: dict[str, np.ndarray], n: int, n_classes: int) -> None:
+    """ValueError unless what was stored are answers of one model: probabilities, float32 (n, n_classes)."""
+    cache.expect(stored, {"answers": ((n, n_classes), "float32")})
+    answers = stored["answers"]
+    if answers.min() < 0 or answers.max() > 1 or abs(answers.sum(1) - 1).max() > 0.01:
+        raise ValueError(f"expected answers that are probabilities, found {answers.min()}..{answers.max()}")
 
 
 def _groups(missing: list[int], most: int | None) -> list[list[int]]:

@@ -3,14 +3,15 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from mialib.core import cache, checks, streams
+from mialib.core import cache, checks
 from mialib.core.types import BlackBox, Dataset, Features, check_answers
-from mialib.shadow import algorithm1, space
+from mialib.shadow import algorithm1
 from mialib.shadow.records import ROWS_AT_ONCE, check_records, check_rng
 from mialib.shadow.space import Space
 
@@ -118,13 +119,12 @@ def all_classes(
     checks.whole("seed", seed, 0)
     together = n_classes if max_queries is not None else -(-2 * algorithm1.CLIMBERS // n)
     settings = asdict(algorithm1.Rules(**rules)) | {"n": n, "seed": seed, "max_queries": max_queries, "tries": tries}
-    code = cache.code_digest(streams, space, algorithm1, model_based)
-    shared = settings | {"model": key, "features": _plain(features), "scouts": algorithm1.SCOUTS, "code": code}
+    shared = settings | {"model": key, "features": _plain(features), "code": cache.code_digest(__name__)}
     parts = []
     for first in range(0, n_classes, together):
         labels = list(range(first, min(first + together, n_classes)))
         own = shared | {"labels": labels}
-        stored = cache.load("synthesis", own) if key is not None else None
+        stored = cache.load("synthesis", own, partial(_check_stored, features, labels)) if key is not None else None
         if stored is None:
             rng = np.random.default_rng(seed)  # the same for all groups: streams differ by class
             made = model_based(model, features, labels, n, rng, max_queries=max_queries, tries=tries, **rules)
@@ -147,6 +147,20 @@ def _arrays(made: Synthesis) -> dict[str, np.ndarray]:
     columns = {f"report_{name}": column.to_numpy() for name, column in made.report.items()}
     columns["report_outcome"] = columns["report_outcome"].astype(str)
     return {"x": made.x, "y": made.y, "confidence": made.confidence, "queries": made.queries, **columns}
+
+
+def _check_stored(features: Features, labels: list[int], stored: Mapping[str, np.ndarray]) -> None:
+    """ValueError unless what was stored is a synthesis of such records for these classes."""
+    m, dtype = len(stored["y"]), "uint8" if features.kinds is None else "float32"
+    shapes = {
+        "x": ((m, *features.shape), dtype),
+        "y": ((m,), "int64"),
+        "confidence": ((m,), "float32"),
+        "queries": ((m,), "int64"),
+    }
+    cache.expect({name: array for name, array in stored.items() if not name.startswith("report_")}, shapes)
+    if not np.isin(stored["y"], labels).all() or stored["report_cls"].tolist() != labels:
+        raise ValueError(f"expected records of the classes {labels}, found {sorted(set(stored['y'].tolist()))}")
 
 
 def _synthesis(stored: Mapping[str, np.ndarray]) -> Synthesis:

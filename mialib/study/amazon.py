@@ -37,16 +37,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mialib.core import checks, randomness
+from mialib.core import checks
 from mialib.core.types import BlackBox, Dataset
-from mialib.training import networks, session, sparse, stacked
+from mialib.training import keys
 from mialib.training.networks import Records
 from mialib.training.neural import NeuralTrainer
-from mialib.training.recipe import Estimate, Recipe, _keys, check_rows
+from mialib.training.recipe import Estimate, Recipe, check_rows
 
 BINS = 10
 RATE = 400.0
-_ENGINE = (sparse, stacked, session, networks, randomness)
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,8 @@ class AmazonML:
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
         """What determines each model: stored data, rows, passes, L2, (seed, number) and the code that trains."""
-        code = (AmazonML, _softmax_regression, _rate, _numeric, _Bins, NeuralTrainer, Recipe, *_ENGINE)
-        settings = {"service": "AmazonML", "max_passes": int(self.max_passes), "l2": float(self.l2), "bins": BINS, "rate": RATE}
-        return _keys(settings, code, dataset, rows, seed, first)
+        settings = {"max_passes": int(self.max_passes), "l2": float(self.l2), "bins": BINS, "rate": RATE}
+        return keys.of_models(self, [None], settings, dataset, rows, seed, first, versions=False)
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one model a row of `rows` (k, n), in the order of the rows; binary data together, numeric data one by one."""

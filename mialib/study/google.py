@@ -21,12 +21,10 @@ from tqdm.std import tqdm
 from mialib.core import checks, randomness
 from mialib.core.threads import one_a_core
 from mialib.core.types import BlackBox, Dataset
-from mialib.study import google
-from mialib.study.amazon import _ENGINE
-from mialib.training import stacked
+from mialib.training import keys, stacked
 from mialib.training.black_boxes import black_box
 from mialib.training.networks import Records, mlp
-from mialib.training.recipe import Estimate, Recipe, _keys, check_rows
+from mialib.training.recipe import Estimate, Recipe, check_rows
 from mialib.training.session import Session
 from mialib.training.sparse import SparseBits, is_sparse
 
@@ -154,9 +152,7 @@ class PredictionAPI:
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
         """What determines each model: stored data, rows, (seed, number) and the code that trains."""
-        return _keys(
-            {"service": "PredictionAPI"}, (google, PredictionAPI, ChosenModel, Recipe, *_ENGINE), dataset, rows, seed, first
-        )
+        return keys.of_models(self, [None], {}, dataset, rows, seed, first, versions=False)
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one model a row of `rows` (k, n), in the order of the rows."""

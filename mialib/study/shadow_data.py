@@ -121,8 +121,9 @@ def _marginal(target: Target, n: int) -> Made:
     e = target.experiment
     rng = randomness.generator(e.seed, "marginal", target.number)
     x = marginal(e.dataset.x[target.pool], n, rng, e.dataset.features)
-    key = {"model": target.key, "asked": cache.digest(x), "code": cache.code_digest(synthesis.answered)}
-    stored = cache.load("labels", key)
+    key = {"model": target.key, "asked": cache.digest(x), "code": cache.code_digest(synthesis)}
+    expected = {"y": ((n,), "int64"), "confidence": ((n,), "float32")}
+    stored = cache.load("labels", key, lambda stored: cache.expect(stored, expected))
     if stored is None:
         stored = dict(zip(("y", "confidence"), synthesis.answered(target.model, x), strict=True))
         cache.save("labels", key, stored)

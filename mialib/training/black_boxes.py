@@ -66,5 +66,5 @@ def black_box(module: nn.Module) -> TorchBlackBox:
     refused at its first query: a second softmax would flatten its answers.
     """
     if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+        raise TypeError(f"module must be a torch.nn.Module, got {module!r:.80}")
     return TorchBlackBox(module)

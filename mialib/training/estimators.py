@@ -8,9 +8,10 @@ import numpy as np
 import sklearn.base
 from tqdm.std import tqdm
 
-from mialib.core import cache, randomness
+from mialib.core import randomness
 from mialib.core.types import BlackBox, Dataset
-from mialib.training.recipe import _has_source, check_rows, numbered
+from mialib.training import keys
+from mialib.training.recipe import check_rows
 
 
 class EstimatorTrainer:
@@ -20,8 +21,12 @@ class EstimatorTrainer:
     """
 
     def __init__(self, estimator: Any) -> None:
-        if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "fit"):
-            raise TypeError(f"estimator must be a classifier with fit and predict_proba, got {type(estimator).__name__}")
+        if isinstance(estimator, type):
+            name = estimator.__name__
+            raise TypeError(f"estimator must be a classifier, got the class {name}: write {name}(…), which makes one")
+        if lacking := [name for name in ("fit", "predict_proba", "get_params") if not hasattr(estimator, name)]:
+            got = f"{type(estimator).__name__} without {' and '.join(lacking)}"
+            raise TypeError(f"estimator must be a classifier with fit, predict_proba and get_params, got {got}")
         self.estimator = estimator
 
     @property
@@ -30,17 +35,10 @@ class EstimatorTrainer:
         return joblib.effective_n_jobs(-1)
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
-        """What determines each model: stored data, rows, the estimator's class and parameters, (seed, number) and
-        the code that trains.
+        """What determines each model: stored data, rows, the estimator's classes and parameters, their code and the versions of
+        its libraries, (seed, number) and the code that trains.
         """
-        own = [] if type(self.estimator).__module__.startswith("sklearn.") else [type(self.estimator)]
-        shared = {
-            "data": cache.digest(dataset.x, dataset.y),
-            "estimator": [type(self.estimator).__qualname__, repr(sorted(self.estimator.get_params().items()))],
-            "code": cache.code_digest(EstimatorTrainer, _fit_clone, _ClassifierBlackBox, *filter(_has_source, own)),
-            "seed": int(seed),
-        }
-        return numbered(shared, rows, first)
+        return keys.of_models(self, [_clone(self.estimator, 0)], {}, dataset, rows, seed, first)
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one clone a row of `rows` (k, n), on all cores (see `joblib.parallel_config`)."""
@@ -56,9 +54,13 @@ class EstimatorTrainer:
 
 
 def _fit_clone(estimator: Any, x: np.ndarray, y: np.ndarray, random_state: int) -> Any:
+    return _clone(estimator, random_state).fit(x.reshape(len(x), -1), y)
+
+
+def _clone(estimator: Any, random_state: int) -> Any:
     model = sklearn.base.clone(estimator)
     names = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
-    return model.set_params(**dict.fromkeys(names, random_state)).fit(x.reshape(len(x), -1), y)
+    return model.set_params(**dict.fromkeys(names, random_state))
 
 
 class _ClassifierBlackBox:

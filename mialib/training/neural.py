@@ -3,11 +3,10 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -15,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
-from mialib.core import cache, checks, randomness
+from mialib.core import checks, randomness
 from mialib.core.threads import one_a_core
-from mialib.core.types import BlackBox, Dataset
-from mialib.training import networks, session, sparse, stacked
-from mialib.training.black_boxes import black_box
-from mialib.training.recipe import Estimate, Recipe, _own_classes, check_rows, numbered
+from mialib.core.types import Dataset
+from mialib.training import stacked
+from mialib.training.fitting import Engine, Task, TorchTrainer
+from mialib.training.recipe import Estimate, Recipe
 from mialib.training.session import Session
 from mialib.training.sparse import SparseBits, is_sparse
 
@@ -50,7 +49,7 @@ class _Kind(NamedTuple):
         return cls(stackable, stackable and stacked.is_dense(module), convolutional, n_parameters)
 
 
-class NeuralTrainer:
+class NeuralTrainer(TorchTrainer):
     """Trains k networks of one architecture together, as one stack.
 
     Parameters
@@ -67,38 +66,9 @@ class NeuralTrainer:
     def __init__(
         self, make_model: Callable[[], nn.Module], recipe: Recipe, device: str = "auto", *, chunk: int | None = None
     ) -> None:
-        if not isinstance(recipe, Recipe):
-            raise TypeError(f"recipe must be a Recipe, got {type(recipe).__name__}")
-        self.make_model, self.recipe = make_model, recipe
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+        super().__init__(make_model, recipe, device)
         self.chunk = chunk if chunk is None else checks.whole("chunk", chunk, 1)
         self._kind = _Kind.of(self._fresh(0, 0))
-
-    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
-        """What determines each network: stored data, rows, architecture, recipe, (seed, number) and the code that trains."""
-        model = self._fresh(seed, first)
-        shared = {
-            "data": cache.digest(dataset.x, dataset.y),
-            "architecture": repr(model),
-            "shapes": {name: list(p.shape) for name, p in model.named_parameters()},
-            "recipe": asdict(self.recipe),
-            "code": cache.code_digest(
-                sparse, stacked, networks, session, randomness, Recipe, NeuralTrainer, *_own_classes(model)
-            ),
-            "seed": int(seed),
-        }
-        return numbered(shared, rows, first)
-
-    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
-        """Train one network a row of `rows` (k, n), or take it from the cache; in the order of the rows."""
-        rows = check_rows(dataset, rows, first)
-        keys = self.keys(dataset, rows, seed, first)
-        states = [cache.load("weights", key) for key in keys]
-        missing = [j for j, state in enumerate(states) if state is None]
-        if missing:
-            self._check_model(dataset, seed)
-            self._train_missing(dataset, rows, seed, first, missing, keys, states)
-        return [black_box(self._restore(state, seed, first + j)) for j, state in enumerate(states) if state is not None]
 
     def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
         """Time and memory that k networks on n records each would take here, from a short trial; nothing is kept.
@@ -107,31 +77,17 @@ class NeuralTrainer:
         """
         checks.instance("dataset", dataset, Dataset)
         checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
+        super()._check_model(dataset)
         chunk = self._chunk_size(checks.whole("k", k, 1), dataset)
         with self._workers(-(-k // chunk)) as (pool, n_workers):
             seconds = self._chunk_seconds(self._material(dataset), n, chunk, pool, n_workers)
         memory = n_workers * chunk * self._bytes(dataset) + k * 4 * self._kind.n_parameters
         return Estimate(k, seconds * -(-k // chunk // n_workers), memory / 1e6)
 
-    def _fresh(self, seed: int, number: int) -> nn.Module:
-        with randomness.torch_seed(seed, "weights", number):
-            return self.make_model()
-
-    def _restore(self, state: dict[str, np.ndarray], seed: int, number: int) -> nn.Module:
-        model = self._fresh(seed, number)
-        model.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
-        return model.to(self.device)
-
-    def _check_model(self, dataset: Dataset, seed: int) -> None:
-        model = self._fresh(seed, 0).eval()
-        with torch.inference_mode():
-            shape = tuple(model(torch.as_tensor(dataset.x[:2])).shape)
-        if shape != (min(2, len(dataset.x)), dataset.n_classes):
-            raise ValueError(
-                f"make_model must answer (n, {dataset.n_classes}) logits for {dataset.name}, got shape {shape} for n = 2"
-            )
+    def _check_model(self, dataset: Dataset) -> None:
+        super()._check_model(dataset)
         if not self._kind.stackable:
-            log.warning("%s cannot be stacked: its networks are trained one after another", type(model).__name__)
+            log.warning("%s cannot be stacked: its networks are trained one after another", type(self._fresh(0, 0)).__name__)
 
     def _bytes(self, dataset: Dataset) -> int:
         """Memory that one network takes in training: parameters and their copies, and what a batch leaves in each layer."""
@@ -168,29 +124,21 @@ class NeuralTrainer:
         trials = [pool.submit(trial) for _ in range(n_workers)]
         return max(t.result() for t in trials) * n / batch * self.recipe.epochs
 
-    def _train_missing(self, dataset, rows, seed, first, missing, keys, states) -> None:  # type: ignore[no-untyped-def]
-        material, stop = self._material(dataset), threading.Event()
+    @contextmanager
+    def _engine(self, task: Task, k: int) -> Iterator[Engine]:
+        material, n = self._material(task.dataset), task.rows.shape[1]
 
-        def work(members: list[int]) -> None:
-            numbers = [first + j for j in members]
-            with self._alone_random(seed, numbers[0]):
-                trained = self._session(material, rows[members], seed, numbers).run(bar, stop)
-            for j, state in zip(members, trained, strict=True):
-                states[j] = {name: value.numpy() for name, value in state.items()}
-                cache.save("weights", keys[j], states[j], device=str(self.device), torch=torch.__version__)
+        def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+            numbers = [task.first + j for j in members]
+            with self._alone_random(task.seed, numbers[0]):
+                return self._session(material, task.rows[members], task.seed, numbers).run(bar, stop, numbers)
 
-        size = self._chunk_size(len(missing), dataset)
-        bar = tqdm(total=len(missing) * self.recipe.epochs, desc="training", unit="epoch", leave=False)
-        with bar, self._workers(-(-len(missing) // size)) as (pool, n_workers):
-            if size > 1 and self.chunk is None and self._may_be_long(rows.shape[1], size):
-                seconds = self._chunk_seconds(material, rows.shape[1], size, pool, n_workers)
+        size = self._chunk_size(k, task.dataset)
+        with self._workers(-(-k // size)) as (pool, n_workers):
+            if size > 1 and self.chunk is None and self._may_be_long(n, size):
+                seconds = self._chunk_seconds(material, n, size, pool, n_workers)
                 size = max(1, min(size, int(size * SECONDS_IN_WORK / seconds)))
-            try:
-                jobs = [pool.submit(work, missing[start : start + size]) for start in range(0, len(missing), size)]
-                for job in as_completed(jobs):
-                    job.result()
-            finally:
-                stop.set()  # after an error or an interrupt, the other workers end at their next epoch
+            yield Engine(pool, size, self.recipe.epochs, train)
 
     def _may_be_long(self, n: int, size: int) -> bool:
         """Whether a stack could take longer than it may, even at the rate of a very slow core."""

@@ -8,13 +8,12 @@ comes from an ordinary generator, seeded: right for measuring leakage, not for p
 import math
 import threading
 import warnings
-from collections.abc import Callable
-from concurrent.futures import as_completed
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,13 +22,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from tqdm.std import tqdm
 
-from mialib.core import cache, checks, randomness
+from mialib.core import checks, randomness
 from mialib.core.threads import one_a_core
-from mialib.core.types import BlackBox, Dataset
-from mialib.training import networks, session
-from mialib.training.black_boxes import black_box
+from mialib.training.fitting import Engine, Task, TorchTrainer
 from mialib.training.networks import Records
-from mialib.training.recipe import Recipe, _own_classes, check_rows
+from mialib.training.recipe import Recipe
 from mialib.training.session import make_optimizer
 from mialib.training.stacked import Alone
 
@@ -45,7 +42,7 @@ class Plan(NamedTuple):
     noise_multiplier: float
 
 
-class PrivateTrainer:
+class PrivateTrainer(TorchTrainer):
     """Trains networks by DP-SGD, each (epsilon, delta)-private with respect to adding or removing one training record.
 
     Parameters
@@ -61,6 +58,8 @@ class PrivateTrainer:
     Model i depends on (seed, i) only. Finished networks are kept on disk; what is there is found without Opacus.
     """
 
+    unit = "private step"
+
     def __init__(
         self,
         make_model: Callable[[], nn.Module],
@@ -70,15 +69,12 @@ class PrivateTrainer:
         max_grad_norm: float = 1.0,
         device: str = "auto",
     ) -> None:
-        if not isinstance(recipe, Recipe):
-            raise TypeError(f"recipe must be a Recipe, got {type(recipe).__name__}")
+        super().__init__(make_model, recipe, device)
         if recipe != replace(recipe, patience=None, precision="float32"):
             raise ValueError(f"recipe must have no patience and float32 precision, got {recipe.patience}, {recipe.precision}")
-        self.make_model, self.recipe = make_model, recipe
         self.epsilon = checks.real("epsilon", epsilon, 0, open_low=True)
         self.delta = checks.real("delta", delta, 0, 1, open_low=True)
         self.max_grad_norm = checks.real("max_grad_norm", max_grad_norm, 0, open_low=True)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
         _check_layers(self._fresh(0, 0))
 
     def plan(self, n: int) -> Plan:
@@ -90,58 +86,21 @@ class PrivateTrainer:
         steps = math.ceil(self.recipe.epochs / rate - 1e-9)
         return Plan(rate, steps, noise_multiplier(self.epsilon, self.delta, rate, steps))
 
-    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
-        """What determines each network: stored data, rows, architecture, recipe, guarantee, (seed, number) and the code."""
-        model = self._fresh(seed, first)
-        code = (networks, session, randomness, Recipe, PrivateTrainer, clipped_sums, _linear_sums, _any_sums)
-        shared = {
-            "data": cache.digest(dataset.x, dataset.y),
-            "architecture": repr(model),
-            "shapes": {name: list(p.shape) for name, p in model.named_parameters()},
-            "recipe": asdict(self.recipe),
-            "private": [self.epsilon, self.delta, self.max_grad_norm, ACCOUNTANT],
-            "code": cache.code_digest(*code, *_own_classes(model)),
-            "seed": int(seed),
-        }
-        return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
+    def _settings(self) -> dict[str, Any]:
+        return super()._settings() | {"private": [self.epsilon, self.delta, self.max_grad_norm, ACCOUNTANT]}
 
-    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
-        """Train one network a row of `rows` (k, n), one a core, or take it from the cache; in the order of the rows."""
-        rows = check_rows(dataset, rows)
-        checks.whole("first", first, 0)
-        keys = self.keys(dataset, rows, seed, first)
-        states = [cache.load("weights", key) for key in keys]
-        missing = [j for j, state in enumerate(states) if state is None]
-        if missing:
-            self._train_missing(dataset, rows, seed, first, missing, keys, states)
-        return [self._restored(state, seed, first + j) for j, state in enumerate(states) if state is not None]
+    @contextmanager
+    def _engine(self, task: Task, k: int) -> Iterator[Engine]:
+        plan = self.plan(task.rows.shape[1])
+        x, y = torch.as_tensor(task.dataset.x).to(self.device), torch.as_tensor(task.dataset.y).to(self.device)
 
-    def _fresh(self, seed: int, number: int) -> nn.Module:
-        with randomness.torch_seed(seed, "weights", number):
-            return self.make_model()
+        def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+            rows = [torch.as_tensor(task.rows[j]).to(self.device) for j in members]
+            numbers = [task.first + j for j in members]
+            return [self._train(x[row], y[row], plan, task.seed, i, bar, stop) for row, i in zip(rows, numbers, strict=True)]
 
-    def _restored(self, state: dict[str, np.ndarray], seed: int, number: int) -> BlackBox:
-        model = self._fresh(seed, number)
-        model.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
-        return black_box(model.to(self.device))
-
-    def _train_missing(self, dataset, rows, seed, first, missing, keys, states) -> None:  # type: ignore[no-untyped-def]
-        plan, stop = self.plan(rows.shape[1]), threading.Event()
-        x, y = torch.as_tensor(dataset.x).to(self.device), torch.as_tensor(dataset.y).to(self.device)
-
-        def work(j: int) -> None:
-            row = torch.as_tensor(rows[j]).to(self.device)
-            trained = self._train(x[row], y[row], plan, seed, first + j, bar, stop)
-            states[j] = {name: value.numpy() for name, value in trained.items()}
-            cache.save("weights", keys[j], states[j], device=str(self.device), torch=torch.__version__)
-
-        bar = tqdm(total=len(missing) * plan.steps, desc="private training", unit="step", leave=False)
-        with bar, one_a_core(len(missing) if self.device.type == "cpu" else 1) as (pool, _):
-            try:
-                for job in as_completed([pool.submit(work, j) for j in missing]):
-                    job.result()
-            finally:
-                stop.set()
+        with one_a_core(k if self.device.type == "cpu" else 1) as (pool, _):
+            yield Engine(pool, 1, plan.steps, train)
 
     def _train(
         self, x: Tensor, y: Tensor, plan: Plan, seed: int, number: int, bar: tqdm, stop: threading.Event

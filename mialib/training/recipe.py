@@ -1,14 +1,11 @@
 """How models are trained, and what determines them: settings shared by all trainers."""
 
-import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from torch import nn
 
-from mialib.core import cache, checks
+from mialib.core import checks
 from mialib.core.types import Dataset
 
 
@@ -65,33 +62,3 @@ def check_rows(dataset: Dataset, rows: np.ndarray, first: int = 0) -> np.ndarray
     if rows.min() < 0 or rows.max() >= len(dataset.x):
         raise ValueError(f"rows must lie in 0..{len(dataset.x) - 1}, got {rows.min()}..{rows.max()}")
     return rows.astype(np.int64, copy=False)
-
-
-def numbered(shared: dict[str, Any], rows: np.ndarray, first: int) -> list[dict[str, Any]]:
-    """What determines each model: what they share, its own rows, and its number."""
-    return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]
-
-
-def _own_classes(model: nn.Module) -> list[type]:
-    """Classes of the module that are not torch's: their code determines what is trained."""
-    classes = {type(layer) for layer in model.modules() if not type(layer).__module__.startswith("torch.")}
-    return sorted((c for c in classes if _has_source(c)), key=lambda c: c.__qualname__)
-
-
-def _has_source(item: Any) -> bool:
-    try:
-        return bool(inspect.getsource(item))
-    except (OSError, TypeError):
-        return False
-
-
-def _keys(
-    settings: dict[str, Any], code: Sequence[Any], dataset: Dataset, rows: np.ndarray, seed: int, first: int
-) -> list[dict[str, Any]]:
-    shared = settings | {
-        "data": cache.digest(dataset.x, dataset.y),
-        "n_classes": int(dataset.n_classes),
-        "code": cache.code_digest(*code),
-        "seed": int(seed),
-    }
-    return [{**shared, "rows": cache.digest(row), "model": first + j} for j, row in enumerate(rows)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm.std import tqdm
@@ -36,15 +37,22 @@ class Session:
         self.optimizer = make_optimizer(stack, recipe)
         self.step = 0
 
-    def run(self, bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
-        """Train to the end; the state of each network, in order. Raises InterruptedError soon after `stop` is set."""
+    def run(self, bar: tqdm, stop: threading.Event, names: Sequence[int] = ()) -> list[dict[str, Tensor]]:
+        """Train to the end; the state of each network, in order.
+
+        Raises InterruptedError soon after `stop` is set, and FloatingPointError for a loss that is not finite. names: the
+        numbers by which that names the networks; 0..k-1 without.
+        """
         k = len(self.stack)
+        names = names or range(k)
         done: dict[int, dict[str, Tensor]] = {}
         numbers, best, waited = list(range(k)), [float("inf")] * k, [0] * k
         for _ in range(self.recipe.epochs):
             if stop.is_set():
                 raise InterruptedError("the training was interrupted")
             losses = self.epoch()
+            for number, loss in zip(numbers, losses.tolist(), strict=True):
+                check_finite(f"model {names[number]}", {"loss": np.array(loss)}, self.recipe.lr)
             bar.update(len(numbers))
             if self.recipe.patience is None:
                 continue
@@ -86,6 +94,13 @@ class Session:
             for state in self.optimizer.state.values():
                 state.update({name: value[kept] for name, value in state.items() if value.ndim > 0})
         return [numbers[j] for j in kept]
+
+
+def check_finite(model: str, arrays: Mapping[str, np.ndarray], lr: float) -> None:
+    """FloatingPointError, naming the model and what of it is NaN or infinite, unless all is finite."""
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise FloatingPointError(f"{model}: its {name} is not finite, the training diverged: is the rate {lr:g} too high?")
 
 
 def make_optimizer(stack: Stack | Alone, recipe: Recipe) -> torch.optim.Optimizer:

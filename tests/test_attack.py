@@ -395,7 +395,7 @@ def test_answers_of_another_number_of_classes_are_refused(fit):
 
 
 def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="model must be one of mlp, got 'svm'"):
-        learned.fit_attack(GOOD, "svm")
+    with pytest.raises(TypeError, match="seed must be a whole number, got 'mlp'"):
+        learned.fit_attack(GOOD, "mlp")
     with pytest.raises(ValueError, match="seed must be at least 0, got -1"):
         learned.fit_attack(GOOD, seed=-1)

@@ -65,7 +65,7 @@ def test_a_cache_that_cannot_be_written_is_said(monkeypatch, caplog):
     def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("mialib.core.cache.save", refuse)
+    monkeypatch.setattr("mialib.core.cache.atomic", refuse)
     assert kmeans.classes(blobs()[0], 3).shape == (400,)
     assert "the cache cannot be written" in caplog.text
 

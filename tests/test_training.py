@@ -1,23 +1,42 @@
 """Trainers: k together equal each alone, whatever the chunk or the order; what is finished is never trained again."""
 
+import importlib
 import logging
+import random
+import re
+import sys
+import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import sklearn
 import torch
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
+from mialib import shadow
 from mialib.core import cache, randomness
-from mialib.core.types import Dataset
+from mialib.core.types import Dataset, answered_right
 from mialib.training import networks
+from mialib.training.black_boxes import black_box
 from mialib.training.estimators import EstimatorTrainer
 from mialib.training.networks import Records, cnn
 from mialib.training.neural import NeuralTrainer
+from mialib.training.private import PrivateTrainer
 from mialib.training.recipe import Recipe
 from mialib.training.session import Session
+from mialib.training.stacked import Stack
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=1e-2)
 
@@ -214,6 +233,258 @@ def test_what_changes_the_network_changes_the_key(change):
     assert digests(**setting)[0] != digests(**setting | change)[0]
 
 
+MODULE = """
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from torch import nn
+
+from brought_steps import FACTOR
+
+class Twisted(TransformerMixin, BaseEstimator):
+    def __init__(self, columns=None):
+        self.columns = columns
+    def fit(self, x, y):
+        return self
+    def transform(self, x):
+        return x * 1.0
+
+class Net(nn.Module):
+    def __init__(self, slope=1.0, held=None, pretrained=None, shift=0.0):
+        super().__init__()
+        self.layer = nn.Linear(20, 4)
+        self.inner = Inner(slope)
+        self.held = held
+        self.register_buffer("shift", torch.full((4,), shift))
+        if pretrained is not None:
+            nn.init.constant_(self.layer.weight, pretrained)
+    def forward(self, x):
+        return self.inner(self.layer(x.float())) + self.shift
+
+class Inner(nn.Module):
+    def __init__(self, slope):
+        super().__init__()
+        self.slope = slope
+    def forward(self, x):
+        return x * self.slope * 1.0
+"""
+
+
+@pytest.fixture
+def brought(tmp_path, monkeypatch):
+    """Import a module of a user's, after an edit of its text."""
+    monkeypatch.syspath_prepend(tmp_path / "brought")
+    (tmp_path / "brought").mkdir()
+    (tmp_path / "brought" / "brought_steps.py").write_text("FACTOR = 1")
+
+    def load(old="", new="", file="brought_models"):
+        (tmp_path / "brought" / "brought_models.py").write_text(MODULE)
+        path = tmp_path / "brought" / f"{file}.py"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        for name in ("brought_models", "brought_steps"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return importlib.import_module("brought_models")
+
+    yield load
+    for name in ("brought_models", "brought_steps"):
+        sys.modules.pop(name, None)
+
+
+def key_of(trainer, first=0):
+    (key,) = trainer.keys(bits(), rows_of(bits(), 1, 45), 0, first)
+    return cache.digest(key)
+
+
+def pipeline(module, columns=None):
+    return EstimatorTrainer(make_pipeline(module.Twisted(columns), DecisionTreeClassifier()))
+
+
+ONCE = [("return x * 1.0", "return x * 0.0"), ("FACTOR = 1", "FACTOR = 2", "brought_steps")]
+
+
+@pytest.mark.parametrize("edit", ONCE)
+def test_an_edit_of_a_transformer_inside_a_pipeline_trains_again(edit, brought):
+    before = key_of(pipeline(brought()))
+    assert key_of(pipeline(brought())) == before
+    assert key_of(pipeline(brought(*edit))) != before
+
+
+def test_an_edited_transformer_is_used_and_not_what_was_kept_before(brought):
+    dataset, splits = bits(), shadow.sample_splits(np.arange(200), 40, 1, seed=0)
+
+    def members_right(module):
+        return answered_right(shadow.shadow_attack_data(pipeline(module), dataset, splits, seed=0))[:40].mean()
+
+    assert members_right(brought()) > 0.95
+    assert members_right(brought("return x * 1.0", "return x * 0.0")) < 0.6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"estimator": DecisionTreeClassifier(max_depth=3)},
+        {"estimator": make_pipeline(StandardScaler(), DecisionTreeClassifier(max_depth=2))},
+        {"estimator": make_pipeline(StandardScaler(with_mean=False), DecisionTreeClassifier())},
+        {"estimator": BaggingClassifier(DecisionTreeClassifier(), n_estimators=3)},
+        {"estimator": BaggingClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=3)},
+        {"estimator": GaussianNB(priors=np.array([0.1, 0.2, 0.3, 0.4]))},
+        {"estimator": GaussianNB(priors=np.array([0.2, 0.1, 0.3, 0.4]))},
+        {"estimator": CalibratedClassifierCV(GaussianNB(), cv=StratifiedKFold(3))},
+        {"estimator": CalibratedClassifierCV(GaussianNB(), cv=StratifiedKFold(4))},
+        {"estimator": make_pipeline(FunctionTransformer(np.sqrt), GaussianNB())},
+        {"estimator": make_pipeline(FunctionTransformer(np.exp), GaussianNB())},
+        {"estimator": make_pipeline(FunctionTransformer(lambda x: 2 * x), GaussianNB())},
+        {"estimator": make_pipeline(FunctionTransformer(lambda x: 3 * x), GaussianNB())},
+        {"estimator": CalibratedClassifierCV(FrozenEstimator(GaussianNB().fit(bits().x, bits().y)))},
+        {"estimator": CalibratedClassifierCV(FrozenEstimator(GaussianNB().fit(bits().x + 1, bits().y)))},
+    ],
+    ids=range(15),
+)
+def test_whatever_an_estimator_is_made_of_is_in_its_key(change, monkeypatch):
+    usual = make_pipeline(StandardScaler(), DecisionTreeClassifier())
+    trainer = EstimatorTrainer(change["estimator"])
+    key = key_of(trainer)
+    assert key == key_of(EstimatorTrainer(sklearn.base.clone(change["estimator"]))) and key != key_of(EstimatorTrainer(usual))
+    assert KEYS.setdefault(key, id(change)) == id(change), "two estimators have the same key"
+    assert cache.NOT_KEPT not in str(trainer.keys(bits(), rows_of(bits(), 1, 45), 0))
+    monkeypatch.setattr(sklearn, "__version__", "0.1")
+    assert key_of(trainer) != key
+
+
+KEYS = {}
+
+
+def normed():
+    return nn.Sequential(Records(), nn.BatchNorm1d(20), nn.Linear(20, 4))
+
+
+def test_a_random_state_is_set_and_not_part_of_the_key():
+    assert key_of(EstimatorTrainer(DecisionTreeClassifier(random_state=1))) == key_of(
+        EstimatorTrainer(DecisionTreeClassifier())
+    )
+
+
+NETS = {
+    "an attribute of a nested module": {"slope": 2.0},
+    "an array": {"held": np.arange(3)},
+    "another array": {"held": np.arange(3) + 1},
+    "a dictionary": {"held": {"a": [1, 2.5, None], 3: {"x", "y"}}},
+    "a function": {"held": torch.relu},
+    "a torch type": {"held": torch.float64},
+    "an object": {"held": StratifiedKFold(3)},
+    "another object": {"held": StratifiedKFold(4)},
+    "pretrained weights": {"pretrained": 0.5},
+    "other pretrained weights": {"pretrained": 0.25},
+    "a buffer": {"shift": 1.0},
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_module_s_whole_state_is_in_its_key(name, brought):
+    module = brought()
+    key = key_of(NeuralTrainer(lambda: module.Net(**NETS[name]), RECIPE, "cpu"))
+    assert key == key_of(NeuralTrainer(lambda: brought().Net(**NETS[name]), RECIPE, "cpu"))
+    others = [{}, *(setting for other, setting in NETS.items() if other != name)]
+    assert all(key_of(NeuralTrainer(lambda s=s: module.Net(**s), RECIPE, "cpu")) != key for s in others)
+
+
+@pytest.mark.parametrize("edit", [("self.slope * 1.0", "self.slope * 2.0"), ONCE[1]])
+def test_an_edit_of_a_module_s_source_trains_again(edit, brought):
+    before = key_of(NeuralTrainer(brought().Net, RECIPE, "cpu"))
+    assert key_of(NeuralTrainer(brought(*edit).Net, RECIPE, "cpu")) != before
+
+
+def test_pretrained_weights_count_in_networks_that_can_be_stacked():
+    def pretrained(value):
+        module = mlp()
+        nn.init.constant_(module[1].weight, value)
+        return module
+
+    keys = {key_of(NeuralTrainer(make, RECIPE, "cpu")) for make in (mlp, lambda: pretrained(0.5), lambda: pretrained(0.25))}
+    assert len(keys) == 3
+
+
+def test_hooks_are_part_of_a_module():
+    def hooked():
+        module = mlp()
+        module[1].register_forward_hook(lambda _, __, out: 2 * out)
+        return module
+
+    assert key_of(NeuralTrainer(hooked, RECIPE, "cpu")) != key_of(NeuralTrainer(mlp, RECIPE, "cpu"))
+
+
+def test_torch_s_version_is_part_of_the_key_of_what_a_user_brings(brought, monkeypatch):
+    net, plain = NeuralTrainer(brought().Net, RECIPE, "cpu"), NeuralTrainer(mlp, RECIPE, "cpu")
+    before = key_of(net), key_of(plain)
+    monkeypatch.setattr(torch, "__version__", "0.1")
+    assert key_of(net) != before[0] and key_of(plain) == before[1]
+
+
+def in_no_file():
+    """A class as one that is typed in an interactive session: there is no source of it."""
+    space = {"__name__": "typed_in_no_file", "nn": nn}
+    exec("class Typed(nn.Linear):\n    def forward(self, x):\n        return super().forward(x.float())", space)
+    sys.modules["typed_in_no_file"] = type(sys)("typed_in_no_file")
+    return space["Typed"]
+
+
+UNTOLD = {
+    "typed_in_no_file has no source": lambda net: in_no_file()(20, 4),
+    r"Net.held: no key can hold a value of type lock": lambda net: net(held=threading.Lock()),
+    "Net.held: no key can hold a value of type Random": lambda net: net(held=random.Random(1)),
+    "Net.held: no key can hold a value of type list_iterator": lambda net: net(held=[1, {"a": iter([2])}]),
+}
+
+
+@pytest.mark.parametrize("words", UNTOLD)
+def test_what_no_key_can_hold_is_trained_each_time_and_that_is_said_once(words, brought, monkeypatch, caplog):
+    net = brought().Net
+    trainer = NeuralTrainer(lambda: UNTOLD[words](net), RECIPE, "cpu")
+    splits = shadow.sample_splits(np.arange(200), 40, 2, seed=0)
+    trained = count_epochs(monkeypatch)
+    for _ in range(2):
+        shadow.shadow_attack_data(trainer, bits(), splits, seed=0)
+        assert shadow.count_missing(trainer, bits(), splits, seed=0) == 2
+    sys.modules.pop("typed_in_no_file", None)
+    assert sum(trained) == 4 * RECIPE.epochs and not [*cache.cache_folder().rglob("*.npz")]
+    assert len([r for r in caplog.records if re.search(f"{words}.*not kept on disk", r.getMessage())]) == 1
+
+
+def test_an_estimator_that_no_key_can_hold_is_trained_each_time(caplog):
+    trainer = EstimatorTrainer(make_pipeline(FunctionTransformer(np.multiply, kw_args={"x2": random.Random(1)}), GaussianNB()))
+    (key,) = trainer.keys(bits(), np.arange(20)[None], 0)
+    assert "no key can hold a value of type Random" in str(key)
+    cache.save("answers", {"model": key}, {"answers": np.zeros((2, 4))})
+    assert "no key can hold a value of type Random" in caplog.text and not [*cache.cache_folder().rglob("*.npz")]
+
+
+@pytest.mark.parametrize(
+    ("make_data", "make_model"),
+    [(bits, mlp), (bits, lambda: nn.Sequential(Records(), nn.BatchNorm1d(20), nn.Linear(20, 4))), (images, small_cnn)],
+)
+def test_a_training_that_diverges_is_named_and_not_kept(make_data, make_model):
+    dataset = make_data()
+    with pytest.raises(FloatingPointError, match=r"model [78]: its \S+ is not finite.* is the rate 1e\+30 too high\?"):
+        NeuralTrainer(make_model, Recipe(3, 16, 1e30, l2=1e-3), "cpu").fit_many(
+            dataset, rows_of(dataset, 2, 45), seed=0, first=7
+        )
+    assert not [*cache.cache_folder().rglob("*.npz")]
+
+
+def test_weights_that_are_not_finite_are_named_too(monkeypatch):
+    state = Stack.state
+
+    def spoiled(self, j):
+        return {name: value / (0 if name == "3.bias" else 1) for name, value in state(self, j).items()}
+
+    monkeypatch.setattr(Stack, "state", spoiled)
+    with pytest.raises(FloatingPointError, match=r"model 2: its 3\.bias is not finite"):
+        NeuralTrainer(mlp, RECIPE, "cpu").fit_many(bits(), rows_of(bits(), 1, 45), seed=0, first=2)
+    assert not [*cache.cache_folder().rglob("*.npz")]
+
+
 class Doubling(nn.Module):
     """A module of our own, which no stack knows."""
 
@@ -288,6 +559,44 @@ def test_bad_rows_and_models_are_named():
         trainer.fit_many(replace(dataset, y=dataset.y + 1), np.array([[0, 1]]), seed=0)
 
 
+@pytest.mark.parametrize("kind", [NeuralTrainer, partial(PrivateTrainer, epsilon=1.0, delta=1e-3)])
+@pytest.mark.parametrize(
+    ("make_model", "device", "error", "words"),
+    [
+        (mlp, "cuda:99", ValueError, r"device must be one of auto, cpu.*, got 'cuda:99'"),
+        (mlp, "gpu", ValueError, "device must be one of auto, cpu.*, got 'gpu'"),
+        (mlp, "meta", ValueError, "device must be one of auto, cpu.*, got 'meta'"),
+        (mlp, 3.5, ValueError, "device must be one of auto, cpu.*, got 3.5"),
+        (mlp(), "cpu", TypeError, "make_model must be a function that makes a new module, got a module, Sequential"),
+        (None, "cpu", TypeError, "make_model must be a function that makes a new module, got None"),
+        (lambda: None, "cpu", TypeError, "make_model must return a torch.nn.Module, got None"),
+        (lambda: mlp, "cpu", TypeError, "make_model must return a torch.nn.Module, got <function mlp"),
+    ],
+)
+def test_a_trainer_names_what_is_wrong(kind, make_model, device, error, words):
+    with pytest.raises(error, match=words):
+        kind(make_model, Recipe(1, 10, 1e-2), device=device)
+
+
+@pytest.mark.parametrize("kind", [NeuralTrainer, partial(PrivateTrainer, epsilon=1.0, delta=1e-3)])
+@pytest.mark.parametrize(
+    ("make_model", "words"),
+    [
+        (lambda: networks.mlp(20, 3), r"make_model must answer \(n, 4\) logits for bits, got shape \(2, 3\)"),
+        (lambda: networks.mlp(19, 4), r"make_model must answer .*cannot take records torch.uint8 \(2, 20\): .*mat1 and mat2"),
+        (lambda: nn.Sequential(nn.Linear(20, 4)), "make_model must answer .*cannot take records torch.uint8"),
+        (lambda: nn.Sequential(Records(), nn.LSTM(20, 4)), r"make_model must answer .*, got shape \(tensor"),
+    ],
+)
+def test_a_module_that_does_not_fit_the_data_is_named(kind, make_model, words):
+    trainer = kind(make_model, Recipe(1, 10, 1e-2), device="cpu")
+    with pytest.raises(ValueError, match=words):
+        trainer.fit_many(bits(), np.arange(20)[None], seed=0)
+    if isinstance(trainer, NeuralTrainer):
+        with pytest.raises(ValueError, match=words):
+            trainer.estimate(bits(), 20, 1)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "error"),
     [
@@ -333,6 +642,16 @@ def test_an_estimator_answers_zero_for_absent_classes_and_takes_images():
 def test_an_estimator_must_be_a_classifier():
     with pytest.raises(TypeError, match="estimator must be a classifier"):
         EstimatorTrainer(object())
+    with pytest.raises(TypeError, match="got the class DecisionTreeClassifier: write DecisionTreeClassifier"):
+        EstimatorTrainer(DecisionTreeClassifier)
+    with pytest.raises(TypeError, match="fit, predict_proba and get_params, got LinearSVC without predict_proba"):
+        EstimatorTrainer(LinearSVC())
+
+
+@pytest.mark.parametrize("value", [nn.Linear, None, DecisionTreeClassifier(), lambda x: x])
+def test_a_black_box_is_made_of_a_module(value):
+    with pytest.raises(TypeError, match=r"module must be a torch.nn.Module, got .*(Linear|None|Tree|lambda)"):
+        black_box(value)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

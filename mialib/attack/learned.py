@@ -36,7 +36,7 @@ def fit_attack(data: AttackData, seed: int = 0, classes: Sequence[int] | None = 
     classes: those to fit a model for; None: all. Records of others are answered "non-member", without a warning.
     """
     checks.instance("data", data, AttackData)
-    return ClassifierAttack(data, seed, classes)
+    return ClassifierAttack(data, checks.whole("seed", seed, 0), classes)
 
 
 class ClassifierAttack:

@@ -23,7 +23,6 @@ from mialib.core.types import Dataset
 KNOWN = {"builtins", "numpy", "scipy", "sklearn", "torch", *sys.stdlib_module_names} - {"__main__"}  # by their versions alone
 BARE = vars(nn.Module())  # what torch itself keeps in a module
 STATE = ("_parameters", "_buffers", "_modules", "training")  # of it, what is described as state, or is set by the training
-HEAP_TYPE = 1 << 9  # flag of the classes that are written in Python
 
 
 def of_models(
@@ -166,12 +165,18 @@ class Description:
         return described
 
     def _object(self, value: Any) -> Any:
-        """Of an object of a class that is written in Python, all attributes; others may hide what they hold."""
-        bases = type(value).__mro__[:-1]
-        plain = all(base.__flags__ & HEAP_TYPE and not vars(base).get("__slots__") for base in bases)
-        if not plain or not hasattr(value, "__dict__"):
-            raise Untold(f"no key can hold a value of type {type(value).__qualname__}")
-        return [self._class(type(value)), self._attributes(type(value), vars(value))]
+        """All that an object holds, if it holds it as any class that is written in Python does; others may hide some."""
+        kind = type(value)
+        usual = all(getattr(kind, name) is getattr(object, name) for name in ("__reduce_ex__", "__reduce__", "__getstate__"))
+        try:
+            parts: Any = object.__reduce_ex__(value, 2) if usual else (value,) * 5
+        except TypeError:  # a class in C
+            parts = (value,) * 5
+        _, made_from, state, *items = parts
+        if any(item is not None for item in items):
+            raise Untold(f"no key can hold a value of type {kind.__qualname__}")
+        held = self._attributes(kind, state) if isinstance(state, dict) else self._of(state)
+        return [self._class(kind), self._of(made_from[1:]), held]
 
     def _attributes(self, owner: type, values: Mapping[str, Any]) -> dict[str, Any]:
         described = {}

@@ -8,8 +8,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from torch import get_num_threads
 
 from mialib import attack, shadow
+from mialib.attack import learned
 from mialib.core import cache, source
 from mialib.core.types import Dataset
 from mialib.training import NeuralTrainer, Recipe, mlp
@@ -146,6 +148,41 @@ def test_an_edit_of_an_indirect_import_makes_kept_work_again(edited, made_again,
     kept_kinds(bits())
     cache.code_digest.cache_clear()
     assert {path.parts[-3] for path in {*cache.cache_folder().rglob("*.npz")} - before} == made_again
+
+
+def test_answers_are_kept_under_the_rows_asked_and_before_any_mitigation():
+    dataset, trainer = bits(), NeuralTrainer(lambda: mlp(12, 3, hidden=4), Recipe(1, 10, 1e-2), "cpu")
+    (split,) = shadow.sample_splits(np.arange(120), 20, 1, seed=0)
+    others = shadow.Split(split.members, np.setdiff1d(np.arange(120), split.rows)[:20])
+    halved = shadow.shadow_attack_data(trainer, dataset, [split], seed=0, mitigation=lambda answers: answers / 2)
+    whole = shadow.shadow_attack_data(trainer, dataset, [split], seed=0)
+    np.testing.assert_array_equal(2 * halved.predictions, whole.predictions)
+    asked = shadow.shadow_attack_data(trainer, dataset, [others], seed=0)
+    np.testing.assert_array_equal(asked.predictions[:20], whole.predictions[:20])
+    assert not np.array_equal(asked.predictions[20:], whole.predictions[20:])
+
+
+def test_an_attack_that_diverges_is_named_and_not_kept(monkeypatch):
+    dataset = bits()
+    splits = shadow.sample_splits(np.arange(120), 20, 2, seed=0)
+    trainer = NeuralTrainer(lambda: mlp(12, 3, hidden=4), Recipe(1, 10, 1e-2), "cpu")
+    data = shadow.shadow_attack_data(trainer, dataset, splits, seed=0)
+    monkeypatch.setattr("mialib.attack.learned.RECIPE", Recipe(1, 64, 1e30))
+    with pytest.raises(FloatingPointError, match=r"the attack model of class \d: its \S+ is not finite"):
+        attack.fit_attack(data)
+    assert not (cache.cache_folder() / "attacks").exists()
+
+
+@pytest.mark.parametrize("n_classes", [3, 25])
+def test_an_attack_s_jobs_compute_on_one_thread_each(n_classes, monkeypatch):
+    threads, fit = [], learned._fit_part
+    rng = np.random.default_rng(0)
+    answers = rng.dirichlet(np.ones(n_classes), 400).astype(np.float32)
+    data = shadow.AttackData(answers, rng.integers(0, n_classes, 400), rng.random(400) < 0.5)
+    monkeypatch.setattr(learned, "_fit_part", lambda *given, **named: threads.append(get_num_threads()) or fit(*given, **named))
+    before = get_num_threads()
+    attack.fit_attack(data)
+    assert {*threads} == {1} and get_num_threads() == before
 
 
 # The store

@@ -183,6 +183,35 @@ def test_finished_models_are_found_again_without_an_accountant(multiplier, monke
     assert len(list((cache.cache_folder() / "weights").rglob("*.npz"))) == 2
 
 
+def test_a_training_that_diverges_is_named_and_not_kept(multiplier):
+    recipe = Recipe(epochs=3, batch_size=16, lr=1e30, optimizer="sgd", l2=0.01)
+    with pytest.raises(
+        FloatingPointError, match=r"model 4: its \S+ is not finite, the training diverged"
+    ):
+        trainer(recipe).fit_many(bits(), np.arange(60)[None], seed=1, first=4)
+    assert not [*cache.cache_folder().rglob("*.npz")]
+
+
+def test_a_model_in_work_is_lost_and_a_finished_one_is_not(multiplier, monkeypatch):
+    train = PrivateTrainer._train
+
+    def third_fails(self, x, y, plan, seed, number, bar, stop):
+        if number == 2:
+            raise RuntimeError("the third model")
+        return train(self, x, y, plan, seed, number, bar, stop)
+
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the third model"):
+        patch.setattr(PrivateTrainer, "_train", third_fails)
+        trainer().fit_many(bits(), np.arange(120).reshape(4, 30), seed=1)
+    finished = len([*(cache.cache_folder() / "weights").rglob("*.npz")])
+    assert 2 <= finished < 4
+    trained = []
+    monkeypatch.setattr(PrivateTrainer, "_train", lambda *given: trained.append(given[5]) or train(*given))
+    trainer().fit_many(bits(), np.arange(120).reshape(4, 30), seed=1)
+    assert len(trained) == 4 - finished
+
+
 def test_keys_differ_in_all_that_determines_a_model():
     rows = np.arange(60).reshape(2, 30)
     usual = trainer().keys(bits(), rows, 1)

@@ -80,6 +80,7 @@ class TorchTrainer:
         if missing := [j for j in range(len(keys)) if j not in states]:
             self._check_model(dataset)
             self._train_missing(task, missing, keys, states)
+        plan = plan.to("meta") if self._stackable else plan  # of those, the state is all that differs
         return [self._restored(plan, states[j], seed, first + j) for j in range(len(keys))]
 
     def _settings(self) -> dict[str, Any]:
@@ -117,9 +118,8 @@ class TorchTrainer:
         return module
 
     def _restored(self, plan: nn.Module, state: State, seed: int, number: int) -> BlackBox:
-        """plan: a fresh network; the others differ from it in their state alone, if they can be stacked."""
         model = copy.deepcopy(plan) if self._stackable else self._fresh(seed, number)
-        model.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
+        model.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()}, assign=self._stackable)
         return black_box(model.to(self.device))
 
     def _check_model(self, dataset: Dataset) -> None:

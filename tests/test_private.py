@@ -185,9 +185,7 @@ def test_finished_models_are_found_again_without_an_accountant(multiplier, monke
 
 def test_a_training_that_diverges_is_named_and_not_kept(multiplier):
     recipe = Recipe(epochs=3, batch_size=16, lr=1e30, optimizer="sgd", l2=0.01)
-    with pytest.raises(
-        FloatingPointError, match=r"model 4: its \S+ is not finite, the training diverged"
-    ):
+    with pytest.raises(FloatingPointError, match=r"model 4: its \S+ is not finite, the training diverged"):
         trainer(recipe).fit_many(bits(), np.arange(60)[None], seed=1, first=4)
     assert not [*cache.cache_folder().rglob("*.npz")]
 

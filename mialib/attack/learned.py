@@ -99,9 +99,10 @@ def _fitted(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.nd
     settings = {"recipe": asdict(RECIPE), "hidden": HIDDEN, "min_steps": MIN_STEPS, "seed": int(seed)}
     fitted_on = {"data": cache.digest(data.predictions, data.labels, data.member), "classes": classes.tolist()}
     key = {**fitted_on, "code": cache.code_digest(__name__), **settings}
-    n, n_features = len(classes), data.n_classes
-    shapes = {"centre": (n, n_features), "scale": (n,), "w1": (n, HIDDEN, n_features), "b1": (n, HIDDEN), "w2": (n, 2, HIDDEN)}
-    expected = {name: (shape, "float32") for name, shape in (shapes | {"b2": (n, 2)}).items()}
+    n, width, given = len(classes), data.n_classes, data.predictions.dtype
+    shapes = {"w1": (n, HIDDEN, width), "b1": (n, HIDDEN), "w2": (n, 2, HIDDEN), "b2": (n, 2)}
+    expected = {name: (shape, "float32") for name, shape in shapes.items()}
+    expected |= {"centre": ((n, width), given.name), "scale": ((n,), np.result_type(given, np.float32).name)}
     stored = cache.load("attacks", key, lambda stored: cache.expect(stored, expected))
     if stored is None:
         stored = _fit_networks(data, classes, seed)
@@ -138,7 +139,7 @@ def _fit_part(data: AttackData, part: list[tuple[int, np.ndarray]], steps: int, 
         stack.backward(x, target, batch)
         optimizer.step()
     weights = dict(zip(WEIGHTS, (p.detach().numpy() for p in stack.parameters), strict=True))
-    return {"centre": centre.astype(np.float32), "scale": scale.astype(np.float32), **weights}
+    return {"centre": centre, "scale": scale, **weights}
 
 
 def _order(n: int, length: int, seed: int, c: int) -> torch.Tensor:

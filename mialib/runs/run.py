@@ -210,7 +210,8 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     figures.mkdir(parents=True, exist_ok=True)
     tables = [(results / f"{table}.csv").read_text(encoding="utf-8") for table in spec["tables"]]
     key = {"spec": dict(spec), "tables": cache.digest(*tables), "note": note, **_drawing()}
-    pictures = cache.load("figures", key)
+    parts = ("png", "svg", "screen")
+    pictures = cache.load("figures", key, lambda kept: cache.expect(kept, {part: ((None,), "uint8") for part in parts}))
     if pictures is None:
         pictures = {part: np.frombuffer(data, np.uint8) for part, data in _pictures(spec, frames, note).items()}
         cache.keep("figures", key, pictures)
@@ -227,8 +228,11 @@ def _drawing() -> dict[str, str]:
 
     from mialib.plots.panels import STYLE
 
-    code = cache.code_digest(*(module for name, module in sorted(sys.modules.items()) if name.startswith("mialib.plots.")))
-    return {"code": code, "style": STYLE.read_text(encoding="utf-8"), "matplotlib": matplotlib.__version__}
+    return {
+        "code": cache.code_digest("mialib.plots"),
+        "style": STYLE.read_text(encoding="utf-8"),
+        "matplotlib": matplotlib.__version__,
+    }
 
 
 def _pictures(spec: Mapping[str, Any], frames: Sequence[pd.DataFrame], note: str) -> dict[str, bytes]:

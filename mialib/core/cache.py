@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 NOT_KEPT = "not kept"  # in a key, at any depth: why nothing is stored under it
 DAMAGE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
-Arrays = Mapping[str, np.ndarray]
 Check = Callable[[dict[str, np.ndarray]], Any]  # raises ValueError for arrays that are not what the caller stored
 
 
@@ -75,7 +74,7 @@ def code_digest(module: str | ModuleType) -> str:
 
 
 def load(kind: str, key: Mapping[str, Any], check: Check | None = None) -> dict[str, np.ndarray] | None:
-    """Arrays stored under (kind, key), or None.
+    """Mapping[str, np.ndarray] stored under (kind, key), or None.
 
     What is not a whole file of this key, with the content that was written, or does not pass `check` (which raises ValueError)
     is named in a warning, and counts as missing.
@@ -113,7 +112,7 @@ def _read(path: Path, key: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def expect(arrays: Arrays, expected: Mapping[str, tuple[tuple[int | None, ...], str]]) -> None:
+def expect(arrays: Mapping[str, np.ndarray], expected: Mapping[str, tuple[tuple[int | None, ...], str]]) -> None:
     """ValueError unless `arrays` have the names, shapes (None: any length) and dtypes of `expected`, and finite numbers."""
     if set(arrays) != set(expected):
         raise ValueError(f"expected {', '.join(sorted(expected))}, found {', '.join(sorted(arrays)) or 'nothing'}")
@@ -134,7 +133,7 @@ def exists(kind: str, key: Mapping[str, Any]) -> bool:
         return False
 
 
-def save(kind: str, key: Mapping[str, Any], arrays: Arrays, **record: Any) -> None:
+def save(kind: str, key: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **record: Any) -> None:
     """Store arrays under (kind, key), atomically; `record` (device, versions …) is kept beside the key, for readers.
 
     Several processes may store the same key at once: the last one stays, whole. A cache that cannot be written to is named in
@@ -192,7 +191,7 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _content_digest(arrays: Arrays) -> str:
+def _content_digest(arrays: Mapping[str, np.ndarray]) -> str:
     return digest(*(part for name in sorted(arrays) for part in (name, np.asanyarray(arrays[name]))))
 
 
@@ -220,7 +219,7 @@ class atomic:
 
 
 def pack(x: np.ndarray) -> dict[str, np.ndarray]:
-    """Arrays to store for bits x uint8 0/1 (n, d)."""
+    """Mapping[str, np.ndarray] to store for bits x uint8 0/1 (n, d)."""
     return {"x_packed": np.packbits(x, axis=1), "n_features": np.array(x.shape[1])}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache

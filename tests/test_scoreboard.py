@@ -337,14 +337,6 @@ def test_tally_has_every_experiment_and_adds_up(mixed):
     assert (table["covered"] <= table["published"]).all()
 
 
-def test_headline_tells_of_all_three(mixed):
-    found = read(mixed)
-    lines = scoreboard.headline(scoreboard.standings(found.values), claims.outcomes(found))
-    assert lines[0] == "real data, the paper's target: 2 of 2 values near the paper's, 0 undecided, 0 differ"
-    assert lines[2] == "stand-in data: 0 of 3 values near the paper's, 0 undecided, 3 differ"
-    assert "4: not run" in lines[3]
-
-
 # Table II and related work
 
 

@@ -351,14 +351,6 @@ def test_claim_6_fails_without_records():
     assert outcomes({MODEL_BASED: ()}) == ["holds", "fails", "fails", "holds"]
 
 
-def test_headline_has_one_line_a_number():
-    summary = tables.summary(experiments.run_attacks(experiments.run_trials(experiment(network()))))
-    lines = comparison.summary_headline(summary)
-    assert len(lines) == 2 and all(
-        "purchase100 (standin, local target), n = 60, shadow:real: attack_" in line for line in lines
-    )
-
-
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [

@@ -634,22 +634,3 @@ def test_a_bound_hides_no_published_value():
     assert np.isnan(recall["F5"])
     table = comparison.beside_baselines(tables.summary(group, ["recall"]), shown)
     assert table["published"].tolist() == [recall["F9"]]
-
-
-def test_headline_says_ours_and_the_papers(learned):
-    table = compared(learned, our_target="local")
-    lines = comparison.headline(table)
-    assert len(lines) == 2 * 5 + 1  # precision and recall: real, and two rates in two readings; and Table 2's precision
-    row = table[
-        (table["setting"] == "shadow:noise10") & (table["variant"] == "flip") & (table["metric"] == "attack_recall")
-    ].iloc[0]
-    expected = f"attack_recall {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]; paper (google, F8) 0.990"
-    assert f"location (real, local target), n = 1,200, shadow:noise10 flip: {expected}" in lines
-    real = [
-        line for line in lines if line.startswith("location (real, local target), n = 1,200, shadow:real: attack_precision")
-    ]
-    assert sorted(line.rpartition("paper ")[2] for line in real) == ["(google, F8) 0.678", "(google, T2) 0.678"]
-    accuracy = comparison.headline(table, ["target_test_accuracy"])
-    assert {line.rpartition("paper ")[2] for line in accuracy} == {"(google, T2) 0.673", "(google, F8) 0.660"}
-    bounds = results(Case("cifar10", "real", "local", 2500, *experiments.REAL), ["F4"], n_classes=10)
-    assert not comparison.headline(paper.compare(bounds))  # a recall "almost 1" is no number

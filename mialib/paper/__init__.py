@@ -6,7 +6,6 @@ from mialib.paper.comparison import (
     beside_baselines,
     compare,
     correlations,
-    headline,
     outcome,
     published_histograms,
     published_means,
@@ -14,12 +13,11 @@ from mialib.paper.comparison import (
     published_rows,
     published_scatters,
     results_table,
-    summary_headline,
 )
 from mialib.paper.values import KEY, curves, published, related
 
 __all__ = [
-    "KEY", "SHORT", "beside_baselines", "claim_6", "claim_8", "compare", "correlations", "curves", "headline",
+    "KEY", "SHORT", "beside_baselines", "claim_6", "claim_8", "compare", "correlations", "curves",
     "mitigation_claims", "outcome", "published", "published_histograms", "published_means", "published_precisions",
-    "published_rows", "published_scatters", "related", "results_table", "summary_headline",
+    "published_rows", "published_scatters", "related", "results_table",
 ]  # fmt: skip

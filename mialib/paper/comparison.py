@@ -167,21 +167,6 @@ def beside_baselines(table: pd.DataFrame, compared: pd.DataFrame, setting: str =
     return rows.merge(known.drop_duplicates(on)[[*on, "published"]], how="left", on=on).reset_index(drop=True)
 
 
-def headline(compared: pd.DataFrame, metrics_shown: Sequence[str] = ("attack_precision", "attack_recall")) -> list[str]:
-    """One line a headline number: ours with its interval, and the paper's."""
-    rows = compared[compared["metric"].isin(metrics_shown) & compared["published"].notna()]
-    return [
-        f"{row.dataset} ({row.source}, {row.our_target} target), {_setting(row)}: {row.metric} "
-        f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]; paper ({row.target}, {row.id}) {row.published:.3f}"
-        for row in rows.itertuples()
-    ]
-
-
-def _setting(row: Any) -> str:
-    variant = "" if row.variant == "none" else f" {row.variant}"
-    return f"n = {row.our_train_size:,.0f}, {row.setting or REAL[0]}{variant}"
-
-
 MEANS = {  # what the paper prints of its model-based records: the part of a `Synthesis` that it is the mean of
     "mean_target_confidence_of_synthesized_records": "confidence",
     "mean_queries_per_synthesized_record": "queries",
@@ -216,16 +201,6 @@ def _mean(parts: Sequence[np.ndarray], n_boot: int, rng: np.random.Generator) ->
     draws = [rng.normal(part.mean(), part.std() / np.sqrt(len(part)), n_boot) for part in parts]
     low, high = metrics.wider(values, np.mean(draws, axis=0), bounds=(0, np.inf))
     return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values), "undefined": 0}
-
-
-def summary_headline(summary: pd.DataFrame, metrics_shown: Sequence[str] = ("precision", "recall")) -> list[str]:
-    """One line a number of `tables.summary`'s, ours alone: for data sets of which the paper prints none."""
-    rows = summary[summary["metric"].isin(metrics_shown) & (summary["attack"] == LEARNED)]
-    return [
-        f"{row.dataset} ({row.source}, {row.our_target} target), n = {row.train_size:,}, {row.setting}: attack_{row.metric} "
-        f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
-        for row in rows.itertuples()
-    ]
 
 
 NEEDED = [*KEY, "value", "low", "high", "n_targets", "source", "our_target", "our_train_size"]

@@ -3,7 +3,7 @@
 All tables here are made of `saved.Saved.values`; nothing is trained.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -147,27 +147,6 @@ def table_ii_related() -> pd.DataFrame:
 
 RELATED = ["related_low", "related_high", "related"]
 OF_PRECISION = ["low", "high", "n_targets", "verdict", *RELATED]
-
-
-def headline(values: pd.DataFrame, outcomes: pd.DataFrame) -> list[str]:
-    """Lines that say how much agrees with the paper, and what became of its claims."""
-    lines = [f"{row['standing']}: {_agreement(row)}" for row in totals(values).to_dict("records")]
-    claims = "; ".join(f"{claim}: {_words(own['outcome'])}" for claim, own in outcomes.groupby("claim"))
-    return [*lines, f"claims: {claims}"]
-
-
-def _agreement(counts: Mapping[str, int]) -> str:
-    if not counts["rows"]:
-        return NOT_RUN
-    near = counts["reproduced"] + counts["near"] + counts["met"]
-    far = counts["differs"] + counts["not met"]
-    return f"{near} of {counts['rows']} values near the paper's, {counts['undecided']} undecided, {far} differ"
-
-
-def _words(outcomes: pd.Series) -> str:
-    """ "holds", or "holds 2 of 3" where tests of one claim differ."""
-    counts = outcomes.value_counts()
-    return ", ".join(word if len(counts) == 1 else f"{word} {n} of {len(outcomes)}" for word, n in counts.items())
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

@@ -57,6 +57,12 @@ def test_parameters_cell_holds_upper_case_plain_literals(path):
     assert all(re.fullmatch("[A-Z][A-Z0-9_]*", name) for name in known)
 
 
+@pytest.mark.parametrize("path", SOURCES, ids=named)
+def test_every_parameter_says_what_it_is(path):
+    (cell,) = [cell for cell in code_cells(path) if "parameters" in cell.metadata.get("tags", [])]
+    assert [line for line in cell.source.splitlines() if not re.search(r"  # \w", line)] == []
+
+
 @pytest.mark.parametrize("path", PROFILES, ids=named)
 def test_profile_names_parameters_that_exist(path):
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -528,3 +528,10 @@ def test_an_unknown_or_empty_facet_is_named(tables):
         panels.draw(plots.cdfs, [tables["classes"]], facet=["dataset", "colour"], by="setting")
     with pytest.raises(ValueError, match="facet dataset: the first table is empty"):
         panels.draw(plots.cdfs, [tables["classes"].iloc[:0]], facet="dataset", by="setting")
+
+
+def test_panels_that_share_axes_hide_no_value_of_any(tables):
+    low = tables["counts"].assign(value=0.2, low=0.05, high=0.3, our_target="google surrogate")
+    both = pd.concat([low, tables["counts"].assign(value=0.8, low=0.7, high=0.9)])
+    figure = panels.draw(plots.shadow_count, [both], facet="our_target")
+    assert [ax.get_ylim()[0] < 0.05 for ax in figure.axes] == [True, True]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -43,10 +44,14 @@ def draw(
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     for ax in axes.flat[len(values) :]:
         ax.remove()
+    ends = []
     for value, ax in zip(values, axes.flat):
         function(*(_cut(frame, value) for frame in frames), ax=ax, **options)
+        ends.append([ax.get_xlim(), ax.get_ylim()])
         ax.set_title(": ".join(in_words(part, column) for column, part in value.items()))
-    if share:
+    if share:  # each panel set the limits of all: the widest of them hide nothing
+        (left, bottom), (right, top) = np.min(ends, axis=0)[:, 0], np.max(ends, axis=0)[:, 1]
+        axes.flat[0].set(xlim=(left, right), ylim=(bottom, top))
         _label_outer(list(axes.flat)[: len(values)], columns)
     if note:
         figure.supxlabel(note, x=0.01, ha="left", color=NOTE_COLOUR, style="italic")

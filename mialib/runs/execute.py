@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,57 +46,63 @@ def run_name(record: Mapping[str, Any], custom: bool) -> str:
 
 
 def _execute(notebook: str, parameters: Mapping[str, Any], scratch: Path, root: Path, progress: Progress) -> None:
-    client = _client(root / "notebooks" / f"{notebook}.ipynb")
-    cells, place = client.nb.cells, "the start of its kernel"
-    injected = _inject(cells, parameters)
-    try:
-        with client.setup_kernel(env=_environment(scratch, root)):
-            for number, cell in enumerate(cells):
-                first = cell.source.strip().partition("\n")[0]
-                if number != injected:
-                    place = f"cell {number + (number < injected)} of {len(cells) - 1}, `{first}`"
-                if cell.cell_type == "markdown" and first.startswith("#"):
-                    progress(first.lstrip("# "))
-                client.execute_cell(cell, number)
-    except Exception as error:
-        kept = root / "results" / "failed" / f"{notebook}.ipynb"
-        kept.parent.mkdir(exist_ok=True)
-        _write(client.nb, kept, scratch, root)
-        read = kept.relative_to(root)
-        raise RunFailed(f"{notebook} failed in {place}: {_last_line(error)}\nIt can be read in {read}") from error
-    _write(client.nb, scratch / "results" / f"{notebook}.ipynb", scratch, root)
-
-
-def _client(path: Path) -> Any:
-    """What executes a notebook in a kernel of this environment, whatever kernels the user has registered."""
     # With this package jsonschema compiles a grammar of web addresses at its import: two seconds that no notebook needs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    import nbformat
-    from nbclient import NotebookClient
+    import papermill
 
-    options = ["--log-level=ERROR"]
-    client = NotebookClient(nbformat.read(path, 4), timeout=None, kernel_name="python3", extra_arguments=options)
-    client.resources = {"metadata": {"path": str(path.parent)}}
-    client.coalesce_streams, client.shutdown_kernel = True, "immediate"
-    client.create_kernel_manager().kernel_spec_manager.kernel_dirs = []
-    return client
+    source, executed = root / "notebooks" / f"{notebook}.ipynb", scratch / "results" / f"{notebook}.ipynb"
+    reached = _Reached(len(json.loads(source.read_text(encoding="utf-8"))["cells"]), progress)
+    try:
+        with _environment(scratch, root):
+            papermill.execute_notebook(
+                source,
+                executed,
+                dict(parameters),
+                kernel_name="python3",
+                language="python",
+                cwd=source.parent,
+                progress_bar=False,
+                on_cell_start=reached,
+                extra_arguments=["--log-level=ERROR"],
+                coalesce_streams=True,
+                shutdown_kernel="immediate",
+            )
+    except Exception as error:
+        kept = _keep_failed(executed, notebook, scratch, root)
+        raise RunFailed(f"{notebook} failed in {reached.place}: {_last_line(error)}\nIt can be read in {kept}") from error
+    _scrub_file(executed, scratch, root)
 
 
-def _inject(cells: list[Any], parameters: Mapping[str, Any]) -> int:
-    """Put a cell with the given parameters after the notebook's own; the new cell's number."""
-    from nbformat.v4 import new_code_cell
+class _Reached:
+    """Hook of nbclient: knows which cell of the source runs, and tells each heading."""
 
-    number = 1 + next(i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", []))
-    source = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
-    cells.insert(number, new_code_cell(source, metadata={"tags": ["injected-parameters"]}))
-    return number
+    def __init__(self, n_cells: int, progress: Progress) -> None:
+        self.n_cells, self.number, self.progress, self.place = n_cells, 0, progress, "the start of its kernel"
+
+    def __call__(self, cell: Any, cell_index: int) -> None:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            return
+        self.number += 1
+        first = cell.source.strip().partition("\n")[0]
+        self.place = f"cell {self.number} of {self.n_cells}, `{first}`"
+        if cell.cell_type == "markdown" and first.startswith("#"):
+            self.progress(first.lstrip("# "))
 
 
-def _environment(scratch: Path, root: Path) -> dict[str, str]:
-    """Of a kernel: it imports the package of the tree that it works in, if that has one, and draws no progress bars."""
+@contextmanager
+def _environment(scratch: Path, root: Path) -> Iterator[None]:
+    """Of a kernel: this environment's own, whatever kernels the user has registered; it imports the package of the tree that it
+    works in, if that has one, and draws no progress bars.
+    """
     package = [str(root)] if (root / "mialib").is_dir() else []
     path = os.pathsep.join([*package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return os.environ | {"MIALIB_OUT": str(scratch), "PYTHONPATH": path, "TQDM_DISABLE": "1"}
+    before = dict(os.environ)
+    os.environ |= {"MIALIB_OUT": str(scratch), "PYTHONPATH": path, "TQDM_DISABLE": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ |= before
 
 
 def _last_line(error: Exception) -> str:
@@ -110,7 +117,15 @@ def _checked_record(notebook: str, scratch: Path) -> dict[str, Any]:
     return read_run(path.parent)
 
 
-def _write(book: Any, path: Path, scratch: Path, root: Path) -> None:
-    import nbformat
+def _keep_failed(executed: Path, notebook: str, scratch: Path, root: Path) -> str:
+    if not executed.exists():
+        return f"notebooks/{notebook}.ipynb (nothing of it was executed)"
+    _scrub_file(executed, scratch, root)
+    kept = root / "results" / "failed" / executed.name
+    kept.parent.mkdir(exist_ok=True)
+    os.replace(executed, kept)
+    return str(kept.relative_to(root))
 
-    write_json(path, scrub(json.loads(nbformat.writes(book)), scratch, root))
+
+def _scrub_file(path: Path, scratch: Path, root: Path) -> None:
+    write_json(path, scrub(json.loads(path.read_text(encoding="utf-8")), scratch, root))

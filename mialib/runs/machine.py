@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "pandas", "torch", "torchvision", "scikit-learn", "scipy", "matplotlib")
+PACKAGES = ("numpy", "pandas", "torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "seaborn", "papermill")
 
 
 def versions() -> dict[str, str]:

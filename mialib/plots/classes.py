@@ -26,6 +26,8 @@ def cdfs(
     classes: `by`, whose values are the lines (see `names.line_names`), and the metric; paper: `by`, value. ours: what the thick
     lines are.
     """
+    import seaborn as sns  # late: its import takes a second, which most figures need not wait for
+
     mark_coin(ax, vertical=True)
     lines = line_names(classes, by)
     colours = line_colours(lines)
@@ -35,8 +37,7 @@ def cdfs(
         steps = np.sort(points["value"])
         ax.step(steps, np.arange(1, len(steps) + 1) / len(steps), where="post", color=colours[str(line)], linewidth=0.9)
     for line, rows in classes.groupby(lines, sort=False):
-        if rows[metric].notna().any():
-            ax.ecdf(rows[metric].dropna(), color=colours[str(line)], linewidth=2.2)
+        sns.ecdfplot(x=rows[metric].dropna(), ax=ax, color=colours[str(line)], linewidth=2.2)
     values = pd.concat([classes[metric], paper["value"]])
     left = axis_start(values)
     words = [*colours.items(), *([(f"thick: {ours}", GREY), ("thin: the paper", GREY)] if len(paper) else [])]

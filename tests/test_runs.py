@@ -22,7 +22,7 @@ from mialib.runs import command, execute, parameters, redact
 from mialib.runs.log import Log
 from mialib.runs.parameters import UsageError
 from mialib.runs.publish import publish, recover, scratch_folder
-from mialib.runs.summary import WIDTH, summary
+from mialib.runs.summary import WIDTH, summary_lines
 
 REAL = {"name": "location", "source": "real", "records": 5010, "n_classes": 30, "digest": "ab"}
 STANDIN = {"name": "texas", "source": "standin", "records": 100, "n_classes": 10, "digest": "cd"}
@@ -463,7 +463,7 @@ def test_the_table_of_results_fits_and_says_what_is_made_up(root):
     (folder / "compared.csv").write_text(COMPARED)
     record = {"notebook": "01_small", "datasets": [REAL, STANDIN], "seconds": 3.2, "figures": {}, "headline": ["as it was"]}
     (folder / "run.json").write_text(json.dumps(record))
-    lines = summary("quick", root)
+    lines = summary_lines("quick", root)
     assert lines[1].split() == [
         "location",
         "google†,",
@@ -491,7 +491,7 @@ def test_summary_names_the_profiles_that_were_run(root):
     folder = root / "results" / "paper" / "01_small"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"figures": {}}))
-    assert summary("quick", root) == [
+    assert summary_lines("quick", root) == [
         "not run in the profile quick: 01_small",
         "there are results of: paper; such as: make summary PROFILE=paper",
     ]

@@ -19,7 +19,7 @@ from mialib.runs.parameters import UsageError, notebook_parameters, notebooks
 from mialib.runs.publish import recover
 from mialib.runs.run import checkout, redraw
 from mialib.runs.schedule import HEADING, run_all
-from mialib.runs.summary import account, summary
+from mialib.runs.summary import account, summary_lines
 
 DATA_MODES = ("auto", "real", "standin")
 
@@ -102,7 +102,7 @@ def _run_all(options: argparse.Namespace, root: Path) -> None:
 
 def _tell(options: argparse.Namespace, root: Path) -> None:
     recover(root)
-    _print(["", *summary(options.profile, root)])
+    _print(["", *summary_lines(options.profile, root)])
 
 
 def _redraw(options: argparse.Namespace, root: Path) -> None:

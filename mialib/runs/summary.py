@@ -16,7 +16,7 @@ MADE_UP, IN_ITS_PLACE = "*", "†"
 NOTES = {MADE_UP: "* generated stand-in data", IN_ITS_PLACE: "† a surrogate of the paper's target"}
 
 
-def summary(profile: str, root: Path) -> list[str]:
+def summary_lines(profile: str, root: Path) -> list[str]:
     """Lines for the latest run of each notebook in a profile: a table of the results, then where they are."""
     latest = {notebook: _latest(notebook, (profile, f"{profile}-standin"), root) for notebook in notebooks(root)}
     folders = [folder for folder in latest.values() if folder]

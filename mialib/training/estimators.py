@@ -1,11 +1,13 @@
 """Any scikit-learn classifier as a trainer: a clone a model."""
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import joblib
 import numpy as np
 import sklearn.base
+from joblib.externals.loky import get_reusable_executor
 from tqdm.std import tqdm
 
 from mialib.core import randomness
@@ -43,6 +45,7 @@ class EstimatorTrainer:
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one clone a row of `rows` (k, n), on all cores (see `joblib.parallel_config`)."""
         rows = check_rows(dataset, rows, first)
+        _renew_workers(self.estimator)
         seeds = [randomness.derive(seed, "estimator", first + j) % 2**32 for j in range(len(rows))]
         jobs = (
             joblib.delayed(_fit_clone)(self.estimator, dataset.x[row], dataset.y[row], s)
@@ -51,6 +54,21 @@ class EstimatorTrainer:
         fitted: Iterator[Any] = joblib.Parallel(n_jobs=-1, return_as="generator")(jobs)
         bar = tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False) if len(rows) > 1 else fitted
         return [_ClassifierBlackBox(model, dataset.n_classes) for model in bar]
+
+
+_IMPORTED: dict[str, str] = {}  # source of a user's modules that joblib's workers may have imported
+_RENEWING = threading.Lock()
+
+
+def _renew_workers(estimator: Any) -> None:
+    """Workers keep what they imported: after an edit of a user's module they would go on training with the old one."""
+    describe = keys.Description()
+    describe(estimator)
+    sources = describe.code().get("sources", {})
+    with _RENEWING:
+        if not sources.items() <= _IMPORTED.items():
+            get_reusable_executor().shutdown(wait=True)
+            _IMPORTED.update(sources)
 
 
 def _fit_clone(estimator: Any, x: np.ndarray, y: np.ndarray, random_state: int) -> Any:

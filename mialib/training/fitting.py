@@ -100,15 +100,15 @@ class TorchTrainer:
                 check_finite(f"model {task.first + j}", states[j], self.recipe.lr)
                 cache.save("weights", keys[j], states[j], **record)
 
-        with self._engine(task, len(missing)) as engine:
-            bar = tqdm(total=len(missing) * engine.steps, desc="training", unit=self.unit, leave=False)
+        bar = tqdm(desc="training", unit=self.unit, leave=False)
+        with bar, self._engine(task, len(missing)) as engine:
+            bar.total = len(missing) * engine.steps
             chunks = [missing[start : start + engine.size] for start in range(0, len(missing), engine.size)]
             try:
                 for job in as_completed([engine.pool.submit(work, chunk) for chunk in chunks]):
                     job.result()
             finally:
                 stop.set()  # after an error or an interrupt, the other workers end at their next epoch
-                bar.close()
 
     def _fresh(self, seed: int, number: int) -> nn.Module:
         with randomness.torch_seed(seed, "weights", number):
@@ -124,10 +124,8 @@ class TorchTrainer:
 
     def _check_model(self, dataset: Dataset) -> None:
         """ValueError unless make_model's modules take the records of the data set, and answer a logit a class."""
-        some, wanted = (
-            torch.as_tensor(dataset.x[:2]),
-            f"make_model must answer (n, {dataset.n_classes}) logits for {dataset.name}",
-        )
+        some = torch.as_tensor(dataset.x[:2])
+        wanted = f"make_model must answer (n, {dataset.n_classes}) logits for {dataset.name}"
         try:
             with torch.inference_mode():
                 answer = self._fresh(0, 0).eval()(some)

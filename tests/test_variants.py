@@ -133,3 +133,15 @@ def test_parts_and_baselines_make_one_table():
     table = tables.summary(experiments.run_attacks([trial], parts))
     assert table["attack"].unique().tolist() == list(parts)
     assert not table["value"].isna().any()
+
+
+def test_an_attack_of_a_trainer_is_trained_once_for_the_same_answers(monkeypatch):
+    data, trainer, trained = answers(), EstimatorTrainer(LogisticRegression()), []
+    fit_many = EstimatorTrainer.fit_many
+    monkeypatch.setattr(EstimatorTrainer, "fit_many", lambda *args, **more: trained.append(1) or fit_many(*args, **more))
+    first = ablations.trained_by(trainer)(data).membership_score(data)
+    count = len(trained)
+    assert count and np.array_equal(ablations.trained_by(trainer)(data).membership_score(data), first)
+    assert len(trained) == count
+    ablations.trained_by(trainer, seed=1)(data).infer(data)
+    assert len(trained) == 2 * count

@@ -4,7 +4,7 @@ A view shows the attack less of a prediction vector, or hides the class; any way
 the shape (n, n_classes), with 0 where nothing is shown, so that what is attacked stays an `AttackData`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import NEVER
-from mialib.core import checks, randomness
+from mialib.core import cache, checks, randomness
 from mialib.core.threads import one_a_core
 from mialib.core.types import Attack, AttackData, BlackBox, Dataset, Trainer, check_width
 
@@ -72,20 +72,41 @@ def seen(*views: View, fit: Fit = fit_attack) -> Fit:
 
 
 class TrainedAttack:
-    """One model a class, made by a `Trainer` that learns "member" as class 1 of two. Made by `trained_by`."""
+    """One model a class, made by a `Trainer` that learns "member" as class 1 of two. Made by `trained_by`.
 
-    def __init__(self, models: Mapping[int, BlackBox], n_classes: int) -> None:
-        self._models, self.n_classes = models, n_classes
+    Its scores are kept on disk, so that it trains only where it is asked what it was never asked before.
+    """
+
+    def __init__(self, trainer: Trainer, data: AttackData, classes: Sequence[int], seed: int) -> None:
+        self.n_classes, self._trainer, self._seed = data.n_classes, trainer, seed
+        self._answers = {c: _answers_of(data, c) for c in classes}
+        self._models: dict[int, BlackBox] = {}
 
     def membership_score(self, data: AttackData) -> np.ndarray:
         """Probability of "member" less 0.5, float32 (n,); the lowest float for a class without an attack model."""
         check_width(data, self.n_classes)
+        models = [self._trainer.keys(known, _all_rows(known), self._seed, first=c)[0] for c, known in self._answers.items()]
+        key = {"models": models, "asked": cache.digest(data.predictions, data.labels)}
+        stored = cache.load("scores", key)
+        if stored is None:
+            stored = {"scores": self._scores(data)}
+            cache.keep("scores", key, stored)
+        return stored["scores"]
+
+    def _scores(self, data: AttackData) -> np.ndarray:
+        if not self._models:
+            with one_a_core(len(self._answers)) as (pool, _):
+                self._models = dict(zip(self._answers, pool.map(self._trained, self._answers), strict=True))
         scores = np.full(len(data.labels), NEVER, np.float32)
         for c, model in self._models.items():
             rows = np.flatnonzero(data.labels == c)
             if len(rows):
                 scores[rows] = model.predict_proba(data.predictions[rows])[:, 1] - np.float32(0.5)
         return scores
+
+    def _trained(self, c: int) -> BlackBox:
+        known = self._answers[c]
+        return self._trainer.fit_many(known, _all_rows(known), self._seed, first=c)[0]
 
     def infer(self, data: AttackData) -> np.ndarray:
         """True where membership is likelier than not, bool (n,)."""
@@ -99,22 +120,22 @@ def trained_by(trainer: Trainer, seed: int = 0) -> Fit:
     """
 
     def fit(data: AttackData) -> Attack:
-        n_classes, key = data.n_classes, randomness.derive(seed, "trained attack")
-        rows = {c: np.flatnonzero(data.labels == c) for c in range(n_classes)}
-        usable = [c for c, of_class in rows.items() if 0 < data.member[of_class].sum() < len(of_class)]
+        usable = [c for c in range(data.n_classes) if len(set(data.member[data.labels == c].tolist())) == 2]
         if not usable:
             raise ValueError("data must hold a class with members and non-members, got none")
-        with one_a_core(len(usable)) as (pool, _):
-            fitted = list(pool.map(lambda c: _trained(trainer, data, rows[c], key, c), usable))
-        return TrainedAttack(dict(zip(usable, fitted, strict=True)), n_classes)
+        return TrainedAttack(trainer, data, usable, randomness.derive(seed, "trained attack"))
 
     return fit
 
 
-def _trained(trainer: Trainer, data: AttackData, rows: np.ndarray, seed: int, c: int) -> BlackBox:
+def _answers_of(data: AttackData, c: int) -> Dataset:
+    rows = np.flatnonzero(data.labels == c)
     vectors = np.ascontiguousarray(data.predictions[rows], np.float32)
-    dataset = Dataset(f"answers of class {c}", vectors, data.member[rows].astype(np.int64), 2, "real")
-    return trainer.fit_many(dataset, np.arange(len(rows))[None], seed, first=c)[0]
+    return Dataset(f"answers of class {c}", vectors, data.member[rows].astype(np.int64), 2, "real")
+
+
+def _all_rows(dataset: Dataset) -> np.ndarray:
+    return np.arange(len(dataset.y))[None]
 
 
 fit_one_network = partial(fit_attack, classes=[0])  # on what `one_class` leaves: every other class is empty by design

@@ -86,8 +86,8 @@ $(BENCHMARKS): pyproject.toml requirements.lock benchmarks/requirements.txt
 	$(BENCH_PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-test: setup ## run the tests
-	$(PY) -m pytest
+test: setup ## run the tests, two files at a time, a core each
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 mutants: setup ## change the code in ways that a test must see, one by one (half an hour; not part of test)
 	$(PY) tests/mutants.py

@@ -74,7 +74,7 @@ def code_digest(module: str | ModuleType) -> str:
 
 
 def load(kind: str, key: Mapping[str, Any], check: Check | None = None) -> dict[str, np.ndarray] | None:
-    """Mapping[str, np.ndarray] stored under (kind, key), or None.
+    """Arrays stored under (kind, key), or None.
 
     What is not a whole file of this key, with the content that was written, or does not pass `check` (which raises ValueError)
     is named in a warning, and counts as missing.
@@ -219,7 +219,7 @@ class atomic:
 
 
 def pack(x: np.ndarray) -> dict[str, np.ndarray]:
-    """Mapping[str, np.ndarray] to store for bits x uint8 0/1 (n, d)."""
+    """Arrays to store for bits x uint8 0/1 (n, d)."""
     return {"x_packed": np.packbits(x, axis=1), "n_features": np.array(x.shape[1])}
 
 

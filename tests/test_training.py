@@ -34,7 +34,7 @@ from mialib.training.estimators import EstimatorTrainer
 from mialib.training.networks import Records, cnn
 from mialib.training.neural import NeuralTrainer
 from mialib.training.private import PrivateTrainer
-from mialib.training.recipe import Recipe
+from mialib.training.recipe import Recipe, choose_precision
 from mialib.training.session import Session
 from mialib.training.stacked import Stack
 
@@ -665,3 +665,13 @@ def test_cuda_agrees_with_the_cpu_on_metrics(monkeypatch, tmp_path):
         model = NeuralTrainer(mlp, Recipe(30, 16, 1e-2), device).fit_many(dataset, rows, seed=0)[0]
         scores.append((model.predict_proba(dataset.x[fresh]).argmax(1) == dataset.y[fresh]).mean())
     assert abs(scores[0] - scores[1]) < 0.05
+
+
+def test_auto_precision_is_bfloat16_only_where_the_machine_has_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for has, precision in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda has=has: has)
+        assert choose_precision() == choose_precision("auto") == precision
+        assert choose_precision("float32") == "float32" and choose_precision("bfloat16") == "bfloat16"
+    with pytest.raises(ValueError, match="asked must be one of auto, float32, bfloat16, got 'half'"):
+        choose_precision("half")

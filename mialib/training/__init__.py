@@ -6,9 +6,9 @@ from mialib.training.estimators import EstimatorTrainer
 from mialib.training.networks import cnn, mlp
 from mialib.training.neural import NeuralTrainer
 from mialib.training.private import PrivateTrainer
-from mialib.training.recipe import Estimate, Recipe
+from mialib.training.recipe import Estimate, Recipe, choose_precision
 
 __all__ = [
     "BlackBox", "Estimate", "EstimatorTrainer", "NeuralTrainer", "PrivateTrainer", "Recipe", "Trainer", "black_box",
-    "cnn", "mlp",
+    "choose_precision", "cnn", "mlp",
 ]  # fmt: skip

@@ -85,13 +85,13 @@ FAULTS = [
         "shadow/algorithm1.py",
         "kept = own >= self.best_confidence[asked]",
         "kept = own > self.best_confidence[asked]",
-        "test_climbing.py",
+        "test_algorithm1.py",
     ),
     Fault(
         "shadow/algorithm1.py",
         "self.rejected[asked] > self.rules.rej_max",
         "self.rejected[asked] >= self.rules.rej_max",
-        "test_climbing.py",
+        "test_algorithm1.py",
     ),
 ]
 

@@ -90,7 +90,7 @@ class TrainedAttack:
         stored = cache.load("scores", key)
         if stored is None:
             stored = {"scores": self._scores(data)}
-            cache.keep("scores", key, stored)
+            cache.save("scores", key, stored)
         return stored["scores"]
 
     def _scores(self, data: AttackData) -> np.ndarray:

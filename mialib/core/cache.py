@@ -1,6 +1,6 @@
 """Folders of the study, and the store of finished work: arrays on disk, found again by all that determines them.
 
-This module is the only one that reads the environment.
+This module alone says where folders are, from the environment.
 """
 
 import hashlib
@@ -241,4 +241,3 @@ def kept(kind: str, key: Mapping[str, Any], make: Callable[[], tuple[np.ndarray,
 
 
 PACKED = {"x_packed": ((None, None), "uint8"), "n_features": ((), "int64"), "y": ((None,), "uint8")}
-keep = save

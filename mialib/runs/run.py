@@ -213,7 +213,7 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     pictures = cache.load("figures", key, lambda kept: cache.expect(kept, {part: ((None,), "uint8") for part in parts}))
     if pictures is None:
         pictures = {part: np.frombuffer(data, np.uint8) for part, data in _pictures(spec, frames, note).items()}
-        cache.keep("figures", key, pictures)
+        cache.save("figures", key, pictures)
     for part in ("png", "svg"):
         with atomic(figures / f"{name}.{part}") as file:
             file.write(pictures[part].tobytes())

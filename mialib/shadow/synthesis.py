@@ -71,7 +71,7 @@ def model_based(
     The paper's listing and its text differ, and the listing is followed: it selects with probability y_c (text: y*_c), keeps
     ties (text: only an increase) and halves k after more than rej_max rejections (text: at rej_max). iter_max is not given
     there, nor what follows a climb that gives up. Here a record is climbed for up to `tries` times, and a class is given up
-    when its first climbing.SCOUTS records were all not found; its further records are not begun before one of those is found.
+    when its first algorithm1.SCOUTS records were all not found; its further records are not begun before one of those is found.
 
     All climbs, of all classes, query the target together, with random numbers that depend on (a seed drawn from rng, class,
     record, attempt, step) only: each takes the path that it would take alone, as far as the target's answers do not depend on

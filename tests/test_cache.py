@@ -330,6 +330,7 @@ def test_weights_of_another_shape_are_made_again(kind, caplog):
 def test_a_folder_that_cannot_be_written_to_is_named_once_and_stops_nothing(monkeypatch, tmp_path, caplog):
     (tmp_path / "taken").write_text("a file")
     monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / "taken" / "cache"))
+    assert cache.cache_folder() == tmp_path / "taken" / "cache"
     kept_kinds(bits())
     (warning,) = caplog.records
     assert "the cache cannot be written" in warning.getMessage() and "taken" in warning.getMessage()

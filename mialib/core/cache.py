@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -47,7 +48,8 @@ def output_folder() -> Path | None:
 def _folder(variable: str, default: str) -> Path:
     named = os.environ.get(variable, "")
     folder = Path(default if named in ("", "off") else named).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # one that cannot be made stops nobody who only asks for its name
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -553,3 +553,20 @@ def test_scrubbing_leaves_text_and_pictures_alone(tmp_path):
     assert clean["text"].startswith("./results/a.csv and ") and clean["image/png"] == "/ab/cd/ef"
     assert clean["text"].endswith("x.py, </td></tr>, https://a.org/b/c, members/non-members, 1/2")
     assert redact.absolute_paths(clean) == []
+
+
+def test_what_a_notebook_imports_leaves_out_what_takes_long_and_is_seldom_used():
+    late = {"sklearn", "scipy.stats", "seaborn", "torchvision", "opacus", "papermill"}
+    code = f"import sys; from mialib import data, paper, plots, runs, study, training; print({late} & set(sys.modules))"
+    asked = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert asked.stdout == "set()\n", asked.stderr
+
+
+def test_the_command_line_waits_for_no_table_or_picture():
+    code = "import sys, mialib.runs.command; print({'torch', 'pandas', 'matplotlib', 'papermill'} & set(sys.modules))"
+    asked = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert asked.stdout == "set()\n", asked.stderr

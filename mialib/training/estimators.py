@@ -4,10 +4,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-import joblib
 import numpy as np
-import sklearn.base
-from joblib.externals.loky import get_reusable_executor
 from tqdm.std import tqdm
 
 from mialib.core import randomness
@@ -34,6 +31,8 @@ class EstimatorTrainer:
     @property
     def at_once(self) -> int:
         """Models in work at the same time."""
+        import joblib  # late, as sklearn: a second that networks need not wait for
+
         return joblib.effective_n_jobs(-1)
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
@@ -44,6 +43,8 @@ class EstimatorTrainer:
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one clone a row of `rows` (k, n), on all cores (see `joblib.parallel_config`)."""
+        import joblib
+
         rows = check_rows(dataset, rows, first)
         _renew_workers(self.estimator)
         seeds = [randomness.derive(seed, "estimator", first + j) % 2**32 for j in range(len(rows))]
@@ -62,6 +63,8 @@ _RENEWING = threading.Lock()
 
 def _renew_workers(estimator: Any) -> None:
     """Workers keep what they imported: after an edit of a user's module they would go on training with the old one."""
+    from joblib.externals.loky import get_reusable_executor
+
     describe = keys.Description()
     describe(estimator)
     sources = describe.code().get("sources", {})
@@ -76,7 +79,9 @@ def _fit_clone(estimator: Any, x: np.ndarray, y: np.ndarray, random_state: int) 
 
 
 def _clone(estimator: Any, random_state: int) -> Any:
-    model = sklearn.base.clone(estimator)
+    from sklearn.base import clone
+
+    model = clone(estimator)
     names = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
     return model.set_params(**dict.fromkeys(names, random_state))
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
 from mialib.core import cache, source
@@ -155,6 +154,8 @@ class Description:
 
     def _estimator(self, value: Any) -> Any:
         """Class and parameters; where a clone keeps what was learned (`FrozenEstimator`), all that it holds."""
+        from sklearn.base import BaseEstimator  # late: a second that networks need not wait for
+
         before = self._fitted
         clones = getattr(type(value), "__sklearn_clone__", BaseEstimator.__sklearn_clone__)
         self._fitted |= clones is not BaseEstimator.__sklearn_clone__

@@ -673,3 +673,10 @@ def test_command_tells_of_a_missing_archive_once(capsys, monkeypatch):
         "WARNING: the archive of texas cannot be had: STAND-IN (generated records) for texas",
         "Tried in vain.",
     ]
+
+
+def test_provenance_of_what_is_held_reads_nothing_again(small, monkeypatch):
+    small.put()
+    held = load("location")
+    monkeypatch.setattr(loading, "_load", None)
+    assert loading.provenance(["location"]).loc[0, "digest"] == held.describe()["digest"]

@@ -440,6 +440,7 @@ def test_interrupting_all_ends_every_notebook(root):
         wait_for(root / name, process)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
+    assert process.stderr.read().split() == ["interrupted:", "earlier", "results", "are", "whole"]
     assert leftovers(root) == [] and not (root / "results" / "quick").exists()
 
 

@@ -4,7 +4,8 @@
 """
 
 import logging
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 NAMES = tuple(CATALOGUE)
 MODES = ("auto", "real", "standin")
+_loaded: dict[tuple[str, str], tuple[Callable[[], Dataset | None], Path | None]] = {}  # as long as somebody holds the data
 
 
 def load(name: str, mode: str = "auto") -> Dataset:
@@ -34,7 +36,9 @@ def load(name: str, mode: str = "auto") -> Dataset:
     warning.
     """
     source = CATALOGUE[checks.choice("name", name, NAMES)]
-    return _load(source, checks.choice("mode", mode, MODES))[0]
+    dataset, path = _load(source, checks.choice("mode", mode, MODES))
+    _loaded[source.name, mode] = weakref.ref(dataset), path
+    return dataset
 
 
 def _load(source: Source, mode: str) -> tuple[Dataset, Path | None]:
@@ -100,7 +104,10 @@ def provenance(names: Sequence[str] = NAMES, mode: str = "auto") -> pd.DataFrame
 
 
 def _provenance(source: Source, mode: str) -> dict[str, Any]:
-    dataset, path = _load(source, mode)
+    held, path = _loaded.get((source.name, mode), (lambda: None, None))
+    dataset = held()  # what a notebook holds need not be read, or made, again
+    if dataset is None:
+        dataset, path = _load(source, mode)
     sizes = np.bincount(dataset.y, minlength=dataset.n_classes)
     files = {path, *source.official.paths(path.parent)} if path else set[Path]()
     made = getattr(source.stand_in, "func", source.stand_in)

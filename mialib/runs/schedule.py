@@ -76,7 +76,8 @@ class _Crew:
                 said.append(line.rstrip())
         seconds = f"{time.monotonic() - began:.0f} s"
         well = process.wait() == 0
-        self._log.end(name, seconds if well else "\n".join([f"FAILED after {seconds}", *said]))
+        if not self._stopped:  # an interrupt is told once, not by every notebook
+            self._log.end(name, seconds if well else "\n".join([f"FAILED after {seconds}", *said]))
         return well
 
     def _started(self, name: str) -> subprocess.Popen[str] | None:

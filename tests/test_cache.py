@@ -356,7 +356,7 @@ def test_off_keeps_nothing(monkeypatch, tmp_path, caplog):
 
 
 def test_a_key_that_says_why_it_is_not_kept_is_not(caplog):
-    key = {"model": {"described": {cache.NOT_KEPT: "a thing without source"}}, "asked": "this"}
+    key = {"models": [{"described": {cache.NOT_KEPT: "a thing without source"}}], "asked": "this"}
     for _ in range(2):
         cache.save("things", key, ARRAYS)
         assert cache.load("things", key) is None and not cache.exists("things", key)

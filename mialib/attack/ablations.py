@@ -86,8 +86,9 @@ class TrainedAttack:
         """Probability of "member" less 0.5, float32 (n,); the lowest float for a class without an attack model."""
         check_width(data, self.n_classes)
         models = [self._trainer.keys(known, _all_rows(known), self._seed, first=c)[0] for c, known in self._answers.items()]
-        key = {"models": models, "asked": cache.digest(data.predictions, data.labels)}
-        stored = cache.load("scores", key)
+        key = {"models": models, "asked": cache.digest(data.predictions, data.labels), "code": cache.code_digest(__name__)}
+        expected = {"scores": ((len(data.labels),), "float32")}
+        stored = cache.load("scores", key, lambda stored: cache.expect(stored, expected))
         if stored is None:
             stored = {"scores": self._scores(data)}
             cache.save("scores", key, stored)

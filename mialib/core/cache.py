@@ -180,8 +180,9 @@ def _reasons(key: Any) -> Iterator[str]:
     if isinstance(key, Mapping):
         if NOT_KEPT in key:
             yield key[NOT_KEPT]
-        for part in key.values():
-            yield from _reasons(part)
+        key = list(key.values())
+    for part in key if isinstance(key, list | tuple) else ():
+        yield from _reasons(part)
 
 
 def _path(kind: str, key: Mapping[str, Any]) -> Path:

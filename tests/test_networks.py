@@ -180,7 +180,7 @@ class Wrong(nn.Module):
         (lambda: cnn((8, 8), 1), ValueError, "n_classes must be at least 2"),
         (lambda: cnn((8, 8), 2, channels=0), ValueError, "channels must be at least 1"),
         (lambda: cnn((7, 7), 2, kernel=4), ValueError, "kernel must be odd"),
-        (lambda: black_box(lambda x: x), TypeError, "module must be a torch.nn.Module, got function"),
+        (lambda: black_box(lambda x: x), TypeError, "module must be a torch.nn.Module, got <function"),
         (lambda: black_box(Wrong()).predict_proba(bits()), ValueError, "module must return logits of shape"),
     ],
 )

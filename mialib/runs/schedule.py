@@ -1,5 +1,6 @@
 """All notebooks, several side by side: each in a process of its own, so that one that fails stops no other."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -52,12 +53,19 @@ class _Crew:
     def __init__(self, arguments: Mapping[str, Sequence[str]], log: Log) -> None:
         self._arguments, self._log = arguments, log
         self._processes: list[subprocess.Popen[str]] = []
+        self._environment: dict[str, str] = {}
         self._stopped = False
         self._lock = threading.Lock()
 
     def work(self, names: Sequence[str], jobs: int | None) -> list[str]:
-        """Run these, `jobs` at a time; the names of those that failed."""
-        with ThreadPoolExecutor(jobs or min(MOST_JOBS, cores())) as pool:
+        """Run these, `jobs` at a time; the names of those that failed.
+
+        The cores are divided among them: with as many threads in each as there are cores, all wait for one another, and two
+        trainings side by side take half as long again.
+        """
+        jobs = min(jobs or min(MOST_JOBS, cores()), max(1, len(names)))
+        self._environment = {"OMP_NUM_THREADS": str(max(1, cores() // jobs))} | os.environ
+        with ThreadPoolExecutor(jobs) as pool:
             try:
                 return [name for name, well in zip(names, pool.map(self._run, names)) if not well]
             except BaseException:
@@ -87,7 +95,7 @@ class _Crew:
             command = [sys.executable, "-m", "mialib.runs", "run", *self._arguments[name], "--headings"]
             # A session of its own: Ctrl-C reaches this process alone, which then ends the others, once.
             streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-            process = subprocess.Popen(command, text=True, start_new_session=True, **streams)  # type: ignore[call-overload]
+            process = subprocess.Popen(command, text=True, start_new_session=True, env=self._environment, **streams)  # type: ignore[call-overload]
             self._processes.append(process)
             return process
 

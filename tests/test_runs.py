@@ -18,7 +18,7 @@ import pytest
 import mialib
 from mialib import runs
 from mialib.plots.panels import draw
-from mialib.runs import command, execute, parameters, redact
+from mialib.runs import command, execute, parameters, redact, schedule
 from mialib.runs.log import Log
 from mialib.runs.parameters import UsageError
 from mialib.runs.publish import publish, recover, scratch_folder
@@ -571,3 +571,23 @@ def test_the_command_line_waits_for_no_table_or_picture():
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert asked.stdout == "set()\n", asked.stderr
+
+
+@pytest.mark.parametrize(("jobs", "given", "threads"), [(1, None, "4"), (2, None, "2"), (3, None, "1"), (2, "3", "3")])
+def test_notebooks_side_by_side_divide_the_cores(root, monkeypatch, jobs, given, threads):
+    class Ended:
+        stdout = ()
+
+        def wait(self):
+            return 0
+
+    seen = []
+    monkeypatch.setattr("mialib.runs.schedule.cores", lambda: 4)
+    monkeypatch.setattr("mialib.runs.schedule.subprocess.Popen", lambda *_, env, **__: seen.append(env) or Ended())
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)  # the user's own word goes first
+    for name in ("02_other", "03_third"):
+        shutil.copy(root / "notebooks" / "01_small.ipynb", root / "notebooks" / f"{name}.ipynb")
+    assert schedule.run_all("quick", "auto", {}, jobs, root, Log(io.StringIO())) == []
+    assert [environment["OMP_NUM_THREADS"] for environment in seen] == [threads] * 3

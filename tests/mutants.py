@@ -72,9 +72,7 @@ FAULTS = [
     Fault("metrics.py", "c.true_positives + c.false_positives)", "c.members)", "test_metrics.py"),
     Fault("metrics.py", 'curve["fpr"] <= fpr', 'curve["fpr"] < fpr', "test_metrics.py"),
     Fault("training/session.py", "waited[number] >= self.recipe.patience", "waited[number] > self.recipe.patience"),
-    Fault(
-        "training/session.py", "self.recipe.lr / (1 + self.recipe.lr_decay * self.step)", "self.recipe.lr", "test_training.py"
-    ),
+    Fault("training/recipe.py", "self.lr / (1 + self.lr_decay * step)", "self.lr", "test_training.py"),
     Fault("training/session.py", '"weight_decay": 2 * recipe.l2', '"weight_decay": recipe.l2', "test_training.py"),
     Fault(
         "training/stacked.py",

@@ -117,7 +117,7 @@ class PrivateTrainer(TorchTrainer):
                 spread = torch.randn(p.shape, generator=noise).to(self.device)
                 p.grad = (total + plan.noise_multiplier * self.max_grad_norm * spread) / (plan.rate * len(x))
             for group in optimizer.param_groups:
-                group["lr"] = self.recipe.lr / (1 + self.recipe.lr_decay * step)
+                group["lr"] = self.recipe.rate(step)
             optimizer.step()
             bar.update()
         return network.state(0)

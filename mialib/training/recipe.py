@@ -39,6 +39,10 @@ class Recipe:
         if self.patience is not None:
             checks.whole("patience", self.patience, 1)
 
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return self.lr / (1 + self.lr_decay * step)
+
 
 def choose_precision(asked: str = "auto") -> str:
     """A recipe's precision: as asked, or, for "auto", "bfloat16" where this machine has arithmetic of its own for it (a GPU, or

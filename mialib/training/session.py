@@ -81,7 +81,7 @@ class Session:
         with torch.autocast(self.y.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             losses = self.stack.backward(self.x, self.y, batch)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr / (1 + self.recipe.lr_decay * self.step)
+            group["lr"] = self.recipe.rate(self.step)
         self.optimizer.step()
         self.step += 1
         return losses

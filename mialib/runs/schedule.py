@@ -16,7 +16,7 @@ from mialib.runs.run import read_run
 
 LAST = "99_"  # notebooks that read the others' tables, and run after them
 HEADING = "> "  # begins the line by which a process tells what heading it has come to
-LONGEST = ("08_mitigations", "02_cifar100", "03_purchase", "01_cifar10")  # when nothing was run before
+LONG_RUNS = ("08_mitigations", "02_cifar100", "03_purchase", "01_cifar10")  # when nothing was run before
 MOST_JOBS = 4  # unless more are asked for: every kernel has its own copy of the data
 
 
@@ -42,7 +42,7 @@ def _seconds(notebook: str, profile: str, root: Path) -> float:
     if found:
         latest: float = read_run(max(found, key=lambda path: path.stat().st_mtime).parent).get("seconds", 0)
         return latest
-    return 1e6 * (1 + len(LONGEST) - LONGEST.index(notebook)) if notebook in LONGEST else 1e6
+    return 1e6 * (1 + len(LONG_RUNS) - LONG_RUNS.index(notebook)) if notebook in LONG_RUNS else 1e6
 
 
 def _flags(given: Mapping[str, str]) -> list[str]:

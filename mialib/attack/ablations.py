@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from mialib.attack.learned import fit_attack
-from mialib.attack.thresholds import NEVER
+from mialib.attack.thresholds import NEVER, confidence
 from mialib.core import cache, checks, randomness
 from mialib.core.threads import one_a_core
 from mialib.core.types import Attack, AttackData, BlackBox, Dataset, Trainer, check_width
@@ -38,7 +38,7 @@ def sorted_top(data: AttackData, k: int = 3) -> AttackData:
 def true_class(data: AttackData) -> AttackData:
     """The probability of the true class, in the first column, and nothing else."""
     shown = np.zeros_like(data.predictions)
-    shown[:, 0] = data.predictions[np.arange(len(data.labels)), data.labels]
+    shown[:, 0] = confidence(data)
     return replace(data, predictions=shown)
 
 

@@ -43,7 +43,7 @@ class ClassifierAttack:
     """One small network per class. Made by `fit_attack`."""
 
     def __init__(self, data: AttackData, seed: int, classes: Sequence[int] | None = None) -> None:
-        self.n_classes = data.predictions.shape[1]
+        self.n_classes = data.n_classes
         usable = usable_classes(data, classes)
         self.slot = {int(c): i for i, c in enumerate(usable)}
         self.networks = _fitted(data, usable, seed) if len(usable) else {}
@@ -114,7 +114,7 @@ def _fitted(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.nd
 
 def _fit_networks(data: AttackData, classes: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Every class takes the same number of steps of equal batches from its own rows, so that none waits for padding."""
-    by_class = _rows_by_class(data.labels, data.predictions.shape[1])
+    by_class = _rows_by_class(data.labels, data.n_classes)
     rows = [by_class[c] for c in classes]
     steps = max(MIN_STEPS, RECIPE.epochs * -(-max(map(len, rows)) // RECIPE.batch_size))
     parts = np.array_split(np.arange(len(classes)), -(-len(classes) // CLASSES_AT_ONCE))

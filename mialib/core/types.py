@@ -4,7 +4,7 @@ Data sets, splits and attack data check themselves when they are made, and are f
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -71,6 +71,10 @@ class Dataset:
             raise ValueError(f"dataset.features.shape must be that of a record, {shape}, got {tuple(features.shape)}")
         if features.kinds is not None and len(features.kinds) != shape[0]:
             raise ValueError(f"dataset.features.kinds must have one entry a column, {shape[0]}, got {len(features.kinds)}")
+
+    def __getitem__(self, rows: slice | np.ndarray) -> "Dataset":
+        """Some of the records: `rows` is a slice, a mask or indices."""
+        return replace(self, x=self.x[rows], y=self.y[rows])
 
     def describe(self) -> dict[str, Any]:
         """What a run notes of its data: name, source, records, n_classes and a digest of x and y."""

@@ -22,9 +22,16 @@ class TorchBlackBox:
         plain = type(module) is nn.Sequential
         self._module = nn.Sequential(*(layer for _, layer in pooled_first(module))).eval() if plain else module
 
-    @torch.inference_mode()
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         """Softmax of the module's logits, float32 (n, n_classes), for records x (n, ...), handed over as float32 in parts."""
+        return self._logits(x).softmax(1).cpu().numpy()
+
+    def predict_log_proba(self, x: np.ndarray) -> np.ndarray:
+        """Log of `predict_proba`, float32 (n, n_classes): nothing underflows."""
+        return self._logits(x).log_softmax(1).cpu().numpy()
+
+    @torch.inference_mode()
+    def _logits(self, x: np.ndarray) -> Tensor:
         device = next((p.device for p in self._module.parameters()), torch.device("cpu"))
         if device.type == "cpu" and self._reads_bits(x) and is_sparse(x):
             logits = self._logits_by_ones(SparseBits(x))
@@ -34,7 +41,7 @@ class TorchBlackBox:
             raise ValueError(f"module must return logits of shape (n, n_classes), got {tuple(logits.shape)}")
         if len(logits) and bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all()):
             raise ValueError("module must return logits, got rows that are probabilities already: leave out its last softmax")
-        return logits.softmax(1).cpu().numpy()
+        return logits
 
     def _reads_bits(self, x: np.ndarray) -> bool:
         """Whether the module is one of ours that begins with a linear layer on records such as x."""

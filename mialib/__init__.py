@@ -8,20 +8,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mialib.attack import confidence_threshold, correctness_gap, fit_attack
+    from mialib.attack import confidence_threshold, correctness_gap, fit_attack, lira, rmia
     from mialib.core import AttackData, Dataset, Features, Split
     from mialib.data import load, split_target
     from mialib.metrics import auc, by_class, interval, overall, roc, tpr_at_fpr
     from mialib.paper import published
-    from mialib.shadow import query, sample_splits, shadow_attack_data
+    from mialib.shadow import query, sample_halves, sample_splits, shadow_attack_data, stock
     from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe, black_box, cnn, mlp
 
 ROOMS = {
     "core": ("AttackData", "Dataset", "Features", "Split"),
     "data": ("load", "split_target"),
     "training": ("EstimatorTrainer", "NeuralTrainer", "Recipe", "black_box", "cnn", "mlp"),
-    "shadow": ("query", "sample_splits", "shadow_attack_data"),
-    "attack": ("confidence_threshold", "correctness_gap", "fit_attack"),
+    "shadow": ("query", "sample_halves", "sample_splits", "shadow_attack_data", "stock"),
+    "attack": ("confidence_threshold", "correctness_gap", "fit_attack", "lira", "rmia"),
     "metrics": ("auc", "by_class", "interval", "overall", "roc", "tpr_at_fpr"),
     "paper": ("published",),
 }

@@ -1,9 +1,9 @@
 """Shadow models' answers on their members and non-members, and any other model's: what attacks see (Sec. V-B)."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,11 +33,16 @@ def query(
     rows = split.rows
     if rows.max() >= len(dataset.y):
         raise ValueError(f"split must hold rows of the data set, 0..{len(dataset.y) - 1}, got {rows.max()}")
-    answers = _in_order_of_labels(model, dataset, _asked(model, dataset.x[rows], timeout))
-    answers = check_answers(answers, len(rows), dataset.n_classes)
-    if getattr(model, "classes_", None) is None:
-        _check_order(answers[: len(split.members)], dataset.y[split.members])
+    answers = prediction_vectors(model, dataset, _asked(model, dataset.x[rows], timeout), split.member, dataset.y[rows])
     return AttackData(_mitigated(answers, mitigation), dataset.y[rows], split.member)
+
+
+def prediction_vectors(model: BlackBox, dataset: Dataset, answers: Any, member: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """What a model answered to n records, as float32 (n, n_classes): checked, and in the order of the labels (see `query`)."""
+    answers = check_answers(_in_order_of_labels(model, dataset, answers), len(labels), dataset.n_classes)
+    if getattr(model, "classes_", None) is None:
+        _check_order(answers[member], labels[member])
+    return answers
 
 
 def _check_model(model: Any) -> None:
@@ -142,16 +147,47 @@ def shadow_attack_data(
     keys = _keys(trainer, dataset, splits, seed, first)
     rows = np.stack([split.members for split in splits])
     check = partial(_check_stored, n=2 * rows.shape[1], n_classes=dataset.n_classes)
-    stored = [cache.load("answers", key, check) for key in keys]
-    for group in _groups([i for i, item in enumerate(stored) if item is None], getattr(trainer, "at_once", None)):
-        models = trainer.fit_many(dataset, rows[group[0] : group[-1] + 1], seed, first + group[0])
-        for i, model in zip(group, models, strict=True):
-            answered = {"answers": query(model, dataset, splits[i]).predictions}
-            cache.save("answers", keys[i], answered)
-            stored[i] = answered
-    answers = np.concatenate([_mitigated(item["answers"], mitigation) for item in stored if item is not None])
+
+    def ask(model: BlackBox, i: int) -> dict[str, np.ndarray]:
+        return {"answers": query(model, dataset, splits[i]).predictions}
+
+    stored = kept_or_asked("answers", keys, check, ask, Training(trainer, dataset, rows, seed, first))
+    answers = np.concatenate([_mitigated(item["answers"], mitigation) for item in stored])
     labels, member = (np.concatenate(part) for part in zip(*((dataset.y[s.rows], s.member) for s in splits), strict=True))
     return AttackData(answers, labels, member)
+
+
+class Training(NamedTuple):
+    """The models of `Trainer.fit_many`."""
+
+    trainer: Trainer
+    dataset: Dataset
+    rows: np.ndarray
+    seed: int
+    first: int = 0
+
+
+def kept_or_asked(
+    kind: str,
+    keys: Sequence[Mapping[str, Any]],
+    check: cache.Check,
+    ask: Callable[[BlackBox, int], dict[str, np.ndarray]],
+    training: Training,
+    at_once: int | None = None,
+) -> list[dict[str, np.ndarray]]:
+    """What each model answered, as `ask` (of the model and its row) has it: from the cache, or of models that are trained or
+    read for it, `at_once` together at most.
+    """
+    trainer, dataset, rows, seed, first = training
+    stored = [cache.load(kind, key, check) for key in keys]
+    missing = [i for i, item in enumerate(stored) if item is None]
+    for group in _groups(missing, min(filter(None, (at_once, getattr(trainer, "at_once", None))), default=None)):
+        models = trainer.fit_many(dataset, rows[group[0] : group[-1] + 1], seed, first + group[0])
+        for i, model in zip(group, models, strict=True):
+            answered = ask(model, i)
+            cache.save(kind, keys[i], answered)
+            stored[i] = answered
+    return [item for item in stored if item is not None]
 
 
 def count_missing(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int = 0) -> int:
@@ -168,11 +204,13 @@ def _keys(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int
         raise ValueError(f"splits must hold at least one split, all of one size, got sizes {sorted(sizes)}")
     models = trainer.keys(dataset, np.stack([split.members for split in splits]), seed, first)
     asked = [cache.digest(split.members, split.nonmembers) for split in splits]
-    shared = {
-        "code": cache.code_digest(__name__),
-        "classes": dataset.classes if dataset.classes is None else repr(list(dataset.classes)),
-    }
+    shared = {"code": cache.code_digest(__name__), "classes": names_of_classes(dataset)}
     return [{"model": key, "asked": digest, **shared} for key, digest in zip(models, asked, strict=True)]
+
+
+def names_of_classes(dataset: Dataset) -> str | None:
+    """The user's labels, for a key."""
+    return None if dataset.classes is None else repr(list(dataset.classes))
 
 
 def _check_stored(stored: dict[str, np.ndarray], n: int, n_classes: int) -> None:

@@ -1,0 +1,135 @@
+"""What models of a stock say of a record, as one number: the log-odds of its true class (Carlini et al. 2022, Sec. IV-C)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, is_dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mialib.core import cache, checks
+from mialib.core.stocks import Stock
+from mialib.core.types import BlackBox, Dataset, Split, Trainer
+from mialib.shadow import answers
+from mialib.shadow.answers import Filter, Training
+
+SMALLEST = 2.0**-149  # the smallest float32 above 0: what a probability of 0 may have been
+AT_ONCE = 16  # models in memory together
+Picture = Callable[[np.ndarray], np.ndarray]
+
+
+def log_odds(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """log p_y - log of the sum of the others, float32 (n,), of prediction vectors (n, n_classes) and true classes y (n,).
+
+    The others are added up, in float64: p_y may round to 1 long before their sum rounds to 0. Zeros count as 2**-149, so that
+    the log-odds lie within about +-103.
+    """
+    p = checks.array("predictions", predictions)
+    if p.ndim != 2 or p.dtype.kind != "f":
+        raise TypeError(f"predictions must be floats of shape (n, n_classes), got {checks.kind(p)}")
+    if p.size and not (p.min() >= 0 and p.max() <= 1):  # NaN is neither
+        raise ValueError(f"predictions must lie in [0, 1], got {p.min()}..{p.max()}")
+    own, others = _parted(p.astype(float), labels)
+    return (np.log(np.maximum(own, SMALLEST)) - np.log(np.maximum(others.sum(1), SMALLEST))).astype(np.float32)
+
+
+def _log_odds_of_logs(logs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The same of log-probabilities, which lose nothing at either end."""
+    own, others = _parted(logs.astype(float), labels)
+    top = others.max(1)
+    return (own - top - np.log(np.exp(others - top[:, None]).sum(1))).astype(np.float32)
+
+
+def _parted(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The true class's column (n,), and the others (n, n_classes - 1)."""
+    n, n_classes = values.shape
+    own = np.zeros(values.shape, bool)
+    own[np.arange(n), checks.labels("labels", labels, n_classes)] = True
+    return values[own], values[~own].reshape(n, n_classes - 1)
+
+
+def stock(
+    trainer: Trainer,
+    dataset: Dataset,
+    member: np.ndarray,
+    seed: int,
+    queries: Sequence[Picture] | None = None,
+    mitigation: Filter | None = None,
+) -> Stock:
+    """Train k models, model i on the records of `member`[i], and keep what each says of every record of the data set.
+
+    member: bool (k, n), as of `sample_halves`: half of the records in each row. queries: `shadow.View`s under which a picture is
+    asked about, the plain one first (signal (k, n, q)); None: the record itself. mitigation: a filter of the answers, as in
+    `query`; signals are then read off the filtered vectors. Signals are kept on disk, model by model: more models train only
+    the new ones. Prediction vectors are in memory of 16 models at most. Raises TypeError or ValueError.
+    """
+    checks.instance("dataset", dataset, Dataset)
+    splits = halves_as_splits(member, len(dataset.y))
+    if mitigation is not None:
+        if queries is not None:
+            raise ValueError("queries must be None with a mitigation, which acts on the record's own answer")
+        return _filtered(trainer, dataset, member, splits, seed, mitigation)
+    views = _described(queries)
+    rows = np.stack([split.members for split in splits])
+    shared = {"queries": views, "code": cache.code_digest(__name__), "classes": answers.names_of_classes(dataset)}
+    keys = [{"model": key, **shared} for key in trainer.keys(dataset, rows, seed)]
+    shape = (len(dataset.y),) if queries is None else (len(dataset.y), len(queries))
+    check = partial(cache.expect, expected={"signal": (shape, "float32"), "right": ((len(dataset.y),), "bool")})
+
+    def ask(model: BlackBox, i: int) -> dict[str, np.ndarray]:
+        return _asked_all(model, dataset, member[i], queries)
+
+    kept = answers.kept_or_asked("signals", keys, check, ask, Training(trainer, dataset, rows, seed), AT_ONCE)
+    return Stock(np.stack([each["signal"] for each in kept]), member, dataset.y, np.stack([each["right"] for each in kept]))
+
+
+def halves_as_splits(member: np.ndarray, n: int) -> list[Split]:
+    """What each model is trained on (members), and asked about besides: its other records."""
+    if not checks.is_array(member) or member.dtype != bool or member.ndim != 2 or member.shape[1] != n or not len(member):
+        raise TypeError(f"member must be bool of shape (k, {n}), one column a record, got {checks.kind(member)}")
+    sizes = np.unique(member.sum(1))
+    if len(sizes) > 1 or 2 * sizes[0] != n:
+        raise ValueError(f"member must have half of the {n} records in every row, got rows of {sizes.min()} to {sizes.max()}")
+    return [Split(np.flatnonzero(row), np.flatnonzero(~row)) for row in member]
+
+
+def _described(queries: Sequence[Any] | None) -> list[dict[str, Any]] | None:
+    if queries is None:
+        return None
+    described = [asdict(each) for each in queries if is_dataclass(each) and not isinstance(each, type)]
+    if not described or len(described) < len(queries):
+        raise TypeError(f"queries must be views of a picture, shadow.View, at least one, got {list(queries)!r:.80}")
+    return described
+
+
+def _asked_all(
+    model: BlackBox, dataset: Dataset, member: np.ndarray, queries: Sequence[Picture] | None
+) -> dict[str, np.ndarray]:
+    """Signals (n,) or (n, q), and whether the first answer was right (n,)."""
+    pictures = [dataset.x] if queries is None else (view(dataset.x) for view in queries)
+    signals, right = zip(*(_asked_once(model, dataset, x, member) for x in pictures), strict=True)
+    return {"signal": signals[0] if queries is None else np.stack(signals, 1), "right": right[0]}
+
+
+def _asked_once(model: BlackBox, dataset: Dataset, x: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of networks, log-probabilities; of all others, probabilities."""
+    in_logs = getattr(model, "predict_log_proba", None) if getattr(model, "classes_", None) is None else None
+    logs = None if in_logs is None else checks.array("predict_log_proba's answer", in_logs(x))
+    given = model.predict_proba(x) if logs is None else np.exp(logs)
+    p = answers.prediction_vectors(model, dataset, given, member, dataset.y)
+    signal = log_odds(p, dataset.y) if logs is None else _log_odds_of_logs(logs, dataset.y)
+    return signal, p.argmax(1) == dataset.y
+
+
+def _filtered(
+    trainer: Trainer, dataset: Dataset, member: np.ndarray, splits: Sequence[Split], seed: int, mitigation: Filter
+) -> Stock:
+    signal, right = np.empty(member.shape, np.float32), np.empty(member.shape, bool)
+    for start in range(0, len(splits), AT_ONCE):
+        group = splits[start : start + AT_ONCE]
+        data = answers.shadow_attack_data(trainer, dataset, group, seed, mitigation, first=start)
+        of_each = np.split(log_odds(data.predictions, data.labels), len(group))
+        correct = np.split(data.predictions.argmax(1) == data.labels, len(group))
+        for i, split in enumerate(group):
+            signal[start + i, split.rows], right[start + i, split.rows] = of_each[i], correct[i]
+    return Stock(signal, member, dataset.y, right)

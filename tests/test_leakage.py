@@ -126,21 +126,21 @@ def test_outcomes_keep_no_shadow_answers():
 
 def test_fitted_temperatures_leave_validation_records_out():
     data = TRIALS[0].shadows
-    softened, ts = leakage.calibrated(data, 3, 0.2, seed=1)
+    softened, ts = leakage.at_fitted_temperatures(data, 3, 0.2, seed=1)
     assert len(ts) == 3
     assert len(softened.labels) == 3 * 240
     assert softened.member.sum() == 3 * 120
     for i, t in enumerate(ts):
         own = {row.tobytes() for row in mitigations.temperature(data.predictions[300 * i : 300 * (i + 1)], t)}
         assert all(row.tobytes() in own for row in softened.predictions[240 * i : 240 * (i + 1)])
-    again, _ = leakage.calibrated(data, 3, 0.2, seed=1)
+    again, _ = leakage.at_fitted_temperatures(data, 3, 0.2, seed=1)
     np.testing.assert_array_equal(again.predictions, softened.predictions)
     mitigation, outcomes = leakage.temperature_outcomes(TRIALS, CONFIDENCE)
     table = leakage.leakage_table(outcomes, [mitigation])
     assert 0.5 < mitigation.at < 2  # these answers are honest on non-members
     assert len(table) == 8
     with pytest.raises(ValueError, match="share must be above 0"):
-        leakage.calibrated(data, 3, 0, seed=1)
+        leakage.at_fitted_temperatures(data, 3, 0, seed=1)
 
 
 def bits():

@@ -11,7 +11,7 @@ from mialib.attack.references import by_record, check_signal, mean_where, parts
 from mialib.core import checks
 from mialib.core.stocks import Stock
 
-MODES = ("online", "offline", "offline-logpdf")
+LIRA_MODES = ("online", "offline", "offline-logpdf")
 ENOUGH = 64  # reference models: from here on a record's own variance is better than one for all (Sec. VI-C)
 TINY = 1e-30  # of a deviation: signals that are all equal
 Middle = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -31,7 +31,7 @@ def lira(
     center: "mean", or "median" as in the authors' code.
     Raises TypeError or ValueError, also for fewer than two references.
     """
-    checks.choice("mode", mode, MODES)
+    checks.choice("mode", mode, LIRA_MODES)
     checks.choice("center", center, ("mean", "median"))
     checks.choice("variance", variance, (None, "record", "global"))
     check_signal(signal, stock, least=2)

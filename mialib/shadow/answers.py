@@ -33,11 +33,11 @@ def query(
     rows = split.rows
     if rows.max() >= len(dataset.y):
         raise ValueError(f"split must hold rows of the data set, 0..{len(dataset.y) - 1}, got {rows.max()}")
-    answers = prediction_vectors(model, dataset, _asked(model, dataset.x[rows], timeout), split.member, dataset.y[rows])
+    answers = checked_answers(model, dataset, _asked(model, dataset.x[rows], timeout), split.member, dataset.y[rows])
     return AttackData(_mitigated(answers, mitigation), dataset.y[rows], split.member)
 
 
-def prediction_vectors(model: BlackBox, dataset: Dataset, answers: Any, member: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def checked_answers(model: BlackBox, dataset: Dataset, answers: Any, member: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """What a model answered to n records, as float32 (n, n_classes): checked, and in the order of the labels (see `query`)."""
     answers = check_answers(_in_order_of_labels(model, dataset, answers), len(labels), dataset.n_classes)
     if getattr(model, "classes_", None) is None:

@@ -13,8 +13,8 @@ from mialib.core.types import BlackBox, Dataset, Split, Trainer
 from mialib.shadow import answers
 from mialib.shadow.answers import Filter, Training
 
-SMALLEST = 2.0**-149  # the smallest float32 above 0: what a probability of 0 may have been
-AT_ONCE = 16  # models in memory together
+SMALLEST_FLOAT = 2.0**-149  # the smallest float32 above 0: what a probability of 0 may have been
+MODELS_AT_ONCE = 16  # models in memory together
 Picture = Callable[[np.ndarray], np.ndarray]
 
 
@@ -30,7 +30,7 @@ def log_odds(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if p.size and not (p.min() >= 0 and p.max() <= 1):  # NaN is neither
         raise ValueError(f"predictions must lie in [0, 1], got {p.min()}..{p.max()}")
     own, others = _parted(p.astype(float), labels)
-    return (np.log(np.maximum(own, SMALLEST)) - np.log(np.maximum(others.sum(1), SMALLEST))).astype(np.float32)
+    return (np.log(np.maximum(own, SMALLEST_FLOAT)) - np.log(np.maximum(others.sum(1), SMALLEST_FLOAT))).astype(np.float32)
 
 
 def _log_odds_of_logs(logs: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -58,10 +58,10 @@ def stock(
 ) -> Stock:
     """Train k models, model i on the records of `member`[i], and keep what each says of every record of the data set.
 
-    member: bool (k, n), as of `sample_halves`: half of the records in each row. queries: `shadow.View`s under which a picture is
-    asked about, the plain one first (signal (k, n, q)); None: the record itself. mitigation: a filter of the answers, as in
-    `query`; signals are then read off the filtered vectors. Signals are kept on disk, model by model: more models train only
-    the new ones. Prediction vectors are in memory of 16 models at most. Raises TypeError or ValueError.
+    member: bool (k, n), as of `sample_halves`: half of the records in each row. queries: `shadow.View`s under which pictures
+    are asked about, the plain one first (signal (k, n, q)); None: the record itself. mitigation: a filter of the answers, as
+    in `query`; signals are then read off the filtered vectors. Signals are kept on disk, model by model: more models train
+    only the new ones. Prediction vectors are in memory of 16 models at most. Raises TypeError or ValueError.
     """
     checks.instance("dataset", dataset, Dataset)
     splits = halves_as_splits(member, len(dataset.y))
@@ -79,7 +79,7 @@ def stock(
     def ask(model: BlackBox, i: int) -> dict[str, np.ndarray]:
         return _asked_all(model, dataset, member[i], queries)
 
-    kept = answers.kept_or_asked("signals", keys, check, ask, Training(trainer, dataset, rows, seed), AT_ONCE)
+    kept = answers.kept_or_asked("signals", keys, check, ask, Training(trainer, dataset, rows, seed), MODELS_AT_ONCE)
     return Stock(np.stack([each["signal"] for each in kept]), member, dataset.y, np.stack([each["right"] for each in kept]))
 
 
@@ -116,7 +116,7 @@ def _asked_once(model: BlackBox, dataset: Dataset, x: np.ndarray, member: np.nda
     in_logs = getattr(model, "predict_log_proba", None) if getattr(model, "classes_", None) is None else None
     logs = None if in_logs is None else checks.array("predict_log_proba's answer", in_logs(x))
     given = model.predict_proba(x) if logs is None else np.exp(logs)
-    p = answers.prediction_vectors(model, dataset, given, member, dataset.y)
+    p = answers.checked_answers(model, dataset, given, member, dataset.y)
     signal = log_odds(p, dataset.y) if logs is None else _log_odds_of_logs(logs, dataset.y)
     return signal, p.argmax(1) == dataset.y
 
@@ -125,8 +125,8 @@ def _filtered(
     trainer: Trainer, dataset: Dataset, member: np.ndarray, splits: Sequence[Split], seed: int, mitigation: Filter
 ) -> Stock:
     signal, right = np.empty(member.shape, np.float32), np.empty(member.shape, bool)
-    for start in range(0, len(splits), AT_ONCE):
-        group = splits[start : start + AT_ONCE]
+    for start in range(0, len(splits), MODELS_AT_ONCE):
+        group = splits[start : start + MODELS_AT_ONCE]
         data = answers.shadow_attack_data(trainer, dataset, group, seed, mitigation, first=start)
         of_each = np.split(log_odds(data.predictions, data.labels), len(group))
         correct = np.split(data.predictions.argmax(1) == data.labels, len(group))

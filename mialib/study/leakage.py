@@ -120,16 +120,16 @@ def temperature_outcomes(
     """
     outcomes, chosen = [], []
     for trial in trials:
-        answers, ts = calibrated(trial.answers, 1, share, randomness.derive(seed, "target", trial.target))
+        answers, ts = at_fitted_temperatures(trial.answers, 1, share, randomness.derive(seed, "target", trial.target))
         plain = trial.shadows
-        shadows, _ = calibrated(plain, trial.n_shadows, share, randomness.derive(seed, "shadows", trial.target))
+        shadows, _ = at_fitted_temperatures(plain, trial.n_shadows, share, randomness.derive(seed, "shadows", trial.target))
         setting = "mitigation:temperature_fitted"
         outcomes += _asked(trial, setting, answers, _fitted(plain, attacks), _fitted(shadows, attacks))
         chosen += ts
     return Mitigation("fitted temperature", "t", float(np.mean(chosen)), "mitigation:temperature_fitted"), outcomes
 
 
-def calibrated(data: AttackData, n_models: int, share: float, seed: int) -> tuple[AttackData, list[float]]:
+def at_fitted_temperatures(data: AttackData, n_models: int, share: float, seed: int) -> tuple[AttackData, list[float]]:
     """The answers of `n_models` models at temperatures fitted to each one's validation records, which are left out; and these
     temperatures.
     """

@@ -15,7 +15,7 @@ from mialib.core.stocks import Stock
 
 log = logging.getLogger(__name__)
 
-NUMBERS_AT_ONCE = 2**21  # numbers of the stock that are looked at together
+SIGNALS_AT_ONCE = 2**21  # numbers of the stock that are looked at together
 
 
 def attack_p(signal: np.ndarray, stock: Stock, population: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ def parts(stock: Stock) -> Iterator[tuple[int, slice, np.ndarray, np.ndarray]]:
     """A stock in parts that are small in memory: a query's number, some records, their signals (k, b) in float64, and which of
     these are IN (k, b).
     """
-    n, size = stock.member.shape[1], max(1, NUMBERS_AT_ONCE // len(stock))
+    n, size = stock.member.shape[1], max(1, SIGNALS_AT_ONCE // len(stock))
     by_query = stock.signal[:, :, None] if stock.signal.ndim == 2 else stock.signal
     for query in range(by_query.shape[2]):
         for start in range(0, n, size):

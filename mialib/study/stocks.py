@@ -1,0 +1,184 @@
+"""Stocks of models on complementary halves: each model in turn is the target of the attack of 2017 and of those after it.
+
+Scores come as `Scores`, an array of targets by records; the tables of them are made in `study.modern`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from mialib.attack import likelihood_ratio, references, relative
+from mialib.attack.ablations import Fit
+from mialib.attack.learned import fit_attack
+from mialib.attack.thresholds import modified_entropy_threshold
+from mialib.core import checks, randomness
+from mialib.core.stocks import Stock
+from mialib.core.types import AttackData, Dataset, Trainer
+from mialib.shadow.answers import Filter, shadow_attack_data
+from mialib.shadow.halves import sample_halves
+from mialib.shadow.signals import Picture, halves_as_splits, stock
+
+
+class Attacked(NamedTuple):
+    """A target as its attacker has it: signal (n,) or (n, q), the references' stock, and the population, bool (n,)."""
+
+    signal: np.ndarray
+    references: Stock
+    population: np.ndarray
+
+
+StockAttack = Callable[[Attacked], np.ndarray]
+
+
+def _lira(**settings: str) -> StockAttack:
+    return lambda t: likelihood_ratio.lira(t.signal, t.references, **settings)
+
+
+def _rmia(mode: str) -> StockAttack:
+    return lambda t: relative.rmia(t.signal, t.references, t.population, mode=mode)
+
+
+STOCK_ATTACKS: dict[str, StockAttack] = {  # by their names in tables: one threshold for all records, then a record's own
+    "confidence": lambda t: references.judged(list(references.check_signal(t.signal, t.references).T)),
+    "attack_p": lambda t: references.attack_p(t.signal, t.references, t.population),
+    "attack_r": lambda t: references.attack_r(t.signal, t.references),
+    "watson": lambda t: references.calibrated(t.signal, t.references),
+    "sablayrolles": lambda t: references.sablayrolles(t.signal, t.references),
+    "base": lambda t: references.base(t.signal, t.references),
+    "rmia_offline": _rmia("offline"),
+    "rmia_online": _rmia("online"),
+    "lira_offline_logpdf": _lira(mode="offline-logpdf"),
+    "lira_offline": _lira(mode="offline", variance="record"),
+    "lira_offline_global": _lira(mode="offline", variance="global"),
+    "lira_online": _lira(variance="record"),
+    "lira_online_global": _lira(variance="global"),
+}
+ANSWER_ATTACKS: dict[str, Fit] = {  # those that see whole prediction vectors, fitted on the references' answers
+    "shokri": fit_attack,
+    "song_mittal": partial(modified_entropy_threshold, per_class=True),
+}
+BEST = "lira_online_global"  # where the notebook follows one attack alone
+
+
+class StockExperiment(NamedTuple):
+    """A stock of models on halves of one data set. network: its kind ("mlp", "cnn", "residual").
+
+    population: share of the records that serve as RMIA's z, and are not judged by any attack.
+    """
+
+    dataset: Dataset
+    trainer: Trainer
+    network: str
+    n_models: int
+    seed: int
+    population: float = 0.1
+
+    @property
+    def member(self) -> np.ndarray:
+        """Which records each model is trained on, bool (k, n)."""
+        return sample_halves(len(self.dataset.y), self.n_models, self.seed)
+
+
+class StockTrial(NamedTuple):
+    """A trained stock. own: what the targets answer; others: what they answer as references, where a mitigation of the owner's
+    and the attacker's differ; population: bool (n,).
+    """
+
+    experiment: StockExperiment
+    own: Stock
+    others: Stock
+    population: np.ndarray
+
+    def attacked(self, target: int, n_references: int | None = None) -> Attacked:
+        """A model of the stock as a target, with all of its references or the first ones."""
+        return Attacked(self.own.signal[target], self.others[self.own.references(target, n_references)], self.population)
+
+    def answers(self, model: int, mitigation: Filter | None = None) -> AttackData:
+        """A model's prediction vectors on all records, in their order."""
+        e = self.experiment
+        (split,) = halves_as_splits(self.own.member[model : model + 1], len(e.dataset.y))
+        data = shadow_attack_data(e.trainer, e.dataset, [split], e.seed, mitigation, first=model)
+        return data[np.argsort(split.rows)]
+
+
+class Scores(NamedTuple):
+    """What one attack says of the records of several targets: score and member (t, n), NaN where a record is not judged."""
+
+    attack: str
+    n_references: int
+    targets: np.ndarray
+    score: np.ndarray
+    member: np.ndarray
+
+
+def some_records(dataset: Dataset, n: int, seed: int) -> Dataset:
+    """n of the records, drawn at random, in their order; all of them, for an even number of records, where n is that."""
+    checks.whole("n", n, 2, len(dataset.y), "the records of the data set")
+    if n == len(dataset.y):
+        return dataset
+    rng = randomness.generator(seed, "records", dataset.name)
+    return dataset[np.sort(rng.choice(len(dataset.y), n, replace=False))]
+
+
+def run_stock(
+    e: StockExperiment,
+    queries: Sequence[Picture] | None = None,
+    mitigation: Filter | None = None,
+    of_references: Filter | None = None,
+) -> StockTrial:
+    """Train what is missing of a stock, and ask. of_references: the filter that references carry, where it is another."""
+    own = stock(e.trainer, e.dataset, e.member, e.seed, queries, mitigation)
+    same = of_references is mitigation or of_references is None
+    others = own if same else stock(e.trainer, e.dataset, e.member, e.seed, queries, of_references)
+    n = len(e.dataset.y)
+    n_population = max(1, round(checks.real("population", e.population, 0, 1, open_low=True) * n))
+    population = np.zeros(n, bool)
+    population[randomness.generator(e.seed, "population").choice(n, n_population, replace=False)] = True
+    return StockTrial(e, own, others, population)
+
+
+def stock_scores(
+    trial: StockTrial,
+    attacks: Mapping[str, StockAttack] = STOCK_ATTACKS,
+    n_targets: int | None = None,
+    n_references: int | None = None,
+) -> list[Scores]:
+    """The scores of attacks on signals, on the first targets (None: on every model of the stock)."""
+    targets = _targets(trial, n_targets)
+    known = [trial.attacked(target, n_references) for target in targets]
+    return [
+        _scores(trial, name, targets, [attack(t) for t in known], len(known[0].references)) for name, attack in attacks.items()
+    ]
+
+
+def answer_scores(
+    trial: StockTrial,
+    attacks: Mapping[str, Fit] = ANSWER_ATTACKS,
+    n_targets: int | None = None,
+    n_references: int | None = None,
+    mitigation: Filter | None = None,
+    of_references: Filter | None = None,
+) -> list[Scores]:
+    """The scores of attacks that are fitted on the references' prediction vectors: the attack of 2017 on the same stock."""
+    targets = _targets(trial, n_targets)
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in attacks}
+    for target in targets:
+        numbers = trial.own.references(target, n_references)
+        shadows = AttackData.joined(trial.answers(i, of_references or mitigation) for i in numbers)
+        answers = trial.answers(target, mitigation)
+        for name, fit in attacks.items():
+            scores[name].append(fit(shadows).membership_score(answers).astype(float))
+    return [_scores(trial, name, targets, part, len(numbers)) for name, part in scores.items()]
+
+
+def _targets(trial: StockTrial, n_targets: int | None) -> np.ndarray:
+    k = len(trial.own)
+    return np.arange(k if n_targets is None else min(k, checks.whole("n_targets", n_targets, 1)))
+
+
+def _scores(trial: StockTrial, name: str, targets: np.ndarray, scores: Iterable[np.ndarray], n_references: int) -> Scores:
+    table = np.stack([*scores])
+    table[:, trial.population] = np.nan
+    return Scores(name, n_references, targets, table, trial.own.member[targets])

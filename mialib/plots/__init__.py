@@ -3,12 +3,22 @@
 from mialib.plots.attacks import attack_comparison, by_variant, precision_by_noise, query_budget, roc_curves, shadow_count
 from mialib.plots.classes import boxes, cdfs, class_dots, histograms, pictures, scatter
 from mialib.plots.leakage import knob_curves, mitigation_rows, utility_leakage
+from mialib.plots.modern import (
+    average_against_low,
+    epsilon_bounds,
+    found_by_both,
+    ladder_steps,
+    log_roc_curves,
+    mark_correlations,
+    reference_counts,
+)
 from mialib.plots.panels import draw
 from mialib.plots.scoreboard import claim_dots, glance, table_two
 from mialib.plots.steps import by_membership, prediction_vectors, shadow_splits
 
 __all__ = [
-    "attack_comparison", "boxes", "by_membership", "by_variant", "cdfs", "claim_dots", "class_dots", "draw", "glance",
-    "histograms", "knob_curves", "mitigation_rows", "pictures", "precision_by_noise", "prediction_vectors", "query_budget",
-    "roc_curves", "scatter", "shadow_count", "shadow_splits", "table_two", "utility_leakage",
+    "attack_comparison", "average_against_low", "boxes", "by_membership", "by_variant", "cdfs", "claim_dots", "class_dots",
+    "draw", "epsilon_bounds", "found_by_both", "glance", "histograms", "knob_curves", "ladder_steps", "log_roc_curves",
+    "mark_correlations", "mitigation_rows", "pictures", "precision_by_noise", "prediction_vectors", "query_budget",
+    "reference_counts", "roc_curves", "scatter", "shadow_count", "shadow_splits", "table_two", "utility_leakage",
 ]  # fmt: skip

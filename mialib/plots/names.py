@@ -3,7 +3,7 @@
 import pandas as pd
 
 SURROGATE = " surrogate"  # what stands in a service's place is called by the service's name and this word
-WORDS = {  # targets, shadow data, data sets, readings of noise, metrics
+WORDS = {  # targets, shadow data, data sets, readings of noise, metrics, attacks on stocks
     "google": "Google",
     "amazon(10,1e-6)": "Amazon (10, 1e-6)",
     "amazon(100,1e-4)": "Amazon (100, 1e-4)",
@@ -24,6 +24,26 @@ WORDS = {  # targets, shadow data, data sets, readings of noise, metrics
     "random": "bits replaced",
     "target_test_accuracy": "test accuracy",
     **{f"attack_{metric}": f"attack {metric}" for metric in ("precision", "recall", "accuracy")},
+    "shokri": "attack of 2017",
+    "confidence": "one threshold",
+    "song_mittal": "modified entropy",
+    "attack_p": "Attack-P",
+    "attack_r": "Attack-R",
+    "watson": "Watson",
+    "sablayrolles": "Sablayrolles",
+    "base": "BASE",
+    "quantile": "quantile regression",
+    "rmia_online": "RMIA",
+    "rmia_offline": "RMIA, offline",
+    "lira_online": "LiRA",
+    "lira_online_global": "LiRA, global variance",
+    "lira_offline": "LiRA, offline",
+    "lira_offline_global": "LiRA, offline, global variance",
+    "lira_offline_logpdf": "LiRA, offline as in its code",
+    "label_gap": "label alone: right",
+    "label_noise": "label alone: noise",
+    "label_augmentation": "label alone: views",
+    "label_boundary": "label alone: boundary",
 }
 OF_THE_PAPER = {"our_target": "target"}  # columns that are called otherwise in tables of the paper's values
 

@@ -7,8 +7,9 @@ from mialib.training.networks import cnn, mlp
 from mialib.training.neural import NeuralTrainer
 from mialib.training.private import PrivateTrainer
 from mialib.training.recipe import Estimate, Recipe, choose_precision
+from mialib.training.residual import ResidualTrainer, residual
 
 __all__ = [
-    "BlackBox", "Estimate", "EstimatorTrainer", "NeuralTrainer", "PrivateTrainer", "Recipe", "Trainer", "black_box",
-    "choose_precision", "cnn", "mlp",
+    "BlackBox", "Estimate", "EstimatorTrainer", "NeuralTrainer", "PrivateTrainer", "Recipe", "ResidualTrainer", "Trainer",
+    "black_box", "choose_precision", "cnn", "mlp", "residual",
 ]  # fmt: skip

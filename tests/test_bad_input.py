@@ -46,7 +46,7 @@ def ask(answers, **options):
 
 def spoiled(value, of=UNIFORM):
     answers = of.astype(np.float64)
-    answers[7, 1] = value
+    answers[-1, 1] = value
     return answers
 
 
@@ -54,7 +54,61 @@ def mitigated(function):
     return ask(UNIFORM, mitigation=function)
 
 
+SIGNAL = RNG.normal(size=(6, 40)).astype(np.float32)
+STOCK = mialib.core.Stock(SIGNAL, mialib.sample_halves(40, 6, 0), np.zeros(40, np.int64))
+SOME = np.arange(40) < 8
+HALVES = mialib.sample_halves(200, 4, 0)
+FOREST = mialib.EstimatorTrainer(RandomForestClassifier())
+
+
+def stocked(**fields):
+    return replace(STOCK, **fields)
+
+
 CASES = {
+    "stocks": [
+        (lambda: mialib.sample_halves(5, 4, 0), ValueError, "n must be even, .*got 5"),
+        (lambda: mialib.sample_halves(6, 3, 0), ValueError, "k must be even, .*got 3"),
+        (lambda: stocked(signal=spoiled(np.nan, SIGNAL).astype(np.float32)), ValueError, "signal must be finite, got 1 value"),
+        (lambda: stocked(signal=SIGNAL.astype(float)), TypeError, r"signal must be float32 .* got float64 of shape \(6, 40\)"),
+        (lambda: stocked(member=STOCK.member[:, 1:]), TypeError, r"member must be bool of shape \(6, 40\).*\(6, 39\)"),
+        (lambda: stocked(labels=np.zeros(39, int)), ValueError, "labels must have one entry a record, 40, got 39"),
+        (lambda: STOCK.references(6), ValueError, "target must be between 0 and 5, got 6"),
+        (lambda: STOCK.references(0, 5), ValueError, r"n must be between 1 and 4 \(the models beside the target"),
+        (lambda: STOCK[:2].references(0), ValueError, "models beside model 0 and its complement, got 2"),
+        (lambda: mialib.lira(SIGNAL[0], STOCK[:1]), ValueError, "stock must hold at least 2 reference models, got 1"),
+        (lambda: mialib.lira(SIGNAL[0], STOCK[:2], variance="record"), ValueError, "a reference of each kind .*got none"),
+        (lambda: mialib.lira(SIGNAL[0, 1:], STOCK), TypeError, r"signal must be floats of shape \(40,\).*\(39,\)"),
+        (lambda: mialib.lira(SIGNAL[0] * np.inf, STOCK), ValueError, "signal must be finite, got 40"),
+        (lambda: mialib.lira(SIGNAL[0], SIGNAL), TypeError, "stock must be a mialib Stock, got ndarray"),
+        (lambda: mialib.lira(SIGNAL[0], STOCK, mode="both"), ValueError, "mode must be one of online, offline"),
+        (lambda: mialib.lira(SIGNAL[0], STOCK, variance="all"), ValueError, "variance must be one of None, record, global"),
+        (lambda: mialib.rmia(SIGNAL[0], STOCK, ~SOME & SOME), ValueError, "population must hold some of the 40 .* got 0"),
+        (lambda: mialib.rmia(SIGNAL[0], STOCK, SOME | ~SOME), ValueError, "leave some to judge, got 40"),
+        (
+            lambda: mialib.rmia(SIGNAL[0], STOCK, np.arange(8)),
+            TypeError,
+            r"population must be bool of shape \(40,\), got int64",
+        ),
+        (lambda: mialib.rmia(SIGNAL[0], STOCK, SOME, gamma=0), ValueError, "gamma must be above 0, got 0"),
+        (lambda: mialib.rmia(SIGNAL[0], STOCK, SOME, a=0.3), ValueError, "a must be None where mode is 'online'"),
+        (lambda: mialib.rmia(SIGNAL[0], STOCK, SOME, mode="offline", a=2), ValueError, "a must be at least 0 and at most 1"),
+        (lambda: mialib.rmia(SIGNAL[0], STOCK[:2], SOME, mode="offline"), ValueError, "a must be given: 2 references"),
+        (lambda: mialib.stock(FOREST, DATASET, HALVES[:, 1:], 0), TypeError, r"member must be bool of shape \(k, 200\)"),
+        (
+            lambda: mialib.stock(FOREST, DATASET, HALVES & (LABELS > 0), 0),
+            ValueError,
+            "member must have half of the 200 records",
+        ),
+        (lambda: mialib.stock(FOREST, DATASET, HALVES, 0, queries=[abs]), TypeError, "queries must be views of a picture"),
+        (
+            lambda: mialib.stock(FOREST, DATASET, HALVES, 0, queries=[abs], mitigation=abs),
+            ValueError,
+            "queries must be None with a mitigation",
+        ),
+        (lambda: shadow.log_odds(UNIFORM * 5, LABELS), ValueError, r"predictions must lie in \[0, 1\], got 1\.25"),
+        (lambda: shadow.log_odds(UNIFORM, LABELS + 9), ValueError, r"labels must lie in 0\.\.3"),
+    ],
     "answers": [
         (lambda: ask(np.ma.masked_array(UNIFORM, UNIFORM > 1)), TypeError, "predict_proba's answer .* masked"),
         (lambda: ask(UNIFORM.astype(complex)), TypeError, "real numbers, got complex128"),
@@ -73,7 +127,7 @@ CASES = {
         (lambda: ask(spoiled(-0.01)), ValueError, r"in 0\.\.1, got -0\.01"),
         (lambda: ask(spoiled(-2e-6)), ValueError, r"in 0\.\.1"),
         (lambda: ask(spoiled(1.25)), ValueError, r"in 0\.\.1, got 0\.25\.\.1\.25"),
-        (lambda: ask(spoiled(0.2515)), ValueError, "sum to one within 1e-3, row 7 sums to 1.00"),
+        (lambda: ask(spoiled(0.2515)), ValueError, "sum to one within 1e-3, row 199 sums to 1.00"),
         (lambda: ask(lambda x: 1 / 0), ZeroDivisionError, "division"),
     ],
     "models": [

@@ -40,6 +40,7 @@ WORDS = {  # targets, shadow data, data sets, readings of noise, metrics, attack
     "lira_offline": "LiRA, offline",
     "lira_offline_global": "LiRA, offline, global variance",
     "lira_offline_logpdf": "LiRA, offline as in its code",
+    "lira_offline_logpdf_global": "LiRA, offline as in its code, global variance",
     "label_gap": "label alone: right",
     "label_noise": "label alone: noise",
     "label_augmentation": "label alone: views",

@@ -207,6 +207,16 @@ CASES = {
         (lambda: attack.confidence_threshold(DATA, per_class="no"), TypeError, "per_class must be True or False, got 'no'"),
         (lambda: metrics.roc(DATA, np.full(200, 1j)), TypeError, "score must be real numbers, got complex128"),
         (lambda: metrics.roc(DATA, np.full(200, None)), TypeError, "score must be real numbers, got object"),
+        (
+            lambda: metrics.tpr_at_fpr(DATA, np.zeros(200), 0.001),
+            ValueError,
+            r"fpr must be at least 1 / 100 = 0\.01.*got 0\.001",
+        ),
+        (
+            lambda: metrics.tpr_table(np.zeros((2, 9)), np.zeros((2, 8), bool)),
+            TypeError,
+            r"member must be bool of shape \(2, 9\)",
+        ),
         (lambda: metrics.by_class(DATA, np.zeros(200)), TypeError, "decision must be bool"),
         (lambda: metrics.by_class(UNIFORM, np.zeros(200, bool)), TypeError, "data must be a mialib AttackData, got ndarray"),
         (lambda: replace(DATA, predictions=np.ma.masked_array(DATA.predictions)), TypeError, "predictions must be floats"),

@@ -10,7 +10,7 @@ from matplotlib.cbook import boxplot_stats
 
 from mialib import metrics
 from mialib.core.types import AttackData
-from mialib.metrics import Counts
+from mialib.metrics import Counts, intervals
 
 NAMES = ("precision", "recall", "accuracy")
 
@@ -233,7 +233,7 @@ def test_binomial_draws_are_the_literal_bootstrap(name):
     data, decision = simulate(rates, np.array([0.2, 0.5, 0.4]), rng)
     decision &= ~((data.labels == 0) & ~data.member)  # a class without false positives
     counts = metrics.count(data, decision)
-    ours = metrics.statistic(metrics._resample(counts, 20_000, rng), name)
+    ours = metrics.statistic(intervals._resample(counts, 20_000, rng), name)
     literal = np.array([metrics.statistic(metrics.count(*literal_bootstrap(data, decision, rng)), name) for _ in range(2000)])
     assert ours.mean() == pytest.approx(literal.mean(), abs=5 * literal.std() / np.sqrt(len(literal)))
     assert ours.std() == pytest.approx(literal.std(), rel=0.08)
@@ -260,50 +260,6 @@ def test_interval_narrows_with_the_level_and_depends_on_its_seed_alone():
     assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
     assert metrics.interval(targets, seed=3, n_boot=50) == metrics.interval(targets, seed=3, n_boot=50)
     assert metrics.interval(targets, seed=3, n_boot=50) != metrics.interval(targets, seed=4, n_boot=50)
-
-
-def scored(seed, kind, n=200):
-    data = attack_data(np.zeros(n), np.random.default_rng(seed).random(n) < 0.5, 2)
-    score = np.random.default_rng(seed + 100).normal(size=n) + data.member
-    return data, {"distinct": score, "ties": score.round(), "whole": score.round().astype(int), "float32": score.astype("f4")}[
-        kind
-    ]
-
-
-@pytest.mark.parametrize("kind", ["distinct", "ties", "whole", "float32"])
-@pytest.mark.parametrize("seed", range(3))
-def test_roc_and_auc_are_those_of_scikit_learn(kind, seed):
-    data, score = scored(seed, kind)
-    curve = metrics.roc(data, score)
-    fpr, tpr, thresholds = sklearn.metrics.roc_curve(data.member, score, drop_intermediate=False)
-    np.testing.assert_allclose(curve["fpr"], fpr)
-    np.testing.assert_allclose(curve["tpr"], tpr)
-    np.testing.assert_allclose(curve["threshold"], thresholds)
-    assert metrics.auc(data, score) == pytest.approx(sklearn.metrics.roc_auc_score(data.member, score))
-
-
-def test_scores_of_any_number_type_rank_alike():
-    data = attack_data(np.zeros(4), [True, True, False, False], 2)
-    for score in (
-        np.array([3, 2, 1, 0], np.uint8),
-        np.array([True, True, False, False]),
-        np.array([1.0, 0.0, -np.inf, -np.inf]),
-    ):
-        assert metrics.auc(data, score) == 1
-    assert metrics.auc(data, np.full(4, -np.inf)) == 0.5  # the order of the records tells nothing
-    assert metrics.auc(data, np.zeros(4)) == 0.5
-
-
-@pytest.mark.parametrize("kind", ["distinct", "ties"])
-@pytest.mark.parametrize("fpr", [0, 0.01, 0.1, 0.37, 1])
-def test_tpr_at_fpr_is_its_definition(kind, fpr):
-    data, score = scored(5, kind)
-    best = 0.0
-    for threshold in [*np.unique(score), np.inf]:
-        called = score >= threshold
-        if called[~data.member].mean() <= fpr:
-            best = max(best, called[data.member].mean())
-    assert metrics.tpr_at_fpr(data, score, fpr) == pytest.approx(best)
 
 
 DATA, DECISION = random_case(0)
@@ -345,13 +301,6 @@ DATA, DECISION = random_case(0)
         (lambda: metrics.interval([(DATA, DECISION)], level=0), ValueError, "level must be above 0"),
         (lambda: metrics.interval([(DATA, DECISION)], level=95), ValueError, "level must be above 0 and at most 1, got 95"),
         (lambda: metrics.interval([(DATA, DECISION)], n_boot=0), ValueError, "n_boot must be at least 1, got 0"),
-        (lambda: metrics.roc(DATA, np.full(300, np.nan)), ValueError, "score must be numbers.*without NaN"),
-        (lambda: metrics.roc(DATA, np.zeros(299)), ValueError, r"score must be numbers of shape \(300,\)"),
-        (lambda: metrics.roc(DATA, np.full(300, "a")), TypeError, "score must be real numbers"),
-        (lambda: metrics.roc(DATA, np.full(300, 1j)), TypeError, "score must be real numbers, got complex128"),
-        (lambda: metrics.auc(replace(DATA, member=np.ones(300, bool)), np.zeros(300)), ValueError, "members and non-members"),
-        (lambda: metrics.tpr_at_fpr(DATA, np.zeros(300), 1.5), ValueError, "fpr must be at least 0 and at most 1, got 1.5"),
-        (lambda: metrics.tpr_at_fpr(DATA, np.zeros(300), float("nan")), ValueError, "fpr must be"),
     ],
 )
 def test_bad_arguments_are_named(call, error, words):

@@ -185,11 +185,16 @@ def test_ranking_and_roc_are_means_of_the_curves(outcomes):
     group = [o for o in outcomes if (o.case.setting, o.attack) == ("shadow:real", LEARNED)]
     curves = tables.roc_table(group, points=7)
     assert len(curves) == 7
+    assert curves["fpr"].iloc[0] == 1 / N  # no lower rate than the records can tell from 0
     for point in curves.itertuples():
-        assert point.tpr == pytest.approx(
-            np.mean([metrics.tpr_at_fpr(o.trial.answers, o.score, min(point.fpr, 1)) for o in group])
-        )
+        assert point.tpr == pytest.approx(np.mean([metrics.tpr_at_fpr(o.trial.answers, o.score, point.fpr) for o in group]))
     assert curves["tpr"].iloc[-1] == 1
+
+
+def test_ranking_leaves_out_rates_that_few_records_cannot_carry(outcomes):
+    ranks = tables.ranking(outcomes[:3])
+    assert ranks["tpr_at_0.01"].isna().all()  # of 30 non-members
+    assert ranks["tpr_at_0.1"].between(0, 1).all()
 
 
 def test_by_shadow_count_is_a_refit_with_fewer_shadows(trials):

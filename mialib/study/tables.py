@@ -174,19 +174,27 @@ def target_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
 
 
 def ranking(outcomes: Sequence[Outcome], fprs: Sequence[float] = (0.01, 0.1)) -> pd.DataFrame:
-    """How well scores rank members above non-members, a row a target: attack, target, auc, tpr at each fpr."""
+    """How well scores rank members above non-members, a row a target: attack, target, auc, tpr at each fpr; NaN at a rate that
+    the target's non-members are too few to carry (`metrics.can_carry`).
+    """
     rows = []
     for o in outcomes:
-        tprs = {f"tpr_at_{fpr:g}": metrics.tpr_at_fpr(o.trial.answers, o.score, fpr) for fpr in fprs}
-        rows.append({"attack": o.attack, "target": o.trial.target, "auc": metrics.auc(o.trial.answers, o.score)} | tprs)
+        answers, n_nonmembers = o.trial.answers, int((~o.trial.answers.member).sum())
+        row = {"attack": o.attack, "target": o.trial.target, "auc": metrics.auc(answers, o.score)}
+        for fpr in fprs:
+            carried = metrics.can_carry(fpr, n_nonmembers)
+            row[f"tpr_at_{fpr:g}"] = metrics.tpr_at_fpr(answers, o.score, fpr) if carried else np.nan
+        rows.append(row)
     return _frame([o.case for o in outcomes], rows)
 
 
 def roc_table(outcomes: Sequence[Outcome], points: int = 200) -> pd.DataFrame:
-    """ROC curves, mean true positive rate over targets at `points` log-spaced false positive rates: attack, fpr, tpr."""
-    grid = np.geomspace(1e-3, 1, points)
+    """ROC curves, mean true positive rate over targets at `points` log-spaced false positive rates: attack, fpr, tpr. They
+    begin at 0.001, or at 1 / non-members where a target has fewer than 1,000.
+    """
     cases, parts = [], []
     for (case, name), group in _grouped(outcomes).items():
+        grid = np.geomspace(max(1e-3, *(1 / (~o.trial.answers.member).sum() for o in group)), 1, points)
         curves = [metrics.roc(o.trial.answers, o.score) for o in group]
         tpr = np.mean([curve["tpr"].to_numpy()[np.searchsorted(curve["fpr"], grid, "right") - 1] for curve in curves], axis=0)
         cases.append(case)

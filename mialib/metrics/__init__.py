@@ -1,5 +1,12 @@
-"""How well an attack does, and how sure that is: rates of decisions, rankings of scores."""
+"""How well an attack does, and how sure that is: rates of decisions, rankings of scores, lower bounds of ε."""
 
+from mialib.metrics.epsilon import (
+    AuditedEpsilon,
+    audited_epsilon,
+    epsilon_ceiling,
+    epsilon_lower_bound,
+    one_run_epsilon,
+)
 from mialib.metrics.intervals import Interval, interval, wider
 from mialib.metrics.low_rates import tpr_table
 from mialib.metrics.ranking import auc, balanced_accuracy, can_carry, ppv, roc, threshold_at_fpr, tpr_at_fpr
@@ -18,7 +25,8 @@ from mialib.metrics.rates import (
 )
 
 __all__ = [
-    "METRICS", "SUMMARIES", "Counts", "Interval", "accuracy", "auc", "balanced_accuracy", "by_class", "can_carry", "count",
-    "false_positive_rate", "interval", "overall", "ppv", "precision", "recall", "roc", "statistic", "threshold_at_fpr",
-    "tpr_at_fpr", "tpr_table", "wider",
+    "METRICS", "SUMMARIES", "AuditedEpsilon", "Counts", "Interval", "accuracy", "auc", "audited_epsilon", "balanced_accuracy",
+    "by_class", "can_carry", "count", "epsilon_ceiling", "epsilon_lower_bound", "false_positive_rate", "interval",
+    "one_run_epsilon", "overall", "ppv", "precision", "recall", "roc", "statistic", "threshold_at_fpr", "tpr_at_fpr",
+    "tpr_table", "wider",
 ]  # fmt: skip

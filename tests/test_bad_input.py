@@ -16,7 +16,8 @@ from sklearn.preprocessing import StandardScaler
 
 import mialib
 from mialib import attack, metrics, shadow
-from mialib.shadow import marginal, noisy
+from mialib.attack import label_only_augmentation, label_only_boundary, label_only_gap, label_only_noise
+from mialib.shadow import View, marginal, noisy
 from mialib.training import ResidualTrainer, residual
 
 N_CLASSES = 4
@@ -63,6 +64,15 @@ FOREST = mialib.EstimatorTrainer(RandomForestClassifier())
 
 def stocked(**fields):
     return replace(STOCK, **fields)
+
+
+SIGNALS = RNG.normal(0, 1, 200)
+BITS, PIXELS = RNG.integers(0, 2, (200, 6), dtype=np.uint8), RNG.integers(0, 256, (200, 4, 4), dtype=np.uint8)
+FIRST = Answers(lambda x: np.eye(N_CLASSES)[np.zeros(len(x), int)])
+
+
+def quantile(signal, x=X, labels=LABELS, known=SPLIT.member, fpr=0.01):
+    return attack.quantile_regression(signal, x, labels, known, fpr=fpr)
 
 
 CASES = {
@@ -221,6 +231,85 @@ CASES = {
         (lambda: metrics.by_class(UNIFORM, np.zeros(200, bool)), TypeError, "data must be a mialib AttackData, got ndarray"),
         (lambda: replace(DATA, predictions=np.ma.masked_array(DATA.predictions)), TypeError, "predictions must be floats"),
         (lambda: replace(DATA, member=LABELS), TypeError, "member must be bool"),
+    ],
+    "attacks without a stock": [
+        (
+            lambda: quantile(SIGNALS[1:]),
+            TypeError,
+            r"signal must be real numbers of shape \(200,\), .* got float64 of shape \(199,\)",
+        ),
+        (lambda: quantile(SIGNALS * np.nan), ValueError, "signal must be finite, got 200 values"),
+        (lambda: quantile(SIGNALS, labels=LABELS[1:]), ValueError, "labels must have one entry a record, 200, got 199"),
+        (lambda: quantile(SIGNALS, labels=LABELS - 9), ValueError, "labels must lie in 0"),
+        (lambda: quantile(SIGNALS, x=X.ravel()), ValueError, r"x must be records of shape \(n, ...\)"),
+        (lambda: quantile(SIGNALS, known=LABELS), TypeError, r"nonmembers must be bool of shape \(200,\), got int64"),
+        (lambda: quantile(SIGNALS, known=LABELS < 0), ValueError, "nonmembers must mark records .* got none"),
+        (lambda: quantile(SIGNALS, known=LABELS >= 0), ValueError, "nonmembers must leave records to judge, got all 200"),
+        (
+            lambda: quantile(SIGNALS, fpr=0.001),
+            ValueError,
+            "fpr must be at least 1 / 100 = 0.01 with 100 known non-members, got 0.001",
+        ),
+        (lambda: quantile(SIGNALS, fpr=0), ValueError, "fpr must be above 0"),
+        (lambda: quantile(SIGNALS, fpr=1.0), ValueError, "fpr must be below 1"),
+        (lambda: label_only_gap(object(), X, LABELS), TypeError, "model must have predict_proba, got a object"),
+        (lambda: label_only_gap(Answers(UNIFORM), X.astype(np.float64), LABELS), TypeError, "x must be records .* got float64"),
+        (lambda: label_only_gap(Answers(UNIFORM), X[:0], LABELS[:0]), ValueError, "x must hold at least 1 record"),
+        (
+            lambda: label_only_gap(Answers(UNIFORM), X, LABELS[1:]),
+            ValueError,
+            "labels must have one entry a record, 200, got 199",
+        ),
+        (
+            lambda: label_only_gap(Answers(UNIFORM[1:]), X, LABELS),
+            TypeError,
+            r"shape \(200, n_classes\), got float64 .*\(199, 4\)",
+        ),
+        (
+            lambda: label_only_gap(Answers(spoiled(np.nan)), X, LABELS),
+            ValueError,
+            "predict_proba must answer finite numbers, got 1",
+        ),
+        (lambda: label_only_gap(Answers(UNIFORM), X, LABELS + 1), ValueError, r"labels must lie in 0\.\.3, got 1\.\.4"),
+        (
+            lambda: label_only_gap(Answers(UNIFORM, classes_=["a", "b", "c", "d"]), X, LABELS),
+            TypeError,
+            "model.classes_ must be a vector of whole numbers, got <U1",
+        ),
+        (
+            lambda: label_only_gap(Answers(UNIFORM, classes_=[0, 1, 2]), X, LABELS),
+            ValueError,
+            "predict_proba must answer a column for each of 3 classes_, got 4",
+        ),
+        (lambda: label_only_noise(FIRST, X, LABELS), ValueError, "records of float32 take sigma and no rate, got rate=None"),
+        (lambda: label_only_noise(FIRST, BITS, LABELS, sigma=0.1), ValueError, "bits take rate and no sigma, got .*sigma=0.1"),
+        (lambda: label_only_noise(FIRST, BITS, LABELS, rate=1.5), ValueError, "rate must be at least 0 and at most 1, got 1.5"),
+        (lambda: label_only_noise(FIRST, X, LABELS, sigma=-1), ValueError, "sigma must be at least 0, got -1"),
+        (lambda: label_only_noise(FIRST, X, LABELS, sigma=1, copies=0), ValueError, "copies must be at least 1, got 0"),
+        (
+            lambda: label_only_augmentation(FIRST, X, LABELS, shadow.views()),
+            TypeError,
+            "x must be pictures, uint8 .* got float32",
+        ),
+        (lambda: label_only_augmentation(FIRST, PIXELS, LABELS, []), ValueError, "views must be a list of at least one view"),
+        (lambda: label_only_augmentation(FIRST, PIXELS, LABELS, [5]), TypeError, "views must be functions of pictures, got 5"),
+        (
+            lambda: label_only_augmentation(FIRST, PIXELS, LABELS, [lambda x: x[:, 1:]]),
+            ValueError,
+            r"views must return pictures of the same shape, \(4, 4\), got \(3, 4\)",
+        ),
+        (lambda: label_only_boundary(FIRST, X, LABELS, max_queries=0), ValueError, "max_queries must be at least 1, got 0"),
+        (lambda: label_only_boundary(FIRST, X, LABELS, seed=-1), ValueError, "seed must be at least 0, got -1"),
+        (
+            lambda: label_only_boundary(FIRST, X, LABELS),
+            ValueError,
+            "x must hold records that the target labels differently, got label 0",
+        ),
+        (lambda: View(down=0.5), TypeError, "down must be a whole number, got 0.5"),
+        (lambda: View(flip=1), TypeError, "flip must be True or False, got 1"),
+        (lambda: View(down=4)(PIXELS), ValueError, "down must be less than the picture's 4 pixels, got 4"),
+        (lambda: View()(PIXELS / 255), TypeError, "x must be pictures, uint8 .* got float64"),
+        (lambda: shadow.views(shift=-1), ValueError, "shift must be between 0 and"),
     ],
 }
 

@@ -17,7 +17,7 @@ BELOW = {  # what each room may import
     "data": {"core"},
     "training": {"core"},
     "shadow": {"core"},
-    "attack": {"core", "training"},
+    "attack": {"core", "training", "shadow"},
     "metrics": {"core"},
     "mitigations": {"core"},
     "plots": {"core"},

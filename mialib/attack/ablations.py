@@ -17,7 +17,7 @@ from mialib.core.threads import one_a_core
 from mialib.core.types import Attack, AttackData, BlackBox, Dataset, Trainer, check_width
 
 Fit = Callable[[AttackData], Attack]
-View = Callable[[AttackData], AttackData]
+PartialView = Callable[[AttackData], AttackData]
 
 
 def one_class(data: AttackData) -> AttackData:
@@ -45,7 +45,7 @@ def true_class(data: AttackData) -> AttackData:
 class _ViewedAttack:
     """An attack that sees answers through views."""
 
-    def __init__(self, inner: Attack, view: View) -> None:
+    def __init__(self, inner: Attack, view: PartialView) -> None:
         self._inner, self._view = inner, view
 
     def membership_score(self, data: AttackData) -> np.ndarray:
@@ -57,7 +57,7 @@ class _ViewedAttack:
         return self._inner.infer(self._view(data))
 
 
-def seen(*views: View, fit: Fit = fit_attack) -> Fit:
+def seen(*views: PartialView, fit: Fit = fit_attack) -> Fit:
     """A way to fit an attack on what is left after each of `views` in turn; later answers are seen the same way."""
 
     def view(data: AttackData) -> AttackData:

@@ -8,9 +8,10 @@ from mialib.shadow.records import marginal, nearest, noisy
 from mialib.shadow.signals import log_odds, stock
 from mialib.shadow.splits import sample_splits, swapped_splits
 from mialib.shadow.synthesis import Synthesis, all_classes, answered, model_based
+from mialib.shadow.views import View, views
 
 __all__ = [
-    "AttackData", "Split", "Stock", "Synthesis", "all_classes", "answered", "check_answers", "count_missing", "log_odds",
-    "marginal", "model_based", "nearest", "noisy", "query", "sample_halves", "sample_splits", "shadow_attack_data",
-    "stock", "swapped_splits",
+    "AttackData", "Split", "Stock", "Synthesis", "View", "all_classes", "answered", "check_answers", "count_missing",
+    "log_odds", "marginal", "model_based", "nearest", "noisy", "query", "sample_halves", "sample_splits",
+    "shadow_attack_data", "stock", "swapped_splits", "views",
 ]  # fmt: skip

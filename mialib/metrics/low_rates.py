@@ -45,7 +45,11 @@ def tpr_table(
     A rate that every target can carry (`can_carry`): the mean over targets of `tpr_at_fpr`, each target with its own threshold,
     and the wider of Student's t over targets and of a bootstrap. A rate that only all targets together can carry (`pooled`):
     the true positive rate of all (target, record) pairs under one threshold, and the bootstrap's interval. A rate that not even
-    these can carry has no row. Where a handful of false positives sets the threshold, an interval is rough.
+    these can carry has no row.
+
+    A threshold that calls k of n non-members members lies where another non-member would be called so with a probability of
+    k / n to (k + 1) / n: so the low end is that of one false positive less. Where k is small the value is rather high, as in the
+    literature; where k is 1 in a pool, no bootstrap knows how far the next one lies (the intervals covered 3 times in 4).
 
     The bootstrap draws records anew `n_boot` times, the same for all targets. Of a draw's non-members the same share may be
     called members as of the sample's, rounded. AUC and balanced accuracy follow the draws to first order, through each record's
@@ -59,12 +63,10 @@ def tpr_table(
     sizes = [len(target.nonmembers) for target in targets]
     alone = [fpr for fpr in rates if can_carry(fpr, min(sizes))]
     together = [fpr for fpr in rates if fpr not in alone and can_carry(fpr, sum(sizes))]
-    tprs = dict(zip(alone, np.stack([_tprs(target, weights, alone) for target in targets], 1), strict=True))
+    tprs = dict(zip(alone, np.stack([_tprs(target, weights, alone) for target in targets], 2), strict=True))
     if together:
-        tprs |= dict(zip(together, _tprs(_rank(scores, member), weights, together)[:, None], strict=True))
-    rows: list[tuple] = [
-        ("tpr", fpr, *_estimate(tprs[fpr][:, 0], tprs[fpr][:, 1:].mean(0)), fpr in together) for fpr in rates if fpr in tprs
-    ]
+        tprs |= dict(zip(together, _tprs(_rank(scores, member), weights, together)[:, :, None], strict=True))
+    rows: list[tuple] = [("tpr", fpr, *_estimate_tpr(*tprs[fpr]), fpr in together) for fpr in rates if fpr in tprs]
     for name, of in (("auc", _auc), ("balanced_accuracy", _balanced_accuracy)):
         values, influence = zip(*(of(*target) for target in zip(scores, member, strict=True)), strict=True)
         draws = np.mean(values) + weights[1:] @ np.mean(influence, axis=0)
@@ -75,6 +77,12 @@ def tpr_table(
 def _estimate(values: np.ndarray, draws: np.ndarray) -> tuple[float, float, float]:
     """Mean over targets, low and high end of its interval: values (t,), draws (n_boot,)."""
     return float(values.mean()), *wider(values, draws)
+
+
+def _estimate_tpr(draws: np.ndarray, stricter: np.ndarray) -> tuple[float, float, float]:
+    """`_estimate` of draws (t, n_boot + 1), the first being the sample; its low end from those with a false positive less."""
+    value, low, high = _estimate(draws[:, 0], draws[:, 1:].mean(0))
+    return value, min(low, _estimate(stricter[:, 0], stricter[:, 1:].mean(0))[1]), high
 
 
 def _check_targets(scores: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,22 +120,24 @@ def _rank(scores: np.ndarray, member: np.ndarray) -> _Ranked:
 
 
 def _tprs(ranked: _Ranked, weights: np.ndarray, fprs: Sequence[float]) -> np.ndarray:
-    """True positive rates (r, n_draws) at r false positive rates, each record counted as drawn: weights (n_draws, n)."""
-    shares = [most_false(fpr, len(ranked.nonmembers)) / len(ranked.nonmembers) for fpr in fprs]
-    tprs = np.empty((len(fprs), len(weights)))
-    step = max(1, PAIRS_AT_ONCE // (len(ranked.members) + len(ranked.nonmembers)))
+    """True positive rates (r, 2, n_draws) at r false positive rates, and at each with one false positive less than it allows;
+    each record is counted as often as drawn: weights (n_draws, n).
+    """
+    n = len(ranked.nonmembers)
+    shares = np.array([(most_false(fpr, n) - fewer) / n for fpr in fprs for fewer in (0, 1)])
+    tprs = np.empty((len(weights), len(shares)))
+    step = max(1, PAIRS_AT_ONCE // (len(ranked.members) + n))
     for start in range(0, len(weights), step):
         drawn = weights[start : start + step]
         hits = np.cumsum(drawn[:, ranked.members], axis=1, dtype=np.int32)
         false = np.cumsum(drawn[:, ranked.nonmembers], axis=1, dtype=np.int32)
-        n_members, n_nonmembers = hits[:, -1], false[:, -1]
-        for i, share in enumerate(shares):
-            allowed = np.rint(share * n_nonmembers).astype(np.int32)
-            ahead = ranked.ahead[(false <= allowed[:, None]).sum(1)]  # of the first non-member too many: none of its ties is in
-            n_hits = np.where(ahead > 0, hits[np.arange(len(hits)), ahead - 1], 0)
-            with np.errstate(invalid="ignore"):  # a draw of few records may lack members, or non-members
-                tprs[i, start : start + step] = np.where(n_nonmembers > 0, n_hits / n_members, np.nan)
-    return tprs
+        allowed = np.rint(shares * false[:, -1:]).astype(np.int32)
+        one_too_many = np.array([np.searchsorted(*of, "right") for of in zip(false, allowed, strict=True)])
+        ahead = ranked.ahead[one_too_many]  # none of its ties is called a member
+        n_hits = np.where(ahead > 0, np.take_along_axis(hits, np.maximum(ahead - 1, 0), axis=1), 0)
+        with np.errstate(invalid="ignore"):  # a draw of few records may lack members, or non-members
+            tprs[start : start + step] = np.where(false[:, -1:] > 0, n_hits / hits[:, -1:], np.nan)
+    return tprs.T.reshape(len(fprs), 2, len(weights))
 
 
 def _auc(score: np.ndarray, member: np.ndarray) -> tuple[float, np.ndarray]:

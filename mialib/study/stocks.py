@@ -148,7 +148,7 @@ def stock_scores(
 ) -> list[Scores]:
     """The scores of attacks on signals, on the first targets (None: on every model of the stock)."""
     targets = _targets(trial, n_targets)
-    known = [trial.attacked(target, n_references) for target in targets]
+    known = [trial.attacked(target, n_references) for target in targets.tolist()]
     return [
         _scores(trial, name, targets, [attack(t) for t in known], len(known[0].references)) for name, attack in attacks.items()
     ]
@@ -165,9 +165,9 @@ def answer_scores(
     """The scores of attacks that are fitted on the references' prediction vectors: the attack of 2017 on the same stock."""
     targets = _targets(trial, n_targets)
     scores: dict[str, list[np.ndarray]] = {name: [] for name in attacks}
-    for target in targets:
+    for target in targets.tolist():
         numbers = trial.own.references(target, n_references)
-        shadows = AttackData.joined(trial.answers(i, of_references or mitigation) for i in numbers)
+        shadows = AttackData.joined(trial.answers(i, of_references or mitigation) for i in numbers.tolist())
         answers = trial.answers(target, mitigation)
         for name, fit in attacks.items():
             scores[name].append(fit(shadows).membership_score(answers).astype(float))

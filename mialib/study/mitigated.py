@@ -1,0 +1,132 @@
+"""Mitigations judged at low false positive rates: a stock of models for each, attacked by who knows of it.
+
+What looked harmless or useful on average may change its standing where an accusation would be believed.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mialib import metrics
+from mialib.attack.learned import fit_attack
+from mialib.core import randomness
+from mialib.shadow.answers import Filter
+from mialib.study.modern import LOW, rate_table, stock_accuracies
+from mialib.study.stocks import (
+    BEST,
+    STOCK_ATTACKS,
+    Scores,
+    StockExperiment,
+    StockTrial,
+    answer_scores,
+    run_stock,
+    stock_scores,
+)
+from mialib.study.sweep import NONE, MakeModel, Mitigation
+from mialib.training.recipe import Recipe
+
+FOLLOWED = ("confidence", "watson", BEST)  # attacks on signals that are asked again under every mitigation
+DELTA = 1e-4  # of private training, and of the bounds beside it: below one over the number of records
+
+
+def mitigated_rates(
+    e: StockExperiment,
+    known: Sequence[Mitigation],
+    make_model: MakeModel,
+    recipe: Recipe,
+    n_targets: int | None = None,
+    n_answer_targets: int = 2,
+    fprs: Sequence[float] = (0.01, LOW),
+) -> pd.DataFrame:
+    """`rate_table` of the attack of 2017, one threshold, Watson's and LiRA under every mitigation: with mitigation, knob, at,
+    setting, train_accuracy and test_accuracy in front, and rows of metric "epsilon" (see `epsilon_rows`).
+
+    The attacker knows of the mitigation: references carry it. Trainings make a stock each, filters none.
+    """
+    parts = []
+    for each in known:
+        trainer = each.trainer(make_model, recipe) if each.trainer else e.trainer
+        trial = run_stock(e._replace(trainer=trainer), None, each.answer, each.shadows)
+        scores = stock_scores(trial, {name: STOCK_ATTACKS[name] for name in FOLLOWED}, n_targets)
+        if n_answer_targets:
+            scores += _learned(trial, each.answer, each.shadows, n_answer_targets)
+        accuracy = stock_accuracies([trial])[["train_accuracy", "test_accuracy"]].iloc[0].to_dict()
+        facts = {"mitigation": each.name, "knob": each.knob, "at": each.at, "setting": each.setting} | accuracy
+        table = pd.concat([rate_table(trial, scores, fprs, n_boot=100), epsilon_rows(trial, scores)], ignore_index=True)
+        parts.append(table.assign(**facts))
+    whole = pd.concat(parts, ignore_index=True)
+    first = ["dataset", "source", "mitigation", "knob", "at", "setting", "train_accuracy", "test_accuracy"]
+    return whole[[*first, *(column for column in whole if column not in first)]]
+
+
+def _learned(trial: StockTrial, answer: Filter | None, shadows: Filter | None, n_targets: int) -> list[Scores]:
+    return answer_scores(trial, {"shokri": fit_attack}, n_targets, mitigation=answer, of_references=shadows)
+
+
+def epsilon_rows(trial: StockTrial, scores: Iterable[Scores], delta: float = DELTA) -> pd.DataFrame:
+    """Lower bounds of ε that an attack proves, rows of metric "epsilon": the median over targets, with the lowest and the
+    highest one; ceiling: what a perfect attack would prove with as many records.
+
+    estimate "counts": Clopper-Pearson, the threshold chosen on one half of the records, counted on the other. estimate "one
+    run" (Steinke et al. 2023): the quarter of the records with the highest scores guessed to be in, that with the lowest out,
+    chosen before any answer was seen.
+    """
+    dataset, rows = trial.experiment.dataset, []
+    for s in scores:
+        for estimate, of in (("counts", _by_counts), ("one run", _by_one_run)):
+            found = np.array([of(trial, s, place, delta) for place in range(len(s.targets))])
+            value, low, high = np.median(found[:, 0]), found[:, 0].min(), found[:, 0].max()
+            front = {"dataset": dataset.name, "source": dataset.source, "attack": s.attack, "metric": "epsilon"}
+            numbers = {"value": value, "low": low, "high": high, "ceiling": found[:, 1].min(), "n_targets": len(found)}
+            rows.append(front | {"estimate": estimate, "n_references": s.n_references, "delta": delta} | numbers)
+    return pd.DataFrame(rows)
+
+
+def _by_counts(trial: StockTrial, s: Scores, place: int, delta: float) -> tuple[float, float]:
+    known = ~np.isnan(s.score[place])
+    score, member = s.score[place][known], s.member[place][known]
+    seed = randomness.derive(trial.experiment.seed, "audit", int(s.targets[place]))
+    return metrics.audited_epsilon(score, member, delta=delta, seed=seed)
+
+
+def _by_one_run(trial: StockTrial, s: Scores, place: int, delta: float) -> tuple[float, float]:
+    known = np.flatnonzero(~np.isnan(s.score[place]))
+    order = known[np.argsort(s.score[place][known], kind="stable")]
+    quarter = len(order) // 4
+    member = s.member[place]
+    right = int(member[order[-quarter:]].sum() + (~member[order[:quarter]]).sum())
+    bounds = [metrics.one_run_epsilon(2 * quarter, r, len(order), delta) for r in (right, 2 * quarter)]
+    return bounds[0], bounds[1]
+
+
+def two_standings(table: pd.DataFrame, fpr: float = 0.01, average: str = "shokri", low: str = BEST) -> pd.DataFrame:
+    """Each mitigation judged twice, a row a mitigation: dataset, source, mitigation, knob, at, test_accuracy, average (balanced
+    accuracy of one attack), low_rate (true positive rate of another at `fpr`), their intervals, and the ranks among the data
+    set's mitigations, 1 the one that leaks least.
+    """
+    key = ["dataset", "source", "mitigation", "knob", "at", "setting", "test_accuracy"]
+    views = {
+        "average": table[(table["attack"] == average) & (table["metric"] == "balanced_accuracy")],
+        "low_rate": table[(table["attack"] == low) & (table["metric"] == "tpr") & (table["fpr"] == fpr)],
+    }
+    parts = [
+        rows.set_index(key)[["value", "low", "high"]].set_axis([name, f"{name}_low", f"{name}_high"], axis=1)
+        for name, rows in views.items()
+    ]
+    both = parts[0].join(parts[1], how="inner", validate="one_to_one").reset_index().assign(fpr=fpr)
+    for name in views:
+        both[f"{name}_rank"] = both.groupby("dataset")[name].rank(method="min").astype(int)
+    return both
+
+
+def promises(table: pd.DataFrame, attack: str = BEST) -> pd.DataFrame:
+    """What trainings promised and what was proved of them, a row an estimate: training, promised (ε; NaN without a guarantee),
+    estimate, value, low, high, ceiling, delta. table: `mitigated_rates`; of its rows no mitigation and private trainings.
+    """
+    rows = table[(table["metric"] == "epsilon") & (table["attack"] == attack)]
+    rows = rows[rows["mitigation"].isin([NONE.name, "private training"])]
+    private = rows["mitigation"] != NONE.name
+    training = np.where(private, "private, ε = " + rows["at"].map("{:g}".format), "no mitigation")
+    columns = ["dataset", "source", "training", "promised", "estimate", "value", "low", "high", "ceiling", "delta"]
+    return rows.assign(training=training, promised=rows["at"].where(private))[columns].reset_index(drop=True)

@@ -48,8 +48,8 @@ def tpr_table(
     these can carry has no row.
 
     A threshold that calls k of n non-members members lies where another non-member would be called so with a probability of
-    k / n to (k + 1) / n: so the low end is that of one false positive less. Where k is small the value is rather high, as in the
-    literature; where k is 1 in a pool, no bootstrap knows how far the next one lies (the intervals covered 3 times in 4).
+    k / n to (k + 1) / n: so the low end is that of one false positive less. Where k is small the value is rather high, as in
+    the literature; where k is 1 in a pool, no bootstrap knows how far the next one lies (the intervals covered 3 times in 4).
 
     The bootstrap draws records anew `n_boot` times, the same for all targets. Of a draw's non-members the same share may be
     called members as of the sample's, rounded. AUC and balanced accuracy follow the draws to first order, through each record's

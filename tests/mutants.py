@@ -78,7 +78,7 @@ FAULTS = [
     Fault("metrics/low_rates.py", "np.rint(shares * false", "np.floor(shares * false", "test_ranking.py"),
     Fault("metrics/low_rates.py", "rng.integers(n, size=n)", "rng.permutation(n)", "test_ranking.py"),
     Fault("metrics/low_rates.py", "can_carry(fpr, min(sizes))", "can_carry(fpr, max(sizes))", "test_ranking.py"),
-    Fault("metrics/low_rates.py", "stricter[:, 1:].mean(0)", "draws[:, 1:].mean(0)", "test_ranking.py"),
+    Fault("metrics/low_rates.py", "min(low, _estimate(stricter[:, 0], stricter[:, 1:].mean(0))[1])", "low", "test_ranking.py"),
     Fault("metrics/low_rates.py", "(below - value) / len(outside)", "(below - value) / len(inside)", "test_ranking.py"),
     Fault("metrics/epsilon.py", "betaincinv(k + 1,", "betaincinv(k + 1e-9,", "test_epsilon.py"),
     Fault("metrics/epsilon.py", "(accused, missed))", "(missed, accused))", "test_epsilon.py"),

@@ -24,6 +24,11 @@ class Fault(NamedTuple):
 
 
 FAULTS = [
+    Fault("paper/modern.py", "+ rounding) * factor)", "+ distance))", "test_modern_paper.py"),
+    Fault(
+        "paper/modern.py", 'if row.reading == "quoted" or _another_rate(row):', "if _another_rate(row):", "test_modern_paper.py"
+    ),
+    Fault("paper/claims_since.py", 'lira["low"] > old["high"]', "True", "test_modern_paper.py"),
     Fault("shadow/answers.py", "cache.digest(split.members, split.nonmembers)", "cache.digest(split.members)"),
     Fault(
         "shadow/answers.py",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
@@ -15,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import mialib
-from mialib import attack, metrics, shadow
+from mialib import attack, metrics, paper, shadow
 from mialib.attack import label_only_augmentation, label_only_boundary, label_only_gap, label_only_noise
 from mialib.shadow import View, marginal, noisy
 from mialib.training import ResidualTrainer, residual
@@ -310,6 +311,12 @@ CASES = {
         (lambda: View(down=4)(PIXELS), ValueError, "down must be less than the picture's 4 pixels, got 4"),
         (lambda: View()(PIXELS / 255), TypeError, "x must be pictures, uint8 .* got float64"),
         (lambda: shadow.views(shift=-1), ValueError, "shift must be between 0 and"),
+    ],
+    "tables of the attacks after 2017": [
+        (lambda: paper.compare_modern(None), TypeError, "tables must be tables by name .*got NoneType"),
+        (lambda: paper.compare_modern({}), ValueError, "tables must be of rates, .*, lacks targets"),
+        (lambda: paper.modern_claims({"rate": pd.DataFrame()}), ValueError, "tables must be of rates, .*, has rate"),
+        (lambda: paper.modern_claims({"rates": 1}), TypeError, r"tables\['rates'\] must be a pandas DataFrame, got int"),
     ],
 }
 

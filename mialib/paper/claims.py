@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mialib.core import checks
-from mialib.paper.comparison import APART, NEAR, of_papers_kind, outcome
+from mialib.paper.comparison import APART, NEAR, NOT_RUN, NOT_TESTABLE, of_papers_kind, outcome
 from mialib.paper.saved import Saved
 from mialib.plots.names import WORDS
 from mialib.study import sweep, tables
@@ -34,7 +34,6 @@ CLAIMS = {
     9: "median precision: 0.94 Google, 0.74 Amazon, 0.90 with synthetic data; Texas over 0.70",
 }
 ELSEWHERE = {6: "07_shadow_data", 8: "08_mitigations"}
-NOT_RUN, NOT_TESTABLE = "not run", "not testable here"
 FAR = 0.6  # "far above 0.5": the paper's lowest median on CIFAR is 0.71
 PURCHASES = [f"purchase{n}" for n in (2, 10, 20, 50, 100)]
 GOOGLE, AMAZON = "google", ("amazon(100,1e-4)", "amazon(10,1e-6)")

@@ -208,6 +208,7 @@ READINGS = ["stated", "conflicting", "drawn"]  # which one counts where a value 
 REPRODUCED, NEAR = 0.02, 0.05
 APART = ("swapped", "smaller")  # readings that break the paper's rule for shadows: disjoint data, as many as the target's
 OUTCOMES = {True: ("holds", "fails"), False: ("direction seen", "direction not seen")}  # see `outcome`
+NOT_RUN, NOT_TESTABLE = "not run", "not testable here"  # what is said of a claim that nothing here can tell
 
 
 def compare(results: pd.DataFrame) -> pd.DataFrame:
@@ -265,9 +266,16 @@ def _verdict(row) -> str:  # type: ignore[no-untyped-def]
     if not np.isnan(row.published_low):
         return "met" if row.value >= row.published_low else "not met"
     scale = 100 if row.metric.startswith("n_classes_") else 1  # counts of classes: all of sets that have 100
-    if abs(row.difference) <= REPRODUCED * scale + 1e-9:
+    return verdict_within(row.value, row.low, row.high, row.published, scale)
+
+
+def verdict_within(value: float, low: float, high: float, published: float, scale: float = 1.0) -> str:
+    """The verdict on a value with its interval: "reproduced" or "near" by its distance from the published one, "differs" where
+    the interval lies wholly farther off than near; distances in units of `scale`.
+    """
+    if abs(value - published) <= REPRODUCED * scale + 1e-9:
         return "reproduced"
-    if abs(row.difference) <= NEAR * scale + 1e-9:
+    if abs(value - published) <= NEAR * scale + 1e-9:
         return "near"
-    outside = row.low > row.published + NEAR * scale or row.high < row.published - NEAR * scale
+    outside = low > published + NEAR * scale or high < published - NEAR * scale
     return "differs" if outside else "undecided"

@@ -1,6 +1,7 @@
 """The saved tables of the other notebooks' runs, read and checked: what is wrong in one is an error that names file and line.
 
-Of the tables `compared` only what was measured is read: published values, differences and verdicts are worked out again.
+Of the tables `compared` and `modern_compared` only what was measured is read: published values, differences and verdicts are
+worked out again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,32 +12,46 @@ import numpy as np
 import pandas as pd
 
 from mialib.core import checks
-from mialib.paper.comparison import NEEDED, OUTCOMES, compare
+from mialib.paper.claims_since import MODERN_CLAIMS
+from mialib.paper.comparison import NEEDED, NOT_RUN, NOT_TESTABLE, OUTCOMES, compare
+from mialib.paper.modern import MODERN_FLOATS, MODERN_KEY, MODERN_MEASURED, modern_verdicts, was_published
+from mialib.paper.modern_tables import NETWORKS, check_values
+from mialib.paper.rows import refuse, refuse_intervals, refuse_outside, refuse_texts, row_words
 from mialib.paper.values import KEY, published
 from mialib.runs import run
 from mialib.runs.run import read_run, read_table, results_folder, standins
 
 UNREAD = ("00_", "99_")  # notebooks without published values of their own: one attack by hand, and the reader of the others
+MODERN = "09_modern_attacks"  # has tables of its own: its values are no paper of 2017's
 STANDIN_SUFFIX = "-standin"
 STUDY_SOURCES = ("real", "standin")
 ROW_KEY = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
 NUMBERS = ["value", "low", "high", "n_targets", "train_size", "our_train_size"]
 MEASURED = list(dict.fromkeys([*ROW_KEY, *NEEDED]))
 CLAIM_COLUMNS = ["claim", "test", "outcome", "evidence"]
-ALLOWED = (*OUTCOMES[True], *OUTCOMES[False], "not testable here")
+ALLOWED = (*OUTCOMES[True], *OUTCOMES[False], NOT_TESTABLE)
+
+
+class SavedModern(NamedTuple):
+    """What 09_modern_attacks left: compared, as `modern_verdicts` gives it; claims, as `modern_claims` does."""
+
+    compared: pd.DataFrame
+    claims: pd.DataFrame
 
 
 class Saved(NamedTuple):
     """What the runs of one profile left.
 
     values: the rows of every `compared` table, with notebook and run in front; claims: the same of the `claims` tables, with
-    dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`.
+    dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`;
+    modern: what 09_modern_attacks left, None if it was not run.
     """
 
     values: pd.DataFrame
     claims: pd.DataFrame
     runs: pd.DataFrame
     datasets: list[dict[str, Any]]
+    modern: SavedModern | None = None
 
 
 def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
@@ -47,19 +62,23 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
     whatever is wrong in a table (see `read_compared`), for two notebooks with the same row, and where nothing was run.
     """
     folders = find(profile, data, results_folder() if results is None else Path(results))
-    values, claims, facts, datasets = [], [], [], []
+    values, claims, facts, datasets, modern = [], [], [], [], None
     for notebook, folder in folders.items():
         record = read_record(folder)
         front = {"notebook": notebook, "run": folder.parent.name}
-        values.append(_in_front(read_compared(folder, record), front))
-        claims.append(_in_front(read_claims(folder, record), front))
+        if notebook == MODERN:
+            modern = read_modern(folder, record)
+            counted = {"values": len(modern.compared), "claims": len(modern.claims)}
+        else:
+            values.append(_in_front(read_compared(folder, record), front))
+            claims.append(_in_front(read_claims(folder, record), front))
+            counted = {"values": len(values[-1]), "claims": len(claims[-1])}
         source = "standin" if standins(record) else "real"
-        counted = {"values": len(values[-1]), "claims": len(claims[-1])}
         facts.append(front | {"source": source, "seconds": record["seconds"]} | counted)
         datasets += [each for each in record["datasets"] if each not in datasets]
     table = pd.concat(values, ignore_index=True)
     _check_apart(table)
-    return Saved(table, pd.concat(claims, ignore_index=True), pd.DataFrame(facts), datasets)
+    return Saved(table, pd.concat(claims, ignore_index=True), pd.DataFrame(facts), datasets, modern)
 
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:
@@ -70,7 +89,7 @@ def find(profile: str, data: str, results: Path) -> dict[str, Path]:
         for folder in (results / name).glob("[0-9][0-9]_*/"):
             if not folder.name.startswith(UNREAD) and any(folder.iterdir()):
                 found.setdefault(folder.name, folder)
-    if not found:
+    if not found.keys() - {MODERN}:
         where = " or ".join(f"results/{name}" for name in names[data])
         raise ValueError(f"nothing was run: {where} has no notebook's results; run one first, such as 04_location")
     return dict(sorted(found.items()))
@@ -105,12 +124,12 @@ def read_compared(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     table = _read_saved(folder, "compared", MEASURED)
     table = table.assign(**{column: table[column].astype(object).fillna("") for column in ("target", "setting")})  # empty cells
     known = sorted(published()["id"].unique())
-    _refuse(name, table, ~table["id"].isin(known), "id is {id!r}; published are: " + ", ".join(known))
+    refuse(name, table, ~table["id"].isin(known), "id is {id!r}; published are: " + ", ".join(known))
     _check_sources(name, table, record, folder.parent.name)
     _check_numbers(name, table)
-    _refuse(name, table, table.duplicated(ROW_KEY), "the second row of one key")
+    refuse(name, table, table.duplicated(ROW_KEY), "the second row of one key")
     keys = published()[KEY].drop_duplicates().assign(known=True)
-    _refuse(name, table, table[KEY].merge(keys, how="left", on=KEY)["known"].isna(), "nothing was published for this key")
+    refuse(name, table, table[KEY].merge(keys, how="left", on=KEY)["known"].isna(), "nothing was published for this key")
     return compare(table[MEASURED])
 
 
@@ -131,56 +150,81 @@ def read_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
         )
     usual = {"dataset": "", "source": "standin" if standin else "real"}
     table = table.assign(**{column: value for column, value in usual.items() if column not in table})
-    _refuse(name, table, ~table["claim"].isin(range(1, 10)), "claim is {claim!r}; 1 to 9 are allowed")
-    _refuse(name, table, ~table["outcome"].isin(ALLOWED), "outcome is {outcome!r}; allowed are: " + ", ".join(ALLOWED))
-    _check_sources(name, table, record, folder.parent.name)
-    loud = table["outcome"].isin(OUTCOMES[True]) & (table["source"] != "real")
-    _refuse(name, table, loud, "outcome is {outcome!r} on {source!r} data; only real data allow it")
-    _refuse(name, table, table.duplicated(["claim", "test", "dataset"]), "the second row of one test")
+    refuse(name, table, ~table["claim"].isin(range(1, 10)), "claim is {claim!r}; 1 to 9 are allowed")
+    _check_claims(name, table, record, folder.parent.name)
+    refuse(name, table, table.duplicated(["claim", "test", "dataset"]), "the second row of one test")
     return table[columns]
+
+
+def read_modern(folder: Path, record: Mapping[str, Any]) -> SavedModern:
+    """The tables `modern_compared` and `modern_claims` of 09_modern_attacks, every row checked as those of the others are.
+
+    Raises ValueError as `read_compared` and `read_claims` do, and for a word that no table of `check_modern` may have.
+    `modern_compared` may be without rows: nothing was published of some data sets.
+    """
+    name = _name(folder / "modern_compared.csv")
+    compared = _read_saved(folder, "modern_compared", MODERN_MEASURED, may_be_empty=True)
+    compared = compared.assign(**{c: compared[c].astype(object).fillna("") for c in MODERN_KEY if c not in ("fpr", "prior")})
+    _check_sources(name, compared, record, folder.parent.name)
+    refuse(name, compared, ~compared["network"].isin(NETWORKS), "network is {network!r}; allowed are: " + ", ".join(NETWORKS))
+    refuse_texts(name, compared, [*MODERN_FLOATS, "n_targets"])
+    check_values(name, compared, compared["metric"].isin(["tpr", "ppv"]))
+    refuse(name, compared, compared.duplicated([*MODERN_KEY, "source"]), "the second row of one key")
+    refuse(name, compared, ~was_published(compared), "nothing was published for this key")
+    return SavedModern(modern_verdicts(compared), _read_modern_claims(folder, record))
+
+
+def _read_modern_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+    columns = [*CLAIM_COLUMNS, "dataset", "source"]
+    name, table = _name(folder / "modern_claims.csv"), _read_saved(folder, "modern_claims", columns)[columns]
+    table = table.assign(**{column: table[column].astype(object).fillna("") for column in ("evidence", "dataset", "source")})
+    known = f"claim is {{claim!r}}; allowed are: {', '.join(MODERN_CLAIMS)}"
+    refuse(name, table, ~table["claim"].isin(list(MODERN_CLAIMS)), known)
+    _check_claims(name, table[table["outcome"] != NOT_RUN], record, folder.parent.name)
+    refuse(name, table, table.duplicated(["claim", "test", "dataset", "source"]), "the second row of one test")
+    return table
 
 
 # Checks
 
 
-def _read_saved(folder: Path, table: str, columns: Sequence[str]) -> pd.DataFrame:
+def _check_claims(name: str, table: pd.DataFrame, record: Mapping[str, Any], run: str) -> None:
+    """Outcomes that there are, sources that are the run's, and nothing proved on stand-ins."""
+    refuse(name, table, ~table["outcome"].isin(ALLOWED), "outcome is {outcome!r}; allowed are: " + ", ".join(ALLOWED))
+    _check_sources(name, table, record, run)
+    loud = table["outcome"].isin(OUTCOMES[True]) & (table["source"] != "real")
+    refuse(name, table, loud, "outcome is {outcome!r} on {source!r} data; only real data allow it")
+
+
+def _read_saved(folder: Path, table: str, columns: Sequence[str], *, may_be_empty: bool = False) -> pd.DataFrame:
     name = _name(folder / f"{table}.csv")
     try:
         frame = read_table(folder, table)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     missing = [column for column in columns if column not in frame]
-    if missing or frame.empty:
+    if missing or (frame.empty and not may_be_empty):
         raise ValueError(f"{name} lacks {f'the columns {missing}' if missing else 'rows'}; needed are {', '.join(columns)}")
     return frame
 
 
 def _check_sources(name: str, table: pd.DataFrame, record: Mapping[str, Any], run: str) -> None:
-    _refuse(name, table, ~table["source"].isin(STUDY_SOURCES), "source is {source!r}; allowed are: " + ", ".join(STUDY_SOURCES))
+    refuse(name, table, ~table["source"].isin(STUDY_SOURCES), "source is {source!r}; allowed are: " + ", ".join(STUDY_SOURCES))
     if not run.endswith(STANDIN_SUFFIX):
         wrong = table["source"] != "real"
-        _refuse(name, table, wrong, f"source is {{source!r}}; in {run} every row must be 'real'")
+        refuse(name, table, wrong, f"source is {{source!r}}; in {run} every row must be 'real'")
     said = table["dataset"].map({each["name"]: each["source"] for each in record["datasets"]})
     wrong = said.notna() & (said != table["source"])
-    _refuse(name, table.assign(said=said), wrong, "source is {source!r}; run.json says {said!r}")
+    refuse(name, table.assign(said=said), wrong, "source is {source!r}; run.json says {said!r}")
 
 
 def _check_numbers(name: str, table: pd.DataFrame) -> None:
-    for column in NUMBERS:
-        text = pd.to_numeric(table[column], errors="coerce").isna() & table[column].notna()
-        _refuse(name, table, text, f"{column} is {{{column}!r}}; a number is needed")
+    refuse_texts(name, table, NUMBERS)
     given = table[["value", "low", "high"]].notna()
     undefined = ~given.any(axis=1) & (table["n_targets"] == 0) & table["metric"].str.contains("precision")
-    allowed = "allowed only, all three, for a precision of no target (n_targets 0)"
-    numbers = "value, low, high are {value}, {low}, {high}"
-    _refuse(name, table, ~given.all(axis=1) & ~undefined, f"{numbers}: empty cells are {allowed}")
-    _refuse(name, table, ~undefined & ~(table["n_targets"] >= 1), "n_targets is {n_targets}; at least 1 is needed")
-    _refuse(name, table, ~(table["our_train_size"] >= 1), "our_train_size is {our_train_size}; at least 1 is needed")
-    inside = (table["low"] <= table["value"] + 1e-9) & (table["value"] <= table["high"] + 1e-9)
-    _refuse(name, table, ~undefined & ~inside, f"{numbers}: the value must lie in its interval")
-    least, most = _bounds(table["metric"])
-    outside = (table["value"] < least) | (table["value"] > most)
-    _refuse(name, table.assign(least=least, most=most), outside, "value is {value}; {least:g} to {most:g} is allowed")
+    refuse_intervals(name, table, undefined, "allowed only, all three, for a precision of no target (n_targets 0)")
+    refuse(name, table, ~(table["our_train_size"] >= 1), "our_train_size is {our_train_size}; at least 1 is needed")
+    refuse_outside(name, table, "value", *_bounds(table["metric"]))
 
 
 def _bounds(metric: pd.Series) -> tuple[pd.Series, pd.Series]:
@@ -200,21 +244,7 @@ def _check_apart(values: pd.DataFrame) -> None:
     if len(twice):
         same = twice[(twice[ROW_KEY].astype(str) == twice[ROW_KEY].iloc[0].astype(str)).all(axis=1)]
         files = " and ".join(f"results/{row.run}/{row.notebook}/compared.csv" for row in same.itertuples())
-        raise ValueError(f"{files} both have the row {_key(same.iloc[0])}; one may have it")
-
-
-def _refuse(name: str, table: pd.DataFrame, wrong: Any, reason: str) -> None:
-    """Raise ValueError for the first of the rows that are wrong, named by file and line; `reason` may name columns."""
-    rows = table[np.asarray(wrong)]
-    if len(rows):
-        text = reason.format_map(rows.iloc[0].to_dict())
-        raise ValueError(f"{name}, line {rows.index[0] + 2} ({_key(rows.iloc[0])}): {text}")
-
-
-def _key(row: pd.Series) -> str:
-    return ", ".join(
-        str(row[column]) for column in [*ROW_KEY, "claim", "test"] if column in row and str(row[column]) not in ("", "nan")
-    )
+        raise ValueError(f"{files} both have the row {row_words(same.iloc[0])}; one may have it")
 
 
 def _name(path: Path) -> str:

@@ -6,6 +6,7 @@ read from the IEEE camera-ready (Shokri et al., S&P 2017). `reading` tells how a
 holds what others measured with the same attack on the same data sets.
 """
 
+from collections.abc import Sequence
 from importlib import resources
 
 import pandas as pd
@@ -61,8 +62,7 @@ def _target_of(series: str) -> str:
     return "local" if series.startswith(("Neural Network", "CIFAR")) else "google"
 
 
-def _read(name: str) -> pd.DataFrame:
+def _read(name: str, numbers: Sequence[str] = ("value", "low", "train_size", "page")) -> pd.DataFrame:
+    """A table of `published/`: empty cells are NaN in columns of numbers, and "" in others."""
     with resources.files("mialib.paper").joinpath("published", name).open() as file:
-        return pd.read_csv(
-            file, keep_default_na=False, na_values={"value": [""], "low": [""], "train_size": [""], "page": [""]}
-        )
+        return pd.read_csv(file, keep_default_na=False, na_values={column: [""] for column in numbers})

@@ -1,4 +1,4 @@
-"""Figures of the scoreboard: the study at a glance, Table II, the nine claims. As in `plots`: tidy tables and an `ax` in."""
+"""Figures of the scoreboard: Table II, the nine claims, attacks after 2017 and more. As in `plots`: tables and an `ax` in."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mialib.plots.labels import Label, place_labels
-from mialib.plots.style import GREY, OURS, mark_coin
+from mialib.plots.style import GREY, OURS, mark_coin, write_key
 
 COUNTED = "real data, the paper's target"  # the panel whose values count
 COLOUR_OF_DATASET = {  # colours of Okabe and Ito
@@ -126,6 +126,34 @@ def claim_dots(tests: pd.DataFrame, *, ax: Axes) -> None:
     ax.set(xlim=(-0.5, tests["place"].max() + 0.5), ylim=(-9.6, -0.4), xticks=[], xlabel="each mark is a test")
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
+
+
+LEAST_RATE = 2e-4  # where rates begin that a logarithmic axis cannot show: 0 stands here, as an arrow
+
+
+def low_rates(points: pd.DataFrame, *, ax: Axes, fpr: float = 0.001) -> None:
+    """True positive rates at one false positive rate: the published one a black ring, ours with its 95% interval, a row an
+    attack. The dashed line is what guessing finds; an arrow at the left end is a rate below it.
+
+    points: `paper.board_since.low_rate_points`; facet by panel. Ours is filled where it counts.
+    """
+    ax.axvline(fpr, color=GREY, linestyle="--", linewidth=1, zorder=0)
+    for y, row in zip(range(0, -len(points), -1), points.itertuples(), strict=True):
+        low, value, high, published = (max(number, LEAST_RATE) for number in (row.low, row.value, row.high, row.published))
+        ax.plot([published, value], [y, y], color="#BBBBBB", linewidth=1, zorder=1)
+        ax.plot([low, high], [y, y], color=OURS, linewidth=1.6, zorder=3)
+        ring = "o" if row.published > LEAST_RATE else "<"
+        ax.plot(published, y, ring, color="black", markerfacecolor="none", markersize=7.5, zorder=4)
+        marker = MARKER_OF_SOURCE.get(row.source, ".") if row.value > LEAST_RATE else "<"
+        face = OURS if row.counts else "white"
+        ax.plot(value, y, marker, color=OURS, markerfacecolor=face, markersize=4.5, markeredgewidth=1.2, zorder=5)
+    ax.set(xscale="log", xlim=(LEAST_RATE * 0.7, 1), ylim=(-len(points) - 0.6, 0.6))
+    ax.set_xlabel(f"true positive rate at {fpr:.1%} FPR")
+    ax.set_yticks(range(0, -len(points), -1), list(points["attack"]))
+    ax.text(0.98, 0.02, points["note"].iloc[0], fontsize=6.5, color=GREY, ha="right", va="bottom", transform=ax.transAxes)
+    kinds = {"real": "◇ ours, real data", "standin": "□ ours, stand-in"}
+    words = ", ".join(kinds[source] for source in kinds if source in set(points["source"])) or "ours: not run"
+    write_key(ax, [("○ published", "black"), (words, OURS)], x=0.98, size=6.5, right=True)
 
 
 def _mark(ax: Axes, x: float, y: float, outcome: str, **options: Any) -> None:

@@ -63,16 +63,12 @@ def stock(
     in `query`; signals are then read off the filtered vectors. Signals are kept on disk, model by model: more models train
     only the new ones. Prediction vectors are in memory of 16 models at most. Raises TypeError or ValueError.
     """
-    checks.instance("dataset", dataset, Dataset)
-    splits = halves_as_splits(member, len(dataset.y))
+    splits = halves_as_splits(member, len(checks.instance("dataset", dataset, Dataset).y))
     if mitigation is not None:
         if queries is not None:
             raise ValueError("queries must be None with a mitigation, which acts on the record's own answer")
         return _filtered(trainer, dataset, member, splits, seed, mitigation)
-    views = _described(queries)
-    rows = np.stack([split.members for split in splits])
-    shared = {"queries": views, "code": cache.code_digest(__name__), "classes": answers.names_of_classes(dataset)}
-    keys = [{"model": key, **shared} for key in trainer.keys(dataset, rows, seed)]
+    keys, rows = _keys(trainer, dataset, splits, seed, queries), np.stack([split.members for split in splits])
     shape = (len(dataset.y),) if queries is None else (len(dataset.y), len(queries))
     check = partial(cache.expect, expected={"signal": (shape, "float32"), "right": ((len(dataset.y),), "bool")})
 
@@ -81,6 +77,21 @@ def stock(
 
     kept = answers.kept_or_asked("signals", keys, check, ask, Training(trainer, dataset, rows, seed), MODELS_AT_ONCE)
     return Stock(np.stack([each["signal"] for each in kept]), member, dataset.y, np.stack([each["right"] for each in kept]))
+
+
+def count_unasked(trainer: Trainer, dataset: Dataset, member: np.ndarray, seed: int) -> int:
+    """How many of the models of `stock` would have to be trained, or asked, their signals not being on disk."""
+    splits = halves_as_splits(member, len(checks.instance("dataset", dataset, Dataset).y))
+    return sum(not cache.exists("signals", key) for key in _keys(trainer, dataset, splits, seed, None))
+
+
+def _keys(
+    trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, queries: Sequence[Picture] | None
+) -> list[dict[str, Any]]:
+    views = _described(queries)
+    shared = {"queries": views, "code": cache.code_digest(__name__), "classes": answers.names_of_classes(dataset)}
+    models = trainer.keys(dataset, np.stack([split.members for split in splits]), seed)
+    return [{"model": key, **shared} for key in models]
 
 
 def halves_as_splits(member: np.ndarray, n: int) -> list[Split]:

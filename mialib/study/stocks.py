@@ -18,7 +18,7 @@ from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Dataset, Trainer
 from mialib.shadow.answers import Filter, shadow_attack_data
 from mialib.shadow.halves import sample_halves
-from mialib.shadow.signals import Picture, halves_as_splits, stock
+from mialib.shadow.signals import Picture, count_unasked, halves_as_splits, stock
 
 
 class Attacked(NamedTuple):
@@ -121,6 +121,20 @@ def some_records(dataset: Dataset, n: int, seed: int) -> Dataset:
         return dataset
     rng = randomness.generator(seed, "records", dataset.name)
     return dataset[np.sort(rng.choice(len(dataset.y), n, replace=False))]
+
+
+def announce_stocks(*experiments: StockExperiment) -> str:
+    """What is about to be trained and what that takes here, a line a stock; models whose signals are on disk are left out."""
+    lines = []
+    for e in experiments:
+        missing = count_unasked(e.trainer, e.dataset, e.member, e.seed)
+        name = f"{e.dataset.name}, {e.network}, {e.n_models} models on {len(e.dataset.y) // 2:,} records each"
+        text = f"{name}: {e.dataset.source} data; {missing} of {e.n_models} models to train"
+        if missing and hasattr(e.trainer, "estimate"):
+            estimate = e.trainer.estimate(e.dataset, len(e.dataset.y) // 2, missing)
+            text += f", about {estimate.seconds:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
+        lines.append(text)
+    return "\n".join(lines)
 
 
 def run_stock(

@@ -326,8 +326,8 @@ def test_parameters_come_from_profile_then_by_hand(root):
 
 
 def test_zero_is_taken_where_the_default_is_not_positive_and_as_a_seed(root):
-    given = {"WAIT": "0", "SEED": "0", "BY": "{'b': [0], 'c': [0]}"}
-    assert parameters.merged(root, "01_small", "quick", "auto", given)["BY"] == {"b": [0], "c": [0]}
+    given = {"WAIT": "0", "SEED": "0", "BY": "{'b': [0], 'c': {'d': [0]}}"}  # nothing is said of what the default has not
+    assert parameters.merged(root, "01_small", "quick", "auto", given)["BY"] == {"b": [0], "c": {"d": [0]}}
 
 
 def test_profile_with_an_unknown_parameter_is_refused(root):

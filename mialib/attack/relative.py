@@ -73,7 +73,7 @@ def _ratios(ours: np.ndarray, stock: Stock, a: float | None) -> np.ndarray:
 
 
 def _offline(ours: np.ndarray, outside: np.ndarray, a: float) -> np.ndarray:
-    with np.errstate(divide="ignore"):  # a = 1 leaves the OUT models alone
+    with np.errstate(divide="ignore", invalid="ignore"):  # a = 1 leaves the OUT models alone; NaN: there are none
         return log_probability(ours) - np.logaddexp(np.log((1 + a) / 2) + outside, np.log((1 - a) / 2))
 
 

@@ -108,7 +108,8 @@ def _checked(where: str, name: str, value: Any, defaults: Mapping[str, Any]) -> 
 def _positive(value: Any, default: Any) -> bool:
     """Whether the numbers of a value are positive wherever those in the same place of the default are."""
     if isinstance(value, dict):
-        return all(_positive(item, default.get(key)) for key, item in value.items())
+        known = default if isinstance(default, dict) else {}
+        return all(_positive(item, known.get(key)) for key, item in value.items())
     if isinstance(value, list):
         numbers = isinstance(default, list) and default and all(map(_is_number, default))
         return all(_positive(item, min(default) if numbers else None) for item in value)

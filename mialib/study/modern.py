@@ -30,13 +30,13 @@ LOW = 0.001  # the rate that the notebook's figures are about: one false accusat
 PRIORS = (0.01, 0.1, 0.5)
 
 
-def all_scores(trial: StockTrial, n_targets: int, learned_targets: int, learned_references: int) -> list[Scores]:
-    """Every attack that sees whole answers: on signals, the attack of 2017 and the modified entropy, quantile regression.
-
-    The second kind is fitted on fewer references, for fewer targets: it takes longest.
+def all_scores(trial: StockTrial, n_targets: int, targets: int, references: int) -> list[Scores]:
+    """Every attack that sees whole answers: on signals, of n_targets; the attack of 2017 and the modified entropy, which take
+    longest, for the first `targets` alone, fitted on `references` models at most; quantile regression.
     """
+    most = len(trial.own.references(0))
     scores = stock_scores(trial, n_targets=n_targets)
-    scores += answer_scores(trial, n_targets=learned_targets, n_references=learned_references)
+    scores += answer_scores(trial, n_targets=targets, n_references=min(references, most))
     return [*scores, quantile_scores(trial, n_targets)]
 
 

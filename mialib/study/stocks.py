@@ -124,15 +124,17 @@ def some_records(dataset: Dataset, n: int, seed: int) -> Dataset:
 
 
 def announce_stocks(*experiments: StockExperiment) -> str:
-    """What is about to be trained and what that takes here, a line a stock; models whose signals are on disk are left out."""
+    """What is about to be trained and what that takes here, a line a stock: models whose signals are on disk are left out; of the
+    others some may be trained already.
+    """
     lines = []
     for e in experiments:
         missing = count_unasked(e.trainer, e.dataset, e.member, e.seed)
         name = f"{e.dataset.name}, {e.network}, {e.n_models} models on {len(e.dataset.y) // 2:,} records each"
-        text = f"{name}: {e.dataset.source} data; {missing} of {e.n_models} models to train"
+        text = f"{name}: {e.dataset.source} data; {missing} of {e.n_models} models to train, or to ask"
         if missing and hasattr(e.trainer, "estimate"):
             estimate = e.trainer.estimate(e.dataset, len(e.dataset.y) // 2, missing)
-            text += f", about {estimate.seconds:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
+            text += f": at most {estimate.seconds:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
         lines.append(text)
     return "\n".join(lines)
 

@@ -24,6 +24,20 @@ class Fault(NamedTuple):
 
 
 FAULTS = [
+    Fault("core/stocks.py", "~self.member[target]) for i", "self.member[target]) for i", "test_stocks.py"),
+    Fault("shadow/halves.py", "] = ~member[2 * pair]", "] = member[2 * pair]", "test_stocks.py"),
+    Fault("shadow/signals.py", '{"queries": views, ', "{", "test_stocks.py"),
+    Fault(
+        "shadow/signals.py",
+        "log(np.maximum(others.sum(1), SMALLEST_FLOAT))",
+        "log(np.maximum(1 - own, SMALLEST_FLOAT))",
+        "test_stocks.py",
+    ),
+    Fault("attack/likelihood_ratio.py", "(outside[0] - one) / outside[1]", "(one - outside[0]) / outside[1]", "test_stocks.py"),
+    Fault("attack/likelihood_ratio.py", "squares / spare if spare", "squares / count if spare", "test_stocks.py"),
+    Fault("attack/relative.py", "np.log((1 + a) / 2) + outside", "np.log((1 - a) / 2) + outside", "test_stocks.py"),
+    Fault("attack/relative.py", "one - np.log(gamma)", "one + np.log(gamma)", "test_stocks.py"),
+    Fault("attack/references.py", "mean_where(answers < one, ~member)", "mean_where(answers < one, member)", "test_stocks.py"),
     Fault("paper/modern.py", "+ rounding) * factor)", "+ distance))", "test_modern_paper.py"),
     Fault(
         "paper/modern.py", 'if row.reading == "quoted" or _another_rate(row):', "if _another_rate(row):", "test_modern_paper.py"

@@ -346,6 +346,8 @@ def test_several_queries_have_a_signal_each():
     np.testing.assert_array_equal(several.signal[:, :, 0], plain.signal)
     assert (several.signal[:, :, 1] != plain.signal).any()
     np.testing.assert_array_equal(several.right, plain.right)
+    others = stock(trainer(), data, member, seed=2, queries=[Flipped(0), Flipped(5)])
+    assert (others.signal[:, :, 1] != several.signal[:, :, 1]).any()
 
 
 def test_estimators_make_a_stock_too():

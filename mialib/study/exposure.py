@@ -12,9 +12,11 @@ from mialib.core import checks, randomness
 from mialib.core.stocks import Stock
 from mialib.core.types import Dataset
 from mialib.data.catalogue import class_name
+from mialib.study.modern import check_columns
 from mialib.study.stocks import Scores, StockTrial
 
 NEIGHBOURS = 10
+EXPOSURES = ("dataset", "source", "record", "cls", "name", "member_of", "found", "separation", "out_accuracy")
 MARKS = ("distance to its class", "neighbours of other classes", "rarity of its class", "difficulty")
 
 
@@ -32,6 +34,8 @@ def overlap(trial: StockTrial, scores: Sequence[Scores], fpr: float) -> pd.DataF
     dataset, source, fpr, attack, other, n_found (members that the attack finds), share (of them that the other finds, too; NaN
     where it finds none).
     """
+    if not scores:
+        raise ValueError("scores must hold those of at least one attack, got none")
     n_targets = min(len(s.targets) for s in scores)
     found = {s.attack: found_members(s, fpr)[:n_targets] for s in scores}
     dataset = trial.experiment.dataset
@@ -47,19 +51,23 @@ def overlap(trial: StockTrial, scores: Sequence[Scores], fpr: float) -> pd.DataF
 
 def separation(stock: Stock) -> np.ndarray:
     """How far a record's signals in models trained with it lie above those in others, in units of their deviation, (n,):
-    what the stock as a whole says of its exposure. NaN for a record with fewer than two models of a kind.
+    what the stock as a whole says of its exposure. Infinite where neither kind varies; NaN for a record with fewer than two
+    models of a kind.
     """
     signal = stock.signal.astype(float)
     if signal.ndim == 3:
         signal = signal.mean(2)
-    sides = []
-    for where in (stock.member, ~stock.member):
-        count = where.sum(0)
-        mean = np.divide((signal * where).sum(0), count, out=np.full(count.shape, np.nan), where=count > 1)
-        sides.append((mean, np.divide(((signal - mean) ** 2 * where).sum(0), count - 1, where=count > 1, out=mean * np.nan)))
-    (mean_in, square_in), (mean_out, square_out) = sides
-    spread = np.sqrt((square_in + square_out) / 2)
-    return np.divide(mean_in - mean_out, spread, out=np.zeros(len(spread)), where=spread > 0)
+    inside, outside = (_mean_and_variance(signal, where) for where in (stock.member, ~stock.member))
+    gap, spread = inside[0] - outside[0], np.sqrt((inside[1] + outside[1]) / 2)
+    with np.errstate(divide="ignore"):
+        return np.divide(gap, spread, out=np.where(np.isnan(gap), np.nan, 0.0), where=gap != 0)
+
+
+def _mean_and_variance(signal: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each record's signals (k, n) in the models `where`, (n,); NaN for fewer than two."""
+    count = np.where(where.sum(0) > 1, where.sum(0), np.nan)
+    mean = (signal * where).sum(0) / count
+    return mean, ((signal - mean) ** 2 * where).sum(0) / (count - 1)
 
 
 def exposures(trial: StockTrial, scores: Scores, fpr: float) -> pd.DataFrame:
@@ -70,8 +78,7 @@ def exposures(trial: StockTrial, scores: Scores, fpr: float) -> pd.DataFrame:
     found, dataset = found_members(scores, fpr), trial.experiment.dataset
     judged = ~np.isnan(scores.score).any(0)
     held = (scores.member & judged).sum(0)
-    right, member = trial.own.right, trial.own.member
-    assert right is not None
+    right, member = trial.right, trial.own.member
     table = pd.DataFrame(
         {
             "dataset": dataset.name,
@@ -91,7 +98,9 @@ def exposures(trial: StockTrial, scores: Scores, fpr: float) -> pd.DataFrame:
 def exposed_pictures(table: pd.DataFrame, dataset: Dataset, classes: Iterable[int]) -> pd.DataFrame:
     """Of each class, the record that is most exposed and the one that is least: what `plots.pictures` draws (cls, name,
     exposed, score, confidence, height, width, pixels). table: `exposures`; score is separation, confidence out_accuracy.
+    Records that no target had, and classes with fewer than two others, have no picture.
     """
+    table = check_columns("table", table, EXPOSURES).dropna(subset=["found", "separation"])
     if dataset.x.ndim != 4 or dataset.x.shape[3] != 3:
         raise ValueError(f"dataset must hold images (n, h, w, 3), got records of shape {dataset.x.shape[1:]}")
     rows = []
@@ -129,7 +138,7 @@ def marks(trial: StockTrial, table: pd.DataFrame, n_boot: int = 200) -> pd.DataF
     models trained without it that answer wrongly. Records are compared as they are stored.
     """
     dataset = trial.experiment.dataset
-    rows = table["record"].to_numpy()
+    rows = check_columns("table", table, EXPOSURES)["record"].to_numpy()
     values = {**_geometry(dataset, rows), "difficulty": 1 - table["out_accuracy"].to_numpy()}
     values["rarity of its class"] = 1 / np.bincount(dataset.y, minlength=dataset.n_classes)[dataset.y[rows]]
     front = {"dataset": dataset.name, "source": dataset.source}
@@ -139,26 +148,28 @@ def marks(trial: StockTrial, table: pd.DataFrame, n_boot: int = 200) -> pd.DataF
 
 def _geometry(dataset: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     x, y = dataset.x.reshape(len(dataset.y), -1).astype(np.float32), dataset.y
-    counts = np.bincount(y, minlength=dataset.n_classes)
-    sums = np.zeros((dataset.n_classes, x.shape[1]))
-    np.add.at(sums, y, x)
-    with np.errstate(invalid="ignore", divide="ignore"):  # classes without records, or with this one alone
-        means = sums / counts[:, None]
-        own_mean = (sums[y[rows]] - x[rows]) / (counts[y[rows]] - 1)[:, None]
-        own = np.sqrt(((x[rows] - own_mean) ** 2).sum(1))
-    squares = (x[rows] ** 2).sum(1)[:, None] - 2 * x[rows] @ means.T.astype(np.float32) + (means**2).sum(1)
-    to_means = np.sqrt(np.maximum(squares, 0))
-    to_means[np.arange(len(rows)), y[rows]] = np.nan
+    x -= x.mean(0)  # squares of large numbers would hide small distances
+    classes, counts = np.unique(y, return_counts=True)
+    means = np.stack([x[y == c].mean(0, dtype=float) for c in classes]).astype(np.float32)
+    asked = x[rows]
+    squares = np.einsum("nd,nd->n", asked, asked)[:, None] - 2 * asked @ means.T + (means**2).sum(1)
+    distances = np.sqrt(np.maximum(squares, 0))
+    own = y[rows][:, None] == classes
+    with np.errstate(invalid="ignore", divide="ignore"):  # a class with one record, data with one class: no such distance
+        without_it = distances[own] * (counts / (counts - 1))[own.argmax(1)]  # the mean lies so much nearer for its sake
+        relative = without_it / (np.where(own, 0, distances).sum(1) / (len(classes) - 1))
     finder = NearestNeighbors(n_neighbors=min(NEIGHBOURS + 1, len(y)), algorithm="brute").fit(x)
-    near = finder.kneighbors(x[rows], return_distance=False)
+    near = finder.kneighbors(asked, return_distance=False)
     others = near != rows[:, None]
     strange = ((y[near] != y[rows][:, None]) & others).sum(1) / np.maximum(others.sum(1), 1)
-    return {"distance to its class": own / np.nanmean(to_means, 1), "neighbours of other classes": strange}
+    return {"distance to its class": relative, "neighbours of other classes": strange}
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray, n_boot: int) -> dict[str, float]:
     checks.whole("n_boot", n_boot, 1)
-    known = np.isfinite(x) & np.isfinite(y)
+    known = ~np.isnan(x) & ~np.isnan(y)
+    if known.sum() < 2:
+        return dict.fromkeys(("spearman", "low", "high"), np.nan)
     x, y = x[known], y[known]
     rng = randomness.generator(0, "rank correlation")
     draws = [_spearman(x[at], y[at]) for at in (rng.integers(0, len(x), len(x)) for _ in range(n_boot))]

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from mialib import metrics
-from mialib.attack.learned import fit_attack
-from mialib.core import randomness
-from mialib.shadow.answers import Filter
-from mialib.study.modern import LOW, rate_table, stock_accuracies
+from mialib.core import checks, randomness
+from mialib.study.modern import LOW, check_columns, rate_table, stock_accuracies
 from mialib.study.stocks import (
+    ANSWER_ATTACKS,
     BEST,
     STOCK_ATTACKS,
     Scores,
@@ -27,6 +26,7 @@ from mialib.study.sweep import NONE, MakeModel, Mitigation
 from mialib.training.recipe import Recipe
 
 FOLLOWED = ("confidence", "watson", BEST)  # attacks on signals that are asked again under every mitigation
+OF_MITIGATION = ["dataset", "source", "mitigation", "knob", "at", "setting", "train_accuracy", "test_accuracy"]
 DELTA = 1e-4  # of private training, and of the bounds beside it: below one over the number of records
 
 
@@ -44,24 +44,21 @@ def mitigated_rates(
 
     The attacker knows of the mitigation: references carry it. Trainings make a stock each, filters none.
     """
+    if not known:
+        raise ValueError("known must hold at least one mitigation, or sweep.NONE, got none")
     parts = []
     for each in known:
         trainer = each.trainer(make_model, recipe) if each.trainer else e.trainer
         trial = run_stock(e._replace(trainer=trainer), None, each.answer, each.shadows)
         scores = stock_scores(trial, {name: STOCK_ATTACKS[name] for name in FOLLOWED}, n_targets)
-        if n_answer_targets:
-            scores += _learned(trial, each.answer, each.shadows, n_answer_targets)
+        if checks.whole("n_answer_targets", n_answer_targets, 0):
+            scores += answer_scores(trial, {"shokri": ANSWER_ATTACKS["shokri"]}, n_answer_targets)
         accuracy = stock_accuracies([trial])[["train_accuracy", "test_accuracy"]].iloc[0].to_dict()
         facts = {"mitigation": each.name, "knob": each.knob, "at": each.at, "setting": each.setting} | accuracy
         table = pd.concat([rate_table(trial, scores, fprs, n_boot=100), epsilon_rows(trial, scores)], ignore_index=True)
         parts.append(table.assign(**facts))
     whole = pd.concat(parts, ignore_index=True)
-    first = ["dataset", "source", "mitigation", "knob", "at", "setting", "train_accuracy", "test_accuracy"]
-    return whole[[*first, *(column for column in whole if column not in first)]]
-
-
-def _learned(trial: StockTrial, answer: Filter | None, shadows: Filter | None, n_targets: int) -> list[Scores]:
-    return answer_scores(trial, {"shokri": fit_attack}, n_targets, mitigation=answer, of_references=shadows)
+    return whole[[*OF_MITIGATION, *(column for column in whole if column not in OF_MITIGATION)]]
 
 
 def epsilon_rows(trial: StockTrial, scores: Iterable[Scores], delta: float = DELTA) -> pd.DataFrame:
@@ -70,7 +67,7 @@ def epsilon_rows(trial: StockTrial, scores: Iterable[Scores], delta: float = DEL
 
     estimate "counts": Clopper-Pearson, the threshold chosen on one half of the records, counted on the other. estimate "one
     run" (Steinke et al. 2023): the quarter of the records with the highest scores guessed to be in, that with the lowest out,
-    chosen before any answer was seen.
+    a share fixed before any answer was seen; it assumes a coin a record, which halves of all records are nearly.
     """
     dataset, rows = trial.experiment.dataset, []
     for s in scores:
@@ -84,10 +81,8 @@ def epsilon_rows(trial: StockTrial, scores: Iterable[Scores], delta: float = DEL
 
 
 def _by_counts(trial: StockTrial, s: Scores, place: int, delta: float) -> tuple[float, float]:
-    known = ~np.isnan(s.score[place])
-    score, member = s.score[place][known], s.member[place][known]
     seed = randomness.derive(trial.experiment.seed, "audit", int(s.targets[place]))
-    return metrics.audited_epsilon(score, member, delta=delta, seed=seed)
+    return metrics.audited_epsilon(s.score[place], s.member[place], delta=delta, seed=seed)
 
 
 def _by_one_run(trial: StockTrial, s: Scores, place: int, delta: float) -> tuple[float, float]:
@@ -103,30 +98,36 @@ def _by_one_run(trial: StockTrial, s: Scores, place: int, delta: float) -> tuple
 def two_standings(table: pd.DataFrame, fpr: float = 0.01, average: str = "shokri", low: str = BEST) -> pd.DataFrame:
     """Each mitigation judged twice, a row a mitigation: dataset, source, mitigation, knob, at, test_accuracy, average (balanced
     accuracy of one attack), low_rate (true positive rate of another at `fpr`), their intervals, and the ranks among the data
-    set's mitigations, 1 the one that leaks least.
+    set's mitigations, 1 the one that leaks least. table: `mitigated_rates`; a mitigation that lacks one of the two has no row.
     """
-    key = ["dataset", "source", "mitigation", "knob", "at", "setting", "test_accuracy"]
+    check_columns("table", table, [*OF_MITIGATION, "attack", "metric", "fpr", "value", "low", "high"])
+    table = table.fillna({"knob": ""})  # a table that was read back has empty cells
     views = {
         "average": table[(table["attack"] == average) & (table["metric"] == "balanced_accuracy")],
         "low_rate": table[(table["attack"] == low) & (table["metric"] == "tpr") & (table["fpr"] == fpr)],
     }
+    for name, rows in views.items():
+        if rows.empty:
+            raise ValueError(f"table must hold {average}'s balanced accuracy and {low}'s rate at {fpr}, lacks the {name}")
     parts = [
-        rows.set_index(key)[["value", "low", "high"]].set_axis([name, f"{name}_low", f"{name}_high"], axis=1)
+        rows.set_index(OF_MITIGATION)[["value", "low", "high"]].set_axis([name, f"{name}_low", f"{name}_high"], axis=1)
         for name, rows in views.items()
     ]
     both = parts[0].join(parts[1], how="inner", validate="one_to_one").reset_index().assign(fpr=fpr)
     for name in views:
         both[f"{name}_rank"] = both.groupby("dataset")[name].rank(method="min").astype(int)
-    return both
+    return both.drop(columns="train_accuracy")
 
 
 def promises(table: pd.DataFrame, attack: str = BEST) -> pd.DataFrame:
     """What trainings promised and what was proved of them, a row an estimate: training, promised (ε; NaN without a guarantee),
     estimate, value, low, high, ceiling, delta. table: `mitigated_rates`; of its rows no mitigation and private trainings.
     """
-    rows = table[(table["metric"] == "epsilon") & (table["attack"] == attack)]
-    rows = rows[rows["mitigation"].isin([NONE.name, "private training"])]
-    private = rows["mitigation"] != NONE.name
-    training = np.where(private, "private, ε = " + rows["at"].map("{:g}".format), "no mitigation")
-    columns = ["dataset", "source", "training", "promised", "estimate", "value", "low", "high", "ceiling", "delta"]
-    return rows.assign(training=training, promised=rows["at"].where(private))[columns].reset_index(drop=True)
+    numbers = ["estimate", "value", "low", "high", "ceiling", "delta"]
+    rows = check_columns("table", table, ["dataset", "source", "mitigation", "at", "attack", "metric", *numbers])
+    rows = rows[(rows["metric"] == "epsilon") & rows["mitigation"].isin([NONE.name, "private training"])]
+    rows = rows[rows["attack"] == checks.choice("attack", attack, [*dict.fromkeys(rows["attack"])])]
+    promised = rows["at"].where(rows["mitigation"] != NONE.name)
+    training = np.where(promised.isna(), "no mitigation", "private, ε = " + rows["at"].map("{:g}".format))
+    table = rows.assign(training=training, promised=promised)
+    return table[["dataset", "source", "training", "promised", *numbers]].reset_index(drop=True)

@@ -28,15 +28,21 @@ from mialib.study.stocks import (
 FPRS = (0.1, 0.01, 0.001, 0.0001)
 LOW = 0.001  # the rate that the notebook's figures are about: one false accusation in 1,000
 PRIORS = (0.01, 0.1, 0.5)
+GIVEN_OFFSET = 0.3  # of offline RMIA, as its authors chose for CIFAR-10: with one or two references nothing can be tuned
+BY_COUNT: dict[str, StockAttack] = {  # the attacks that are asked again with fewer references
+    **{name: STOCK_ATTACKS[name] for name in ("lira_online", "lira_online_global", "rmia_online", "watson")},
+    "rmia_offline": lambda t: relative.rmia(t.signal, t.references, t.population, mode="offline", a=GIVEN_OFFSET),
+}
+LEAST = {"lira_online": 4, "lira_online_global": 2}  # references that an attack needs
 
 
 def all_scores(trial: StockTrial, n_targets: int, targets: int, references: int) -> list[Scores]:
     """Every attack that sees whole answers: on signals, of n_targets; the attack of 2017 and the modified entropy, which take
     longest, for the first `targets` alone, fitted on `references` models at most; quantile regression.
     """
-    most = len(trial.own.references(0))
+    n_references = min(checks.whole("references", references, 1), len(trial.own.references(0)))
     scores = stock_scores(trial, n_targets=n_targets)
-    scores += answer_scores(trial, n_targets=targets, n_references=min(references, most))
+    scores += answer_scores(trial, n_targets=targets, n_references=n_references)
     return [*scores, quantile_scores(trial, n_targets)]
 
 
@@ -47,6 +53,14 @@ def in_order(scores: Sequence[Scores], attacks: Sequence[str]) -> list[Scores]:
     if absent:
         raise ValueError(f"attacks must be among {', '.join(by_name)}, got {', '.join(absent)}")
     return [by_name[name] for name in attacks]
+
+
+def check_columns(name: str, table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """`table` if it has these columns; TypeError or ValueError otherwise."""
+    lacking = [column for column in columns if column not in checks.instance(name, table, pd.DataFrame)]
+    if lacking:
+        raise ValueError(f"{name} must have the columns {', '.join(columns)}, lacks {', '.join(lacking)}")
+    return table
 
 
 def _named(trial: StockTrial, table: pd.DataFrame, **front: Any) -> pd.DataFrame:
@@ -60,8 +74,7 @@ def stock_accuracies(trials: Iterable[StockTrial]) -> pd.DataFrame:
     """Means over a stock's models: dataset, source, network, members (of a model), n_models, train_accuracy, test_accuracy."""
     rows = []
     for trial in trials:
-        right, member = trial.own.right, trial.own.member
-        assert right is not None
+        right, member = trial.right, trial.own.member
         e = trial.experiment
         facts = {"network": e.network, "members": int(member[0].sum()), "n_models": len(member)}
         accuracy = {"train_accuracy": float(right[member].mean()), "test_accuracy": float(right[~member].mean())}
@@ -79,11 +92,14 @@ def rate_table(trial: StockTrial, scores: Iterable[Scores], fprs: Sequence[float
         )
         for s in scores
     ]
+    if not parts:
+        raise ValueError("scores must hold those of at least one attack, got none")
     return pd.concat(parts, ignore_index=True)
 
 
 def tpr_rows(rates: pd.DataFrame) -> pd.DataFrame:
     """The true positive rates of a `rate_table`, under the name tpr."""
+    check_columns("rates", rates, ["dataset", "source", "attack", "metric", "fpr", "value", "low", "high"])
     rows = rates[rates["metric"] == "tpr"].rename(columns={"value": "tpr"}).drop(columns="metric")
     first = ["dataset", "source", "attack", "fpr", "tpr", "low", "high"]
     return rows[[*first, *(column for column in rows if column not in first)]].reset_index(drop=True)
@@ -95,17 +111,13 @@ def log_roc(trial: StockTrial, scores: Iterable[Scores], points: int = 60) -> pd
     """
     parts = []
     for s in scores:
+        judged = ~np.isnan(s.score)
+        grid = np.geomspace(1 / (judged & ~s.member).sum(1).min(), 1, checks.whole("points", points, 2))
         curves = []
-        smallest = 1 / min((~inside & ~np.isnan(score)).sum() for score, inside in zip(s.score, s.member, strict=True))
-        grid = np.geomspace(smallest, 1, points)
         for score, inside in zip(s.score, s.member, strict=True):
-            known = ~np.isnan(score)
-            outside = np.sort(-score[known & ~inside])
-            above = np.sort(-score[known & inside])
-            # the n-th false positive's score is the threshold that must not be reached: no score is parted from its equals
-            n_false = np.minimum((grid * len(outside) * (1 + 1e-12)).astype(int), len(outside))
-            bound = np.append(outside, np.inf)[n_false]
-            curves.append(np.searchsorted(above, bound, "left") / len(above))
+            curve = metrics.roc(inside, score)
+            last = np.searchsorted(curve["fpr"], grid * (1 + 1e-12), "right") - 1  # whose rate is at most that of the grid
+            curves.append(curve["tpr"].to_numpy()[last])
         parts.append(_named(trial, pd.DataFrame({"fpr": grid, "tpr": np.mean(curves, axis=0)}), attack=s.attack))
     return pd.concat(parts, ignore_index=True)
 
@@ -116,33 +128,29 @@ def log_roc(trial: StockTrial, scores: Iterable[Scores], points: int = 60) -> pd
 def by_reference_count(
     trial: StockTrial,
     counts: Iterable[int],
-    attacks: Mapping[str, StockAttack] | None = None,
+    attacks: Mapping[str, StockAttack] = BY_COUNT,
     n_targets: int | None = None,
     n_answer_targets: int = 2,
     fprs: Sequence[float] = (0.01, LOW),
 ) -> pd.DataFrame:
-    """`rate_table` of attacks with their first n references alone, for each n of `counts` that the stock has: 1 is a model
-    drawn independently of the target, even numbers are pairs of complements. An attack that needs more has no row.
+    """`rate_table` of attacks with their first n references alone, for each n of `counts` that the stock has and for all of
+    them: 1 is a model drawn independently of the target, even numbers are pairs of complements. An attack that needs more has
+    no row.
 
-    attacks: on signals; None: LiRA (both variances), RMIA (both modes, offline with a = 0.3) and Watson's. The attack of 2017
-    comes with them, on `n_answer_targets` targets.
+    attacks: on signals, by default LiRA (both variances), RMIA (both modes, offline with a = 0.3) and Watson's. The attack of
+    2017 comes with them, on `n_answer_targets` targets. Raises ValueError where no attack works with any of the counts.
     """
-    attacks = BY_COUNT if attacks is None else attacks
     parts = []
     for n in usable_reference_counts(trial, counts):
         able = {name: attack for name, attack in attacks.items() if n >= LEAST.get(name, 1)}
         scores = stock_scores(trial, able, n_targets, n)
-        scores += answer_scores(trial, {"shokri": ANSWER_ATTACKS["shokri"]}, n_answer_targets, n) if n_answer_targets else []
-        parts.append(rate_table(trial, scores, fprs, n_boot=100))
+        if checks.whole("n_answer_targets", n_answer_targets, 0):
+            scores += answer_scores(trial, {"shokri": ANSWER_ATTACKS["shokri"]}, n_answer_targets, n)
+        if scores:
+            parts.append(rate_table(trial, scores, fprs, n_boot=100))
+    if not parts:
+        raise ValueError(f"attacks must hold one that works with so many references, got {', '.join(attacks) or 'none'}")
     return pd.concat(parts, ignore_index=True)
-
-
-BY_COUNT: dict[str, StockAttack] = {
-    **{name: STOCK_ATTACKS[name] for name in ("lira_online", "lira_online_global", "rmia_online", "watson")},
-    "rmia_offline": lambda t: relative.rmia(t.signal, t.references, t.population, mode="offline", a=GIVEN_OFFSET),
-}
-GIVEN_OFFSET = 0.3  # of offline RMIA, as its authors chose for CIFAR-10: with one or two references nothing can be tuned
-LEAST = {"lira_online": 4, "lira_online_global": 2}  # references that an attack needs
 
 
 def usable_reference_counts(trial: StockTrial, counts: Iterable[int]) -> list[int]:
@@ -164,17 +172,21 @@ def ladder(
     """What each part of LiRA adds (Carlini et al. 2022, Tables II, V, VII, VIII), `rate_table`'s columns with side and step in
     the place of attack.
 
-    side: "none", "OUT" or "IN and OUT" references; step: "one threshold" on the log of the true class's probability, "a
-    threshold a record" (less what the references say), "logit" (the log-odds instead), "Gaussian" (LiRA), "queries" (LiRA on a
-    stock of several queries, `queried`, where given).
+    side: "none", "OUT" or "IN and OUT" references; step: "one threshold" on the true class's probability, "a threshold a
+    record" (on its log, less what the references say), "logit" (the log-odds instead), "Gaussian" (LiRA), "queries" (LiRA on
+    the answers of the same models to several queries, `queried`, where given).
     """
+    if trial.own.signal.ndim != 2:
+        raise ValueError(f"trial must have one query a record, got {checks.kind(trial.own.signal)}")
+    if queried is not None and not (queried.own.signal.ndim == 3 and np.array_equal(queried.own.member, trial.own.member)):
+        raise ValueError("queried must have several queries a record of models trained on the same records as those of trial")
     outside, both = references.calibrated, references.sablayrolles
     gaussian = {
         "OUT": lambda t: likelihood_ratio.lira(t.signal, t.references, mode="offline"),
         "IN and OUT": lambda t: likelihood_ratio.lira(t.signal, t.references),
     }
     steps: list[tuple[str, str, StockTrial, StockAttack]] = [
-        ("none", "one threshold", trial, lambda t: references.log_probability(t.signal)),
+        ("none", "one threshold", trial, STOCK_ATTACKS["confidence"]),  # the log-odds rank as the probability does
         ("OUT", "a threshold a record", trial, lambda t: outside(*_in_log_probability(t))),
         ("OUT", "logit", trial, lambda t: outside(t.signal, t.references)),
         ("OUT", "Gaussian", trial, gaussian["OUT"]),
@@ -212,39 +224,41 @@ def ppv_table(
     prior, fpr (asked for), achieved_fpr, achieved_tpr, value (the PPV), low, high, n_targets (that called any record a member).
 
     The threshold is set on the target's first reference, in the target's place, with references of its own (Jebreel et al.
-    2026): the target's own members set nothing. The interval is Student's t over targets.
+    2026): the target's own members set nothing. A rate that its non-members cannot carry has no row. The interval is Student's
+    t over targets, for a single one 0 to 1. Raises ValueError for fewer than 6 models.
     """
-    rows = []
-    targets = range(len(trial.own))[:n_targets]
-    for name, attack in attacks.items():
-        pairs = [_target_and_mock(trial, attack, target) for target in targets]
-        for fpr in fprs:
-            realised = []
-            for score, inside, mock_score, mock_inside in pairs:
-                if not metrics.can_carry(fpr, int((~mock_inside).sum())):
-                    continue
-                threshold = metrics.threshold_at_fpr(mock_score, mock_inside, fpr)
-                called = score >= threshold
-                realised.append((called[~inside].mean(), called[inside].mean()))
-            if not realised:
-                continue
-            found = np.array(realised)
-            for prior in priors:
-                with np.errstate(invalid="ignore"):
-                    values = prior * found[:, 1] / (prior * found[:, 1] + (1 - prior) * found[:, 0])
-                values = values[~np.isnan(values)]
-                low, high = metrics.wider(values, values.mean(keepdims=True)) if len(values) else (np.nan, np.nan)
-                means = {"achieved_fpr": found[:, 0].mean(), "achieved_tpr": found[:, 1].mean()}
-                value = {"value": values.mean() if len(values) else np.nan, "low": low, "high": high, "n_targets": len(values)}
-                rows.append({"attack": name, "prior": prior, "fpr": fpr} | means | value)
-    return _named(trial, pd.DataFrame(rows))
-
-
-def _target_and_mock(trial: StockTrial, attack: StockAttack, target: int) -> tuple[np.ndarray, ...]:
-    """Scores and membership of a target's judged records, and of its first reference's, attacked with the other references."""
-    numbers = trial.own.references(target)
-    pool = trial.others[numbers]
-    mock = Attacked(pool.signal[0], pool[pool.references(0)], trial.population)
+    if len(trial.own) < 6:
+        raise ValueError(f"trial must hold 6 models, so that a reference has references of its own, got {len(trial.own)}")
+    for prior in priors:
+        checks.real("priors", prior, 0, 1, open_low=True)
     judged = ~trial.population
-    parts = [(attack(trial.attacked(target)), trial.own.member[target]), (attack(mock), pool.member[0])]
-    return tuple(part[judged] for pair in parts for part in pair)
+    realised: dict[tuple[str, float], list[tuple[float, float]]] = {(name, fpr): [] for name in attacks for fpr in fprs}
+    for target in trial.targets(n_targets).tolist():
+        inside = trial.own.member[target, judged]
+        pool = trial.others[trial.own.references(target)]
+        mock, mock_inside = Attacked(pool.signal[0], pool[pool.references(0)], trial.population), pool.member[0, judged]
+        for name, attack in attacks.items():
+            score, mock_score = (attack(t)[judged] for t in (trial.attacked(target), mock))
+            for fpr in fprs:
+                if metrics.can_carry(fpr, int((~mock_inside).sum())):
+                    called = score >= metrics.threshold_at_fpr(mock_score, mock_inside, fpr)
+                    realised[name, fpr].append((called[~inside].mean(), called[inside].mean()))
+    rows = [
+        {"attack": name, "prior": prior, "fpr": fpr} | _worth(np.array(found), prior)
+        for (name, fpr), found in realised.items()
+        if found
+        for prior in priors
+    ]
+    columns = ["attack", "prior", "fpr", "achieved_fpr", "achieved_tpr", "value", "low", "high", "n_targets"]
+    return _named(trial, pd.DataFrame(rows, columns=columns))
+
+
+def _worth(realised: np.ndarray, prior: float) -> dict[str, float]:
+    """realised (t, 2): the false and the true positive rate of each target."""
+    wrong, right = (realised * [1 - prior, prior]).T
+    values = right[right + wrong > 0] / (right + wrong)[right + wrong > 0]
+    means = {"achieved_fpr": realised[:, 0].mean(), "achieved_tpr": realised[:, 1].mean()}
+    if not len(values):
+        return means | {"value": np.nan, "low": np.nan, "high": np.nan, "n_targets": 0}
+    low, high = metrics.wider(values, values.mean(keepdims=True)) if len(values) > 1 else (0.0, 1.0)
+    return means | {"value": values.mean(), "low": low, "high": high, "n_targets": len(values)}

@@ -16,17 +16,17 @@ SIGMAS = (0.02, 0.05, 0.1, 0.2)  # of Gaussian noise: of pixels, of tables in de
 NOISY_COPIES = 50
 
 
-def quantile_scores(trial: StockTrial, n_targets: int, fpr: float = 0.01) -> Scores:
+def quantile_scores(trial: StockTrial, n_targets: int | None = None, fpr: float = 0.01) -> Scores:
     """Quantile regression on the first targets: the attacker knows those records of the population that are non-members. Where
     these are too few to carry `fpr`, the quantile is that of the smallest rate that they carry.
     """
     e, own = trial.experiment, trial.own
-    targets = np.arange(min(n_targets, len(own)))
+    targets = trial.targets(n_targets)
     table = []
     for target in targets:
         known = trial.population & ~own.member[target]
         signal = own.signal[target].reshape(len(known), -1).mean(1)
-        level = max(fpr, 1 / known.sum())
+        level = max(fpr, (1 + 1e-12) / max(known.sum(), 1))  # 49 times 1 / 49 is less than 1
         table.append(quantile_regression(signal, e.dataset.x, e.dataset.y, known, fpr=level, seed=e.seed))
     score = np.stack(table)
     score[:, trial.population] = np.nan
@@ -37,13 +37,15 @@ def label_scores(trial: StockTrial, n_targets: int, n_records: int, max_queries:
     """The label-only attacks on the first targets, on n_records of the judged records; and the mean queries a record of each.
 
     Noise takes the rate, or sigma, that ranks best where the first reference stands in the target's place. Pictures are asked
-    about in nine places and their mirror images, too.
+    about in nine places and their mirror images, too. Raises ValueError for a mitigated stock: the models themselves are asked.
     """
+    if trial.mitigation is not None:
+        raise ValueError(f"trial must be without a mitigation, which labels alone do not pass through, got {trial.mitigation}")
     e, own = trial.experiment, trial.own
     judged = np.flatnonzero(~trial.population)
     n_records = min(checks.whole("n_records", n_records, 2), len(judged))
     asked = np.sort(randomness.generator(e.seed, "label alone").choice(judged, n_records, replace=False))
-    targets = np.arange(min(checks.whole("n_targets", n_targets, 1), len(own)))
+    targets = trial.targets(n_targets)
     scores: dict[str, np.ndarray] = {}
     spent: dict[str, list[float]] = {}
     for place, target in enumerate(targets.tolist()):

@@ -83,14 +83,28 @@ class StockExperiment(NamedTuple):
 
 
 class StockTrial(NamedTuple):
-    """A trained stock. own: what the targets answer; others: what they answer as references, where a mitigation of the owner's
-    and the attacker's differ; population: bool (n,).
+    """A trained stock. own: what the models answer as targets, under `mitigation`; others: what they answer as references,
+    under `of_references`, where the owner's filter and the attacker's differ; population: bool (n,).
     """
 
     experiment: StockExperiment
     own: Stock
     others: Stock
     population: np.ndarray
+    mitigation: Filter | None = None
+    of_references: Filter | None = None
+
+    @property
+    def right(self) -> np.ndarray:
+        """Which records each model answers right, bool (k, n); ValueError where the stock does not tell."""
+        if self.own.right is None:
+            raise ValueError("own must tell which answers are right, Stock(right=…), got None")
+        return self.own.right
+
+    def targets(self, n: int | None = None) -> np.ndarray:
+        """Numbers of the models that are attacked, the first n (None, or more than there are: all)."""
+        k = len(self.own)
+        return np.arange(k if n is None else min(k, checks.whole("n_targets", n, 1)))
 
     def attacked(self, target: int, n_references: int | None = None) -> Attacked:
         """A model of the stock as a target, with all of its references or the first ones."""
@@ -115,7 +129,7 @@ class Scores(NamedTuple):
 
 
 def some_records(dataset: Dataset, n: int, seed: int) -> Dataset:
-    """n of the records, drawn at random, in their order; all of them, for an even number of records, where n is that."""
+    """n of the records, drawn at random, in their order; the data set itself where n is all of them."""
     checks.whole("n", n, 2, len(dataset.y), "the records of the data set")
     if n == len(dataset.y):
         return dataset
@@ -124,8 +138,8 @@ def some_records(dataset: Dataset, n: int, seed: int) -> Dataset:
 
 
 def announce_stocks(*experiments: StockExperiment) -> str:
-    """What is about to be trained and what that takes here, a line a stock: models whose signals are on disk are left out; of the
-    others some may be trained already.
+    """What is about to be trained and what that takes here, a line a stock: models whose signals are on disk are left out; of
+    the others some may be trained already.
     """
     lines = []
     for e in experiments:
@@ -145,15 +159,16 @@ def run_stock(
     mitigation: Filter | None = None,
     of_references: Filter | None = None,
 ) -> StockTrial:
-    """Train what is missing of a stock, and ask. of_references: the filter that references carry, where it is another."""
+    """Train what is missing of a stock, and ask. of_references: the filter that references carry; None: the owner's."""
+    of_references = mitigation if of_references is None else of_references
     own = stock(e.trainer, e.dataset, e.member, e.seed, queries, mitigation)
-    same = of_references is mitigation or of_references is None
+    same = of_references is mitigation
     others = own if same else stock(e.trainer, e.dataset, e.member, e.seed, queries, of_references)
     n = len(e.dataset.y)
     n_population = max(1, round(checks.real("population", e.population, 0, 1, open_low=True) * n))
     population = np.zeros(n, bool)
     population[randomness.generator(e.seed, "population").choice(n, n_population, replace=False)] = True
-    return StockTrial(e, own, others, population)
+    return StockTrial(e, own, others, population, mitigation, of_references)
 
 
 def stock_scores(
@@ -163,11 +178,11 @@ def stock_scores(
     n_references: int | None = None,
 ) -> list[Scores]:
     """The scores of attacks on signals, on the first targets (None: on every model of the stock)."""
-    targets = _targets(trial, n_targets)
-    known = [trial.attacked(target, n_references) for target in targets.tolist()]
-    return [
-        _scores(trial, name, targets, [attack(t) for t in known], len(known[0].references)) for name, attack in attacks.items()
-    ]
+    found = []
+    for target in trial.targets(n_targets).tolist():
+        t = trial.attacked(target, n_references)
+        found.append([attack(t) for attack in attacks.values()])
+    return _scores(trial, attacks, found, len(t.references))
 
 
 def answer_scores(
@@ -175,27 +190,22 @@ def answer_scores(
     attacks: Mapping[str, Fit] = ANSWER_ATTACKS,
     n_targets: int | None = None,
     n_references: int | None = None,
-    mitigation: Filter | None = None,
-    of_references: Filter | None = None,
 ) -> list[Scores]:
     """The scores of attacks that are fitted on the references' prediction vectors: the attack of 2017 on the same stock."""
-    targets = _targets(trial, n_targets)
-    scores: dict[str, list[np.ndarray]] = {name: [] for name in attacks}
-    for target in targets.tolist():
+    found = []
+    for target in trial.targets(n_targets).tolist():
         numbers = trial.own.references(target, n_references)
-        shadows = AttackData.joined(trial.answers(i, of_references or mitigation) for i in numbers.tolist())
-        answers = trial.answers(target, mitigation)
-        for name, fit in attacks.items():
-            scores[name].append(fit(shadows).membership_score(answers).astype(float))
-    return [_scores(trial, name, targets, part, len(numbers)) for name, part in scores.items()]
+        shadows = AttackData.joined(trial.answers(i, trial.of_references) for i in numbers.tolist())
+        answers = trial.answers(target, trial.mitigation)
+        found.append([fit(shadows).membership_score(answers) for fit in attacks.values()])
+    return _scores(trial, attacks, found, len(numbers))
 
 
-def _targets(trial: StockTrial, n_targets: int | None) -> np.ndarray:
-    k = len(trial.own)
-    return np.arange(k if n_targets is None else min(k, checks.whole("n_targets", n_targets, 1)))
-
-
-def _scores(trial: StockTrial, name: str, targets: np.ndarray, scores: Iterable[np.ndarray], n_references: int) -> Scores:
-    table = np.stack([*scores])
-    table[:, trial.population] = np.nan
-    return Scores(name, n_references, targets, table, trial.own.member[targets])
+def _scores(trial: StockTrial, names: Iterable[str], found: list[list[np.ndarray]], n_references: int) -> list[Scores]:
+    """found: of each of the first targets, the scores (n,) of every attack."""
+    targets, tables = np.arange(len(found)), []
+    for name, of_targets in zip(names, zip(*found, strict=True), strict=True):
+        score = np.stack(of_targets).astype(float)
+        score[:, trial.population] = np.nan
+        tables.append(Scores(name, n_references, targets, score, trial.own.member[targets]))
+    return tables

@@ -19,6 +19,7 @@ import mialib
 from mialib import attack, metrics, paper, shadow
 from mialib.attack import label_only_augmentation, label_only_boundary, label_only_gap, label_only_noise
 from mialib.shadow import View, marginal, noisy
+from mialib.study import exposure, mitigated, modern, questions, stocks
 from mialib.training import ResidualTrainer, residual
 
 N_CLASSES = 4
@@ -52,7 +53,7 @@ def spoiled(value, of=UNIFORM):
     return answers
 
 
-def mitigated(function):
+def filtered(function):
     return ask(UNIFORM, mitigation=function)
 
 
@@ -177,16 +178,16 @@ CASES = {
         ),
     ],
     "mitigations": [
-        (lambda: mitigated(lambda p: p * np.nan), ValueError, r"mitigation must return values in \[0, 1\], got nan"),
-        (lambda: mitigated(lambda p: p * 5), ValueError, r"mitigation must return values in \[0, 1\], got .*1\.25"),
+        (lambda: filtered(lambda p: p * np.nan), ValueError, r"mitigation must return values in \[0, 1\], got nan"),
+        (lambda: filtered(lambda p: p * 5), ValueError, r"mitigation must return values in \[0, 1\], got .*1\.25"),
         (
-            lambda: mitigated(lambda p: p[1:]),
+            lambda: filtered(lambda p: p[1:]),
             ValueError,
             r"mitigation must return floats of shape \(200, 4\), got .*\(199, 4\)",
         ),
-        (lambda: mitigated(lambda p: p[:, :2]), ValueError, r"mitigation must return floats of shape \(200, 4\)"),
-        (lambda: mitigated(lambda p: p > 0.5), ValueError, "mitigation must return floats .*got bool"),
-        (lambda: mitigated(lambda p: None), ValueError, "mitigation must return floats"),
+        (lambda: filtered(lambda p: p[:, :2]), ValueError, r"mitigation must return floats of shape \(200, 4\)"),
+        (lambda: filtered(lambda p: p > 0.5), ValueError, "mitigation must return floats .*got bool"),
+        (lambda: filtered(lambda p: None), ValueError, "mitigation must return floats"),
     ],
     "pools and splits": [
         (lambda: mialib.sample_splits([0, 1, 1, 2], 1, 1, 0), ValueError, "pool must be different rows, got 1 of them again"),
@@ -368,6 +369,83 @@ CASES["residual networks"] = [
     (lambda: picture_trainer().estimate(PICTURES, 8, 0), ValueError, "k must be at least 1, got 0"),
     (lambda: picture_trainer().estimate(PICTURES.x, 8, 1), TypeError, "dataset must be a mialib Dataset, got ndarray"),
     (lambda: picture_trainer().estimate(DATASET, 8, 1), ValueError, "dataset.x must be pictures"),
+]
+
+
+FORTY = replace(DATASET, x=X[:40], y=LABELS[:40])
+TRIAL = stocks.StockTrial(stocks.StockExperiment(FORTY, FOREST, "mlp", 6, 0), STOCK, STOCK, SOME)
+SCORES = stocks.stock_scores(TRIAL, {"base": stocks.STOCK_ATTACKS["base"]})
+ONE_ATTACK = {"watson": stocks.STOCK_ATTACKS["watson"]}
+FOUR = TRIAL._replace(own=STOCK[:4], others=STOCK[:4])
+MODEST = TRIAL._replace(mitigation=abs)
+SEVERAL = TRIAL._replace(own=replace(STOCK, signal=SIGNAL[:, :, None]))
+NO_RATES = pd.DataFrame({"attack": ["base"]})
+JUDGED = pd.DataFrame(
+    {
+        "attack": ["shokri", stocks.BEST], "metric": ["balanced_accuracy", "epsilon"], "mitigation": "none", "at": 0,
+        "estimate": "counts", "ceiling": 1, "delta": 0, "dataset": "toy", "source": "own", "knob": "", "setting": "",
+        "train_accuracy": 1, "test_accuracy": 1, "fpr": np.nan, "value": 1, "low": 1, "high": 1,
+    }
+)  # fmt: skip
+CASES["studies of stocks"] = [
+    (lambda: stocks.some_records(DATASET, 201, 0), ValueError, r"n must be between 2 and 200 \(the records of the data set\)"),
+    (lambda: stocks.run_stock(TRIAL.experiment._replace(n_models=5)), ValueError, "k must be even, .*got 5"),
+    (lambda: stocks.run_stock(TRIAL.experiment._replace(population=0)), ValueError, "population must be above 0"),
+    (lambda: stocks.stock_scores(TRIAL, n_targets=0), ValueError, "n_targets must be at least 1, got 0"),
+    (lambda: stocks.stock_scores(TRIAL, n_targets=1.5), TypeError, "n_targets must be a whole number, got 1.5"),
+    (lambda: stocks.stock_scores(TRIAL, n_references=5), ValueError, "n must be between 1 and 4"),
+    (lambda: stocks.answer_scores(TRIAL, n_targets=0), ValueError, "n_targets must be at least 1, got 0"),
+    (lambda: modern.all_scores(TRIAL, 1, 1, 0), ValueError, "references must be at least 1, got 0"),
+    (lambda: modern.stock_accuracies([TRIAL]), ValueError, "own must tell which answers are right"),
+    (lambda: modern.in_order(SCORES, ["lira"]), ValueError, "attacks must be among base, got lira"),
+    (lambda: modern.rate_table(TRIAL, []), ValueError, "scores must hold those of at least one attack, got none"),
+    (lambda: modern.rate_table(TRIAL, SCORES, fprs=[0]), ValueError, "fprs must be above 0"),
+    (lambda: modern.tpr_rows(NO_RATES), ValueError, "rates must have the columns dataset, .* lacks dataset, source, metric"),
+    (lambda: modern.tpr_rows({}), TypeError, "rates must be a pandas DataFrame, got dict"),
+    (lambda: modern.log_roc(TRIAL, SCORES, points=1), ValueError, "points must be at least 2, got 1"),
+    (lambda: modern.log_roc(TRIAL, []), ValueError, "scores must hold those of at least one attack, got none"),
+    (lambda: modern.by_reference_count(TRIAL, [1, 3]), ValueError, r"counts must be 1 or even, .*got \[3\]"),
+    (lambda: modern.by_reference_count(TRIAL, [0]), ValueError, "counts must be at least 1, got 0"),
+    (lambda: modern.by_reference_count(TRIAL, [2], n_answer_targets=-1), ValueError, "n_answer_targets must be at least 0"),
+    (
+        lambda: modern.by_reference_count(TRIAL, [2], {}, n_answer_targets=0),
+        ValueError,
+        "attacks must hold one that works with so many references, got none",
+    ),
+    (lambda: modern.ladder(SEVERAL), ValueError, r"trial must have one query a record, got float32 of shape \(6, 40, 1\)"),
+    (
+        lambda: modern.ladder(TRIAL, TRIAL),
+        ValueError,
+        "queried must have several queries a record of models trained on the same",
+    ),
+    (lambda: modern.ladder(FOUR, SEVERAL), ValueError, "queried must have several queries"),
+    (lambda: modern.ppv_table(FOUR, ONE_ATTACK), ValueError, "trial must hold 6 models, .*got 4"),
+    (lambda: modern.ppv_table(TRIAL, ONE_ATTACK, n_targets=0), ValueError, "n_targets must be at least 1, got 0"),
+    (lambda: modern.ppv_table(TRIAL, ONE_ATTACK, priors=[0]), ValueError, "priors must be above 0"),
+    (lambda: modern.ppv_table(TRIAL, ONE_ATTACK, fprs=[2]), ValueError, "fprs must be above 0 and at most 1, got 2"),
+    (lambda: questions.quantile_scores(TRIAL, 0), ValueError, "n_targets must be at least 1, got 0"),
+    (lambda: questions.label_scores(TRIAL, 1, 1, 9), ValueError, "n_records must be at least 2, got 1"),
+    (lambda: questions.label_scores(MODEST, 1, 9, 9), ValueError, "trial must be without a mitigation"),
+    (lambda: exposure.found_members(SCORES[0], 0.001), ValueError, "fpr must be at least 1 / "),
+    (lambda: exposure.overlap(TRIAL, [], 0.1), ValueError, "scores must hold those of at least one attack, got none"),
+    (lambda: exposure.exposures(TRIAL, SCORES[0], 0.1), ValueError, "own must tell which answers are right"),
+    (lambda: exposure.exposed_pictures(NO_RATES, DATASET, [0]), ValueError, r"dataset must hold images .*got .*\(10,\)"),
+    (lambda: exposure.stability(TRIAL), ValueError, "stock must hold at least 8 models, .*got 6"),
+    (lambda: exposure.marks(TRIAL, NO_RATES), ValueError, "table must have the columns dataset, .*lacks dataset"),
+    (
+        lambda: mitigated.mitigated_rates(TRIAL.experiment, [], None, None),
+        ValueError,
+        "known must hold at least one mitigation, .*got none",
+    ),
+    (lambda: mitigated.epsilon_rows(TRIAL, SCORES, delta=2), ValueError, "delta must be at least 0 and at most 1, got 2"),
+    (lambda: mitigated.two_standings(NO_RATES), ValueError, "table must have the columns .*lacks dataset"),
+    (
+        lambda: mitigated.two_standings(JUDGED, 0.1),
+        ValueError,
+        f"table must hold shokri's .*{stocks.BEST}'s rate at 0.1, lacks",
+    ),
+    (lambda: mitigated.promises(NO_RATES), ValueError, "table must have the columns .*lacks dataset"),
+    (lambda: mitigated.promises(JUDGED, "watson"), ValueError, f"attack must be one of {stocks.BEST}, got 'watson'"),
 ]
 
 

@@ -13,7 +13,7 @@ from mialib.core.stocks import Stock
 from mialib.core.types import Dataset
 from mialib.data.catalogue import class_name
 from mialib.study.modern import check_columns
-from mialib.study.stocks import Scores, StockTrial
+from mialib.study.stocks import Scores, StockTrial, some_scores
 
 NEIGHBOURS = 10
 EXPOSURES = ("dataset", "source", "record", "cls", "name", "member_of", "found", "separation", "out_accuracy")
@@ -34,9 +34,7 @@ def overlap(trial: StockTrial, scores: Sequence[Scores], fpr: float) -> pd.DataF
     dataset, source, fpr, attack, other, n_found (members that the attack finds), share (of them that the other finds, too; NaN
     where it finds none).
     """
-    if not scores:
-        raise ValueError("scores must hold those of at least one attack, got none")
-    n_targets = min(len(s.targets) for s in scores)
+    n_targets = min(len(s.targets) for s in some_scores(scores))
     found = {s.attack: found_members(s, fpr)[:n_targets] for s in scores}
     dataset = trial.experiment.dataset
     rows = []
@@ -100,9 +98,9 @@ def exposed_pictures(table: pd.DataFrame, dataset: Dataset, classes: Iterable[in
     exposed, score, confidence, height, width, pixels). table: `exposures`; score is separation, confidence out_accuracy.
     Records that no target had, and classes with fewer than two others, have no picture.
     """
-    table = check_columns("table", table, EXPOSURES).dropna(subset=["found", "separation"])
     if dataset.x.ndim != 4 or dataset.x.shape[3] != 3:
         raise ValueError(f"dataset must hold images (n, h, w, 3), got records of shape {dataset.x.shape[1:]}")
+    table = check_columns("table", table, EXPOSURES).dropna(subset=["found", "separation"])
     rows = []
     for c in classes:
         of_class = table[table["cls"] == c].sort_values(["found", "separation"])

@@ -20,6 +20,7 @@ from mialib.study.stocks import (
     StockTrial,
     answer_scores,
     run_stock,
+    some_scores,
     stock_scores,
 )
 from mialib.study.sweep import NONE, MakeModel, Mitigation
@@ -70,7 +71,7 @@ def epsilon_rows(trial: StockTrial, scores: Iterable[Scores], delta: float = DEL
     a share fixed before any answer was seen; it assumes a coin a record, which halves of all records are nearly.
     """
     dataset, rows = trial.experiment.dataset, []
-    for s in scores:
+    for s in some_scores(scores):
         for estimate, of in (("counts", _by_counts), ("one run", _by_one_run)):
             found = np.array([of(trial, s, place, delta) for place in range(len(s.targets))])
             value, low, high = np.median(found[:, 0]), found[:, 0].min(), found[:, 0].max()

@@ -22,6 +22,7 @@ from mialib.study.stocks import (
     StockAttack,
     StockTrial,
     answer_scores,
+    some_scores,
     stock_scores,
 )
 
@@ -90,10 +91,8 @@ def rate_table(trial: StockTrial, scores: Iterable[Scores], fprs: Sequence[float
         _named(trial, metrics.tpr_table(s.score, s.member, fprs=fprs, n_boot=n_boot), attack=s.attack).assign(
             n_references=s.n_references
         )
-        for s in scores
+        for s in some_scores(scores)
     ]
-    if not parts:
-        raise ValueError("scores must hold those of at least one attack, got none")
     return pd.concat(parts, ignore_index=True)
 
 
@@ -110,7 +109,7 @@ def log_roc(trial: StockTrial, scores: Iterable[Scores], points: int = 60) -> pd
     attack, fpr, tpr (the mean over targets).
     """
     parts = []
-    for s in scores:
+    for s in some_scores(scores):
         judged = ~np.isnan(s.score)
         grid = np.geomspace(1 / (judged & ~s.member).sum(1).min(), 1, checks.whole("points", points, 2))
         curves = []
@@ -229,8 +228,9 @@ def ppv_table(
     """
     if len(trial.own) < 6:
         raise ValueError(f"trial must hold 6 models, so that a reference has references of its own, got {len(trial.own)}")
-    for prior in priors:
-        checks.real("priors", prior, 0, 1, open_low=True)
+    for name, rates in (("priors", priors), ("fprs", fprs)):
+        for rate in rates:
+            checks.real(name, rate, 0, 1, open_low=True)
     judged = ~trial.population
     realised: dict[tuple[str, float], list[tuple[float, float]]] = {(name, fpr): [] for name in attacks for fpr in fprs}
     for target in trial.targets(n_targets).tolist():

@@ -128,6 +128,14 @@ class Scores(NamedTuple):
     member: np.ndarray
 
 
+def some_scores(scores: Iterable[Scores]) -> list[Scores]:
+    """`scores` as a list; ValueError where there are none."""
+    found = list(scores)
+    if not found:
+        raise ValueError("scores must hold those of at least one attack, got none")
+    return found
+
+
 def some_records(dataset: Dataset, n: int, seed: int) -> Dataset:
     """n of the records, drawn at random, in their order; the data set itself where n is all of them."""
     checks.whole("n", n, 2, len(dataset.y), "the records of the data set")

@@ -13,6 +13,7 @@ from mialib import metrics
 from mialib.attack import likelihood_ratio, references, relative
 from mialib.core import checks
 from mialib.core.stocks import Stock
+from mialib.core.threads import one_a_core
 from mialib.study.questions import quantile_scores
 from mialib.study.stocks import (
     ANSWER_ATTACKS,
@@ -87,13 +88,14 @@ def rate_table(trial: StockTrial, scores: Iterable[Scores], fprs: Sequence[float
     """`metrics.tpr_table` of every attack: dataset, source, attack, metric, fpr, value, low, high, n_targets, n_nonmembers,
     pooled, n_references.
     """
-    parts = [
-        _named(trial, metrics.tpr_table(s.score, s.member, fprs=fprs, n_boot=n_boot), attack=s.attack).assign(
-            n_references=s.n_references
-        )
-        for s in some_scores(scores)
-    ]
-    return pd.concat(parts, ignore_index=True)
+
+    def table(s: Scores) -> pd.DataFrame:
+        rates = metrics.tpr_table(s.score, s.member, fprs=fprs, n_boot=n_boot)
+        return _named(trial, rates, attack=s.attack).assign(n_references=s.n_references)
+
+    scores = some_scores(scores)
+    with one_a_core(len(scores), threads=1) as (pool, _):
+        return pd.concat(pool.map(table, scores), ignore_index=True)
 
 
 def tpr_rows(rates: pd.DataFrame) -> pd.DataFrame:
@@ -130,6 +132,7 @@ def by_reference_count(
     attacks: Mapping[str, StockAttack] = BY_COUNT,
     n_targets: int | None = None,
     n_answer_targets: int = 2,
+    most_answered: int = 14,
     fprs: Sequence[float] = (0.01, LOW),
 ) -> pd.DataFrame:
     """`rate_table` of attacks with their first n references alone, for each n of `counts` that the stock has and for all of
@@ -137,13 +140,14 @@ def by_reference_count(
     no row.
 
     attacks: on signals, by default LiRA (both variances), RMIA (both modes, offline with a = 0.3) and Watson's. The attack of
-    2017 comes with them, on `n_answer_targets` targets. Raises ValueError where no attack works with any of the counts.
+    2017 comes with them, on `n_answer_targets` targets and up to `most_answered` references. Raises ValueError where no attack
+    works with any of the counts.
     """
     parts = []
     for n in usable_reference_counts(trial, counts):
         able = {name: attack for name, attack in attacks.items() if n >= LEAST.get(name, 1)}
         scores = stock_scores(trial, able, n_targets, n)
-        if checks.whole("n_answer_targets", n_answer_targets, 0):
+        if checks.whole("n_answer_targets", n_answer_targets, 0) and n <= checks.whole("most_answered", most_answered, 1):
             scores += answer_scores(trial, {"shokri": ANSWER_ATTACKS["shokri"]}, n_answer_targets, n)
         if scores:
             parts.append(rate_table(trial, scores, fprs, n_boot=100))

@@ -15,6 +15,7 @@ from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import modified_entropy_threshold
 from mialib.core import checks, randomness
 from mialib.core.stocks import Stock
+from mialib.core.threads import one_a_core
 from mialib.core.types import AttackData, Dataset, Trainer
 from mialib.shadow.answers import Filter, shadow_attack_data
 from mialib.shadow.halves import sample_halves
@@ -186,11 +187,15 @@ def stock_scores(
     n_references: int | None = None,
 ) -> list[Scores]:
     """The scores of attacks on signals, on the first targets (None: on every model of the stock)."""
-    found = []
-    for target in trial.targets(n_targets).tolist():
+
+    def attacked(target: int) -> list[np.ndarray]:
         t = trial.attacked(target, n_references)
-        found.append([attack(t) for attack in attacks.values()])
-    return _scores(trial, attacks, found, len(t.references))
+        return [attack(t) for attack in attacks.values()]
+
+    targets = trial.targets(n_targets).tolist()
+    with one_a_core(len(targets), threads=1) as (pool, _):
+        found = list(pool.map(attacked, targets))
+    return _scores(trial, attacks, found, len(trial.own.references(0, n_references)))
 
 
 def answer_scores(

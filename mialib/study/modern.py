@@ -39,13 +39,13 @@ LEAST = {"lira_online": 4, "lira_online_global": 2}  # references that an attack
 
 
 def all_scores(trial: StockTrial, n_targets: int, targets: int, references: int) -> list[Scores]:
-    """Every attack that sees whole answers: on signals, of n_targets; the attack of 2017 and the modified entropy, which take
-    longest, for the first `targets` alone, fitted on `references` models at most; quantile regression.
+    """Every attack that sees whole answers: on signals, of n_targets; for the first `targets` alone, since they take longest,
+    the attack of 2017 and the modified entropy, fitted on `references` models at most, and quantile regression.
     """
     n_references = min(checks.whole("references", references, 1), len(trial.own.references(0)))
     scores = stock_scores(trial, n_targets=n_targets)
     scores += answer_scores(trial, n_targets=targets, n_references=n_references)
-    return [*scores, quantile_scores(trial, n_targets)]
+    return [*scores, quantile_scores(trial, targets)]
 
 
 def in_order(scores: Sequence[Scores], attacks: Sequence[str]) -> list[Scores]:

@@ -1,6 +1,10 @@
-"""Figures of the attacks after 2017: low false positive rates, numbers of references, who leaks, mitigations judged anew."""
+"""Figures of the attacks after 2017: low false positive rates, numbers of references, who leaks, mitigations judged anew.
 
-from typing import Any
+Panels of one figure have one key, to the right of the last of them, and name their axes at the edge alone.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,6 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from mialib.plots.labels import Label, place_labels
 from mialib.plots.leakage import MARK_OF_MITIGATION
 from mialib.plots.names import in_words
+from mialib.plots.scoreboard import COLOUR_OF_DATASET
 from mialib.plots.style import GREY, OURS, error_bars, write_key
 
 COLOUR_OF_ATTACK = {  # those that a reader follows; all others are thin and grey
@@ -20,64 +25,94 @@ COLOUR_OF_ATTACK = {  # those that a reader follows; all others are thin and gre
     "watson": "#E69F00",
     "shokri": "#D55E00",
     "confidence": "#000000",
-    "label_boundary": "#CC79A7",
-    "label_noise": "#CC79A7",
-    "label_augmentation": "#CC79A7",
 }
+OF_LABELS, COLOUR_OF_LABELS = "label_", "#CC79A7"  # how the names of attacks begin that see labels alone
 FAINT = "#B8B8B8"
+STEPS = ("one threshold", "a threshold a record", "logit", "Gaussian", "queries")
+MARK_OF_SIDE = {"none": ("#000000", 0.0), "OUT": ("#E69F00", -0.14), "IN and OUT": (OURS, 0.14)}  # colour, place in its row
+MARK_OF_ESTIMATE = {"counts": (OURS, -0.12), "one run": ("#009E73", 0.12)}
 
 
-def log_roc_curves(table: pd.DataFrame, *, ax: Axes, key: bool = True, only: tuple[str, ...] | list[str] = ()) -> None:
+class _Place(NamedTuple):
+    """Where a panel stands in its figure: leftmost, none below it, the last of all, followed by an empty place."""
+
+    left: bool = True
+    lowest: bool = True
+    last: bool = True
+    gap: bool = False
+
+
+def _place(ax: Axes) -> _Place:
+    spec, panels = ax.get_subplotspec(), ax.figure.axes
+    if spec is None:
+        return _Place()
+    number, columns = panels.index(ax), spec.get_gridspec().ncols
+    last = number == len(panels) - 1
+    return _Place(number % columns == 0, number + columns >= len(panels), last, last and not spec.is_last_col())
+
+
+def _name_axes(ax: Axes, x: str, y: str) -> None:
+    place = _place(ax)
+    ax.set(xlabel=x if place.lowest else "", ylabel=y if place.left else "")
+
+
+def _key_beside(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
+    """One key for all panels; where the last row has an empty place it stands there, and takes no room from any panel."""
+    place = _place(ax)
+    if place.last:
+        before = len(ax.texts)
+        write_key(ax, entries, x=1.15 if place.gap else 1.03, size=7)
+        for text in ax.texts[before:]:
+            text.set_in_layout(not place.gap)
+
+
+def _colour_of(attack: str) -> str:
+    return COLOUR_OF_LABELS if attack.startswith(OF_LABELS) else COLOUR_OF_ATTACK.get(attack, FAINT)
+
+
+def _attack_key(attacks: Iterable[str]) -> list[tuple[str, str]]:
+    present = set(attacks)
+    named = [(in_words(attack), colour) for attack, colour in COLOUR_OF_ATTACK.items() if attack in present]
+    others = {_colour_of(attack) for attack in present - set(COLOUR_OF_ATTACK)}
+    words = {COLOUR_OF_LABELS: ("labels alone", COLOUR_OF_LABELS), FAINT: ("other attacks", "#999999")}
+    return named + [entry for colour, entry in words.items() if colour in others]
+
+
+def log_roc_curves(table: pd.DataFrame, *, ax: Axes) -> None:
     """ROC curves on log scales, a line an attack: an accusation is believed at the left end. Dashed: guessing.
 
-    table: dataset, attack, fpr, tpr; facet by dataset. only: these attacks; none: all. key: names in the lower right corner,
-    the highest curve at 0.1% first.
+    table: attack, fpr, tpr; facet by dataset.
     """
-    table = table[table["attack"].isin(only)] if only else table
-    heights = {}
     for attack, rows in table.groupby("attack", sort=False):
-        rows = rows[rows["tpr"] > 0]
-        colour = COLOUR_OF_ATTACK.get(str(attack), FAINT)
-        named = colour != FAINT
-        ax.plot(rows["fpr"], rows["tpr"], color=colour, linewidth=1.5 if named else 0.7, zorder=3 if named else 2)
-        if named and len(rows):
-            heights[str(attack)] = float(np.interp(-3, np.log10(rows["fpr"]), rows["tpr"]))
+        rows, colour = rows[rows["tpr"] > 0], _colour_of(str(attack))
+        thick = attack in COLOUR_OF_ATTACK
+        ax.plot(rows["fpr"], rows["tpr"], color=colour, linewidth=1.5 if thick else 0.7, zorder=3 if thick else 2)
     ends = [float(table["fpr"].min()), 1.0]
     ax.plot(ends, ends, color=GREY, linestyle="--", linewidth=0.8, zorder=1)
     floor = max(1e-4, float(table.loc[table["tpr"] > 0, "tpr"].min()))
     ax.set(xscale="log", yscale="log", xlim=(ends[0], 1), ylim=(floor, 1.1))
-    ax.set(xlabel="false positive rate", ylabel="true positive rate")
-    if key:
-        names = sorted(heights, key=lambda attack: -heights[attack])
-        words = [(in_words(name), COLOUR_OF_ATTACK[name]) for name in names]
-        faint = set(table["attack"]) - set(COLOUR_OF_ATTACK)
-        write_key(ax, [*words, *([("others", "#999999")] if faint else [])], x=0.98, y=0.03, size=6.5, right=True)
+    _name_axes(ax, "false positive rate", "true positive rate")
+    _key_beside(ax, _attack_key(table["attack"]))
 
 
 def reference_counts(table: pd.DataFrame, *, ax: Axes, percent: bool = True) -> None:
     """What an attack finds by the number of its reference models, with 95% bands; the fewest that an attack needs begin a line.
 
-    table: attack, n_references, value, low, high (one metric, one rate); facet by dataset. percent: of a rate.
+    table: attack, metric, n_references, value, low, high (one metric, one rate); facet by dataset. percent: of a rate.
     """
     scale = 100 if percent else 1
-    lines: list[tuple[str, str, float]] = []
     for attack, rows in table.groupby("attack", sort=False):
-        rows, colour = rows.sort_values("n_references"), COLOUR_OF_ATTACK.get(str(attack), FAINT)
+        rows, colour = rows.sort_values("n_references"), _colour_of(str(attack))
         ax.fill_between(rows["n_references"], scale * rows["low"], scale * rows["high"], color=colour, alpha=0.12, linewidth=0)
         ax.plot(rows["n_references"], scale * rows["value"], "o-", color=colour, markersize=3, linewidth=1.3)
-        lines.append((in_words(attack), colour, float(rows["value"].iloc[-1])))
-    counts = sorted(table["n_references"].unique())
     ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(FixedLocator(counts))
+    ax.xaxis.set_major_locator(FixedLocator(sorted(table["n_references"].unique())))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda k, _: f"{k:g}")
-    top = scale * float(table["high"].max())
-    ax.set(xlabel="reference models", ylim=(None if not percent else -0.02 * top, top * (1.55 if percent else 1.02)))
-    if not percent:
-        ax.set_ylim(min(0.48, float(table["low"].min())), float(table["high"].max()) + 0.6 * (top - 0.48))
-    ax.set_ylabel("members found (%)" if percent else in_words(table["metric"].iloc[0]))
-    ordered = sorted(lines, key=lambda line: -line[2])
-    write_key(ax, [(words, colour) for words, colour, _ in ordered], x=0.03, size=6.5)
+    bottom, top = 0.0 if percent else min(0.5, float(table["low"].min())), scale * float(table["high"].max())
+    ax.set_ylim(bottom - 0.03 * (top - bottom), top + 0.03 * (top - bottom))
+    _name_axes(ax, "reference models", "members found (%)" if percent else in_words(table["metric"].iloc[0]))
+    _key_beside(ax, _attack_key(table["attack"]))
 
 
 def ladder_steps(table: pd.DataFrame, *, ax: Axes) -> None:
@@ -86,40 +121,41 @@ def ladder_steps(table: pd.DataFrame, *, ax: Axes) -> None:
     table: side, step, value, low, high (one rate), and `published` (Carlini et al. 2022; NaN or absent where there is none);
     facet by dataset.
     """
-    steps = [step for step in STEPS if step in set(table["step"])]
-    for side, shift in (("none", 0.0), ("OUT", -0.14), ("IN and OUT", 0.14)):
-        rows = table[table["side"] == side]
-        colour = COLOUR_OF_SIDE[side]
-        y = rows["step"].map(steps.index) + shift
+    for side, rows in table.groupby("side", sort=False):
+        colour, shift = MARK_OF_SIDE[str(side)]
+        y = rows["step"].map(STEPS.index) + shift
         errors = [100 * part for part in error_bars(rows)]
         ax.errorbar(100 * rows["value"], y, xerr=errors, fmt="o-", color=colour, linewidth=1.1, capsize=2, markersize=4)
         if "published" in rows:
             ax.plot(100 * rows["published"], y, "o", color=colour, markerfacecolor="none", markersize=7)
-    ax.set_yticks(range(len(steps)), steps)
-    ax.set(xlabel="members found (%)", ylim=(len(steps) - 0.5, -0.5), xlim=(0, None))
-    words = [(f"{side} references", COLOUR_OF_SIDE[side]) for side in ("OUT", "IN and OUT")]
-    known = "published" in table and table["published"].notna().any()
-    write_key(ax, [*words, *([("hollow: published, other networks", GREY)] if known else [])], x=0.98, right=True, size=7)
-
-
-STEPS = ("one threshold", "a threshold a record", "logit", "Gaussian", "queries")
-COLOUR_OF_SIDE = {"none": "#000000", "OUT": "#E69F00", "IN and OUT": OURS}
+    ax.set_yticks(range(len(STEPS)), STEPS if _place(ax).left else [""] * len(STEPS))
+    ax.set(ylim=(len(STEPS) - 0.5, -0.5), xlim=(0, None))
+    _name_axes(ax, "members found (%)", "")
+    words = [(f"{side.replace('none', 'no')} references", colour) for side, (colour, _) in MARK_OF_SIDE.items()]
+    _key_beside(ax, [*words, *([("hollow: published,\nother networks", GREY)] if "published" in table else [])])
 
 
 def found_by_both(table: pd.DataFrame, *, ax: Axes) -> None:
-    """Of the members that one attack finds (row), the share that another finds, too (column), in per cent.
+    """Of the members that one attack finds (row), the share that another finds, too (column), in per cent; on the diagonal, in
+    grey, how many it finds.
 
     table: attack, other, n_found, share; facet by dataset.
     """
     names = list(dict.fromkeys(table["attack"]))
-    grid = table.pivot(index="attack", columns="other", values="share").loc[names, names].to_numpy()
+    grid = table.pivot(index="attack", columns="other", values="share").loc[names, names].to_numpy(float, copy=True)
+    np.fill_diagonal(grid, np.nan)
+    counts = table.drop_duplicates("attack").set_index("attack")["n_found"]
     ax.imshow(np.nan_to_num(grid), cmap="Blues", vmin=0, vmax=1.3, aspect="auto")
     for (i, j), share in np.ndenumerate(grid):
-        text = "" if np.isnan(share) else f"{100 * share:.0f}"
-        ax.text(j, i, text, ha="center", va="center", fontsize=6.5, color="white" if share > 0.75 else "black")
-    counts = table.drop_duplicates("attack").set_index("attack")["n_found"]
-    ax.set_yticks(range(len(names)), [f"{in_words(name)} ({counts[name]:,.0f})" for name in names], fontsize=6.5)
-    ax.set_xticks(range(len(names)), [in_words(name) for name in names], rotation=40, ha="right", fontsize=6.5)
+        text = f"{counts[names[i]]:,.0f}" if i == j else "" if np.isnan(share) else f"{100 * share:.0f}"
+        colour = "#777777" if i == j else "white" if share > 0.75 else "black"
+        ax.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour, style="italic" if i == j else "normal")
+    place, words = _place(ax), [in_words(name) for name in names]
+    ax.set_yticks(range(len(names)), words if place.left else [""] * len(names), fontsize=6.5)
+    ax.set_xticks(range(len(names)), words if place.lowest else [""] * len(names), fontsize=6.5)
+    ax.tick_params(axis="x", rotation=40)
+    for label in ax.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 
@@ -129,16 +165,19 @@ def mark_correlations(table: pd.DataFrame, *, ax: Axes) -> None:
     high.
     """
     marks, names = list(dict.fromkeys(table["mark"])), list(dict.fromkeys(table["dataset"]))
-    colours = dict(zip(names, ("#009E73", "#000000", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2", "#D55E00"), strict=False))
+    colours = {
+        name: COLOUR_OF_DATASET.get("Purchase" if name.startswith("purchase") else in_words(name), GREY) for name in names
+    }
     for place, name in enumerate(names):
         rows = table[table["dataset"] == name]
         y = rows["mark"].map(marks.index) + 0.6 * ((place + 0.5) / len(names) - 0.5)
-        errors = [rows["spearman"] - rows["low"], rows["high"] - rows["spearman"]]
+        errors = error_bars(rows.rename(columns={"spearman": "value"}))
         ax.errorbar(rows["spearman"], y, xerr=errors, fmt="o", color=colours[name], markersize=4, capsize=2, linewidth=1)
     ax.axvline(0, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
     ax.set_yticks(range(len(marks)), marks)
-    ax.set(ylim=(len(marks) - 0.5, -0.5), xlabel="rank correlation with exposure", xlim=(-1, 1))
-    write_key(ax, [(in_words(name), colours[name]) for name in names], x=0.02, size=7)
+    far = min(1.0, 1.1 * max(0.2, float(table[["low", "high"]].abs().max().max())))
+    ax.set(ylim=(len(marks) - 0.5, -0.5), xlabel="rank correlation with exposure", xlim=(-far, far))
+    _key_beside(ax, [(in_words(name), colour) for name, colour in colours.items()])
 
 
 def average_against_low(table: pd.DataFrame, *, ax: Axes) -> None:
@@ -147,50 +186,43 @@ def average_against_low(table: pd.DataFrame, *, ax: Axes) -> None:
 
     table: mitigation, knob, at, average, low_rate, fpr; facet by dataset.
     """
-    table = table.fillna({"knob": ""})
-    start = table[table["mitigation"] == "none"]
+    table = table.fillna({"knob": ""})  # a table that was read back has empty cells
     labels, lines = [], []
     for name, rows in table.groupby("mitigation", sort=False):
         colour, marker = MARK_OF_MITIGATION.get(str(name), ("#555555", "o"))
         ax.plot(rows["average"], 100 * rows["low_rate"], marker=marker, color=colour, linewidth=0.8, markersize=4)
-        path = pd.concat([start, rows]) if name != "none" else rows
-        lines.append(np.stack([path["average"], 100 * path["low_rate"]], 1))
+        lines.append(np.stack([rows["average"], 100 * rows["low_rate"]], 1))
         for place, row in enumerate(rows.itertuples(), 1):
-            last = place == len(rows)
-            text = "no mitigation" if name == "none" else f"{name} {row.at:.3g}" if row.knob else str(name)
-            words = text if last else f"{row.at:.3g}"
-            labels.append(Label(row.average, 100 * row.low_rate, words, colour, 7 if last else 6, last))
+            last, value = place == len(rows), f"{row.at:.3g}"
+            whole = "no mitigation" if name == "none" else f"{name}, {row.knob} = {value}" if row.knob else str(name)
+            labels.append(Label(row.average, 100 * row.low_rate, whole if last else value, colour, 7 if last else 6, last))
     wide = float(np.ptp(table["average"])) or 0.1
-    ax.set(xlim=(table["average"].min() - 0.12 * wide, table["average"].max() + 0.2 * wide))
-    tall = 100 * float(table["low_rate"].max())
-    ax.set(ylim=(-0.08 * tall, 1.15 * tall), xlabel="balanced accuracy, attack of 2017")
-    ax.set_ylabel(f"members LiRA finds at {100 * table['fpr'].iloc[0]:g}% (%)")
+    tall = 100 * float(table["low_rate"].max()) or 1.0
+    ax.set(xlim=(table["average"].min() - 0.12 * wide, table["average"].max() + 0.2 * wide), ylim=(-0.08 * tall, 1.15 * tall))
+    _name_axes(ax, "balanced accuracy, attack of 2017", f"members LiRA finds at {100 * table['fpr'].iloc[0]:g}% (%)")
     place_labels(ax, sorted(labels, key=lambda label: not label.needed), lines)
 
 
 def epsilon_bounds(table: pd.DataFrame, *, ax: Axes) -> None:
     """What the attacks prove of the privacy that a training lost, against what it promised: empirical lower bounds, a mark an
-    estimate; short lines: the ceiling that the number of records allows.
+    estimate, with those of the targets of which least and most was proved.
 
-    table: training (in words), promised (NaN without a guarantee), estimate, value, ceiling; rows of one training together.
+    Short lines: the ceiling that the number of records allows. Dotted: what was promised, where it is no higher than these.
+    table: training (in words), promised (NaN without a guarantee), estimate, value, low, high, ceiling; facet by dataset.
     """
     names = list(dict.fromkeys(table["training"]))
-    kinds = list(dict.fromkeys(table["estimate"]))
-    for place, kind in enumerate(kinds):
-        colour = (OURS, "#D55E00", "#009E73")[place]
-        rows = table[table["estimate"] == kind]
-        x = rows["training"].map(names.index) + 0.24 * (place - (len(kinds) - 1) / 2)
-        ax.plot(x, rows["value"], "o", color=colour, markersize=5)
-        ax.hlines(rows["ceiling"], x - 0.1, x + 0.1, color=colour, linewidth=1.2)
-    known = table.drop_duplicates("training").reset_index(drop=True)
-    top = float(table["ceiling"].max()) * 1.3
-    for x, promised in known["promised"].dropna().items():
+    for estimate, rows in table.groupby("estimate", sort=False):
+        colour, shift = MARK_OF_ESTIMATE[str(estimate)]
+        x = rows["training"].map(names.index) + shift
+        ax.errorbar(x, rows["value"], error_bars(rows), fmt="o", color=colour, markersize=4.5, capsize=2, linewidth=1)
+        ax.plot(x, rows["ceiling"], "_", color=colour, markersize=12, markeredgewidth=1.2)
+    known, top = table.drop_duplicates("training"), 1.08 * float(table["ceiling"].max())
+    for training, promised in zip(known["training"], known["promised"], strict=True):
         if promised <= top:
-            ax.hlines(promised, x - 0.3, x + 0.3, color="black", linestyle=":", linewidth=1.2)
-    ticks = [
-        name if np.isnan(p) else f"{name}\n(ε = {p:g})" for name, p in zip(known["training"], known["promised"], strict=True)
-    ]
-    ax.set_xticks(range(len(names)), ticks, fontsize=7)
-    words: list[tuple[str, Any]] = [(kind, (OURS, "#D55E00", "#009E73")[place]) for place, kind in enumerate(kinds)]
-    write_key(ax, [*words, ("short lines: ceiling", GREY), ("dotted: promised", "black")], x=0.98, right=True, size=7)
-    ax.set(ylabel="lower bound of ε (95%)", ylim=(-0.1, top), xlim=(-0.5, len(names) - 0.5))
+            at = names.index(training)
+            ax.hlines(promised, at - 0.3, at + 0.3, color="black", linestyle=":", linewidth=1.2)
+    ax.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=7)
+    ax.set(ylim=(-0.03 * top, top), xlim=(-0.5, len(names) - 0.5))
+    _name_axes(ax, "training", "lower bound of ε (95%)")
+    words = [(name, colour) for name, (colour, _) in MARK_OF_ESTIMATE.items()]
+    _key_beside(ax, [*words, ("short lines: ceiling", GREY), ("dotted: promised", "black")])

@@ -24,6 +24,8 @@ WORDS = {  # targets, shadow data, data sets, readings of noise, metrics, attack
     "random": "bits replaced",
     "target_test_accuracy": "test accuracy",
     **{f"attack_{metric}": f"attack {metric}" for metric in ("precision", "recall", "accuracy")},
+    "auc": "AUC",
+    "balanced_accuracy": "balanced accuracy",
     "shokri": "attack of 2017",
     "confidence": "one threshold",
     "song_mittal": "modified entropy",

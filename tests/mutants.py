@@ -24,6 +24,22 @@ class Fault(NamedTuple):
 
 
 FAULTS = [
+    Fault("study/stocks.py", "self.others[self.own.references", "self.own[self.own.references", "test_modern_study.py"),
+    Fault("study/stocks.py", "data[np.argsort(split.rows)]", "data", "test_modern_study.py"),
+    Fault("study/stocks.py", "score[:, trial.population] = np.nan", "pass", "test_modern_study.py"),
+    Fault(
+        "study/modern.py",
+        "threshold_at_fpr(mock_score, mock_inside, fpr)",
+        "threshold_at_fpr(score, inside, fpr)",
+        "test_modern_study.py",
+    ),
+    Fault("study/modern.py", "pool[pool.references(0)]", "pool[1:]", "test_modern_study.py"),
+    Fault("study/questions.py", "(1 + 1e-12) / max", "1 / max", "test_modern_study.py"),
+    Fault("study/exposure.py", "(counts / (counts - 1))[own.argmax(1)]", "1.0", "test_modern_study.py"),
+    Fault("study/exposure.py", '.dropna(subset=["found", "separation"])', "", "test_modern_study.py"),
+    Fault("study/exposure.py", "/ (count - 1)", "/ count", "test_modern_study.py"),
+    Fault("study/mitigated.py", "order[-quarter:]", "order[quarter:]", "test_modern_study.py"),
+    Fault("plots/modern.py", "place.last:", "True:", "test_modern_figures.py"),
     Fault("core/stocks.py", "~self.member[target]) for i", "self.member[target]) for i", "test_stocks.py"),
     Fault("shadow/halves.py", "] = ~member[2 * pair]", "] = member[2 * pair]", "test_stocks.py"),
     Fault("shadow/signals.py", '{"queries": views, ', "{", "test_stocks.py"),

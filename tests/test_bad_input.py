@@ -407,6 +407,7 @@ CASES["studies of stocks"] = [
     (lambda: modern.by_reference_count(TRIAL, [1, 3]), ValueError, r"counts must be 1 or even, .*got \[3\]"),
     (lambda: modern.by_reference_count(TRIAL, [0]), ValueError, "counts must be at least 1, got 0"),
     (lambda: modern.by_reference_count(TRIAL, [2], n_answer_targets=-1), ValueError, "n_answer_targets must be at least 0"),
+    (lambda: modern.by_reference_count(TRIAL, [2], most_answered=0), ValueError, "most_answered must be at least 1, got 0"),
     (
         lambda: modern.by_reference_count(TRIAL, [2], {}, n_answer_targets=0),
         ValueError,

@@ -18,11 +18,12 @@ MODELS_AT_ONCE = 16  # models in memory together
 Picture = Callable[[np.ndarray], np.ndarray]
 
 
-def log_odds(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def log_odds(predictions: np.ndarray, labels: np.ndarray, floor: float | None = None) -> np.ndarray:
     """log p_y - log of the sum of the others, float32 (n,), of prediction vectors (n, n_classes) and true classes y (n,).
 
     The others are added up, in float64: p_y may round to 1 long before their sum rounds to 0. Zeros count as 2**-149, so that
-    the log-odds lie within about +-103.
+    the log-odds lie within about +-103. floor: of answers that were filtered, which may be cut, coarse or noisy, and need not
+    sum to one: log p_y - log(1 - p_y), where p_y lies within floor..1 - floor, or counts as the end.
     """
     p = checks.array("predictions", predictions)
     if p.ndim != 2 or p.dtype.kind != "f":
@@ -30,6 +31,9 @@ def log_odds(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
     if p.size and not (p.min() >= 0 and p.max() <= 1):  # NaN is neither
         raise ValueError(f"predictions must lie in [0, 1], got {p.min()}..{p.max()}")
     own, others = _parted(p.astype(float), labels)
+    if floor is not None:
+        within = np.clip(own, checks.real("floor", floor, 0, 0.5, open_low=True), 1 - floor)
+        return (np.log(within) - np.log1p(-within)).astype(np.float32)
     return (np.log(np.maximum(own, SMALLEST_FLOAT)) - np.log(np.maximum(others.sum(1), SMALLEST_FLOAT))).astype(np.float32)
 
 
@@ -55,19 +59,21 @@ def stock(
     seed: int,
     queries: Sequence[Picture] | None = None,
     mitigation: Filter | None = None,
+    floor: float = 1e-5,
 ) -> Stock:
     """Train k models, model i on the records of `member`[i], and keep what each says of every record of the data set.
 
     member: bool (k, n), as of `sample_halves`: half of the records in each row. queries: `shadow.View`s under which pictures
     are asked about, the plain one first (signal (k, n, q)); None: the record itself. mitigation: a filter of the answers, as
-    in `query`; signals are then read off the filtered vectors. Signals are kept on disk, model by model: more models train
-    only the new ones. Prediction vectors are in memory of 16 models at most. Raises TypeError or ValueError.
+    in `query`; signals are then the `log_odds` of the filtered vectors, with this floor. Signals are kept on disk, model by
+    model: more models train only the new ones. Prediction vectors are in memory of 16 models at most. Raises TypeError or
+    ValueError.
     """
     splits = halves_as_splits(member, len(checks.instance("dataset", dataset, Dataset).y))
     if mitigation is not None:
         if queries is not None:
             raise ValueError("queries must be None with a mitigation, which acts on the record's own answer")
-        return _filtered(trainer, dataset, member, splits, seed, mitigation)
+        return _filtered(trainer, dataset, splits, seed, mitigation, floor)
     keys, rows = _keys(trainer, dataset, splits, seed, queries), np.stack([split.members for split in splits])
     shape = (len(dataset.y),) if queries is None else (len(dataset.y), len(queries))
     check = partial(cache.expect, expected={"signal": (shape, "float32"), "right": ((len(dataset.y),), "bool")})
@@ -133,14 +139,15 @@ def _asked_once(model: BlackBox, dataset: Dataset, x: np.ndarray, member: np.nda
 
 
 def _filtered(
-    trainer: Trainer, dataset: Dataset, member: np.ndarray, splits: Sequence[Split], seed: int, mitigation: Filter
+    trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, mitigation: Filter, floor: float
 ) -> Stock:
-    signal, right = np.empty(member.shape, np.float32), np.empty(member.shape, bool)
+    shape = len(splits), len(dataset.y)
+    signal, right, member = np.empty(shape, np.float32), np.empty(shape, bool), np.empty(shape, bool)
     for start in range(0, len(splits), MODELS_AT_ONCE):
         group = splits[start : start + MODELS_AT_ONCE]
         data = answers.shadow_attack_data(trainer, dataset, group, seed, mitigation, first=start)
-        of_each = np.split(log_odds(data.predictions, data.labels), len(group))
-        correct = np.split(data.predictions.argmax(1) == data.labels, len(group))
-        for i, split in enumerate(group):
-            signal[start + i, split.rows], right[start + i, split.rows] = of_each[i], correct[i]
+        told = log_odds(data.predictions, data.labels, floor), data.predictions.argmax(1) == data.labels, data.member
+        for whole, part in zip((signal, right, member), told, strict=True):
+            for i, (split, of_model) in enumerate(zip(group, np.split(part, len(group)), strict=True), start):
+                whole[i, split.rows] = of_model
     return Stock(signal, member, dataset.y, right)

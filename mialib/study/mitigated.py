@@ -28,6 +28,7 @@ from mialib.training.recipe import Recipe
 
 FOLLOWED = ("confidence", "watson", BEST)  # attacks on signals that are asked again under every mitigation
 OF_MITIGATION = ["dataset", "source", "mitigation", "knob", "at", "setting", "train_accuracy", "test_accuracy"]
+FLOORS = (1e-6, 1e-4, 1e-3, 1e-2, 0.1)
 DELTA = 1e-4  # of private training, and of the bounds beside it: below one over the number of records
 
 
@@ -43,14 +44,16 @@ def mitigated_rates(
     """`rate_table` of the attack of 2017, one threshold, Watson's and LiRA under every mitigation: with mitigation, knob, at,
     setting, train_accuracy and test_accuracy in front, and rows of metric "epsilon" (see `epsilon_rows`).
 
-    The attacker knows of the mitigation: references carry it. Trainings make a stock each, filters none.
+    The attacker knows of the mitigation: references carry it. Trainings make a stock each, filters none. Of a stock the last
+    model and its complement are not attacked: there the attacker tunes how he reads filtered answers (`filtered_stock`).
     """
     if not known:
         raise ValueError("known must hold at least one mitigation, or sweep.NONE, got none")
-    parts = []
+    parts, most = [], e.n_models - 2
+    n_targets = most if n_targets is None else min(n_targets, most)
     for each in known:
         trainer = each.trainer(make_model, recipe) if each.trainer else e.trainer
-        trial = run_stock(e._replace(trainer=trainer), None, each.answer, each.shadows)
+        trial = filtered_stock(e, each) if each.answer else run_stock(e._replace(trainer=trainer))
         scores = stock_scores(trial, {name: STOCK_ATTACKS[name] for name in FOLLOWED}, n_targets)
         if checks.whole("n_answer_targets", n_answer_targets, 0):
             scores += answer_scores(trial, {"shokri": ANSWER_ATTACKS["shokri"]}, n_answer_targets)
@@ -60,6 +63,21 @@ def mitigated_rates(
         parts.append(table.assign(**facts))
     whole = pd.concat(parts, ignore_index=True)
     return whole[[*OF_MITIGATION, *(column for column in whole if column not in OF_MITIGATION)]]
+
+
+def filtered_stock(e: StockExperiment, mitigation: Mitigation) -> StockTrial:
+    """The stock under a filter of answers, read with the floor of FLOORS (see `shadow.log_odds`) with which LiRA ranks the
+    records of the last model best: what a filter cuts, rounds or disturbs near 0 and 1 would mislead it.
+    """
+    trials = [run_stock(e, None, mitigation.answer, mitigation.shadows, floor) for floor in FLOORS]
+    return trials[int(np.argmax([_last_model_auc(trial) for trial in trials]))]
+
+
+def _last_model_auc(trial: StockTrial) -> float:
+    last = len(trial.others) - 1
+    score = STOCK_ATTACKS[BEST](trial._replace(own=trial.others).attacked(last))
+    judged = ~trial.population
+    return metrics.auc(trial.others.member[last][judged], score[judged])
 
 
 def epsilon_rows(trial: StockTrial, scores: Iterable[Scores], delta: float = DELTA) -> pd.DataFrame:

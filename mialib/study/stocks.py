@@ -167,12 +167,15 @@ def run_stock(
     queries: Sequence[Picture] | None = None,
     mitigation: Filter | None = None,
     of_references: Filter | None = None,
+    floor: float = 1e-5,
 ) -> StockTrial:
-    """Train what is missing of a stock, and ask. of_references: the filter that references carry; None: the owner's."""
+    """Train what is missing of a stock, and ask. of_references: the filter that references carry; None: the owner's. floor: of
+    the filtered answers' `log_odds`.
+    """
     of_references = mitigation if of_references is None else of_references
-    own = stock(e.trainer, e.dataset, e.member, e.seed, queries, mitigation)
+    own = stock(e.trainer, e.dataset, e.member, e.seed, queries, mitigation, floor)
     same = of_references is mitigation
-    others = own if same else stock(e.trainer, e.dataset, e.member, e.seed, queries, of_references)
+    others = own if same else stock(e.trainer, e.dataset, e.member, e.seed, queries, of_references, floor)
     n = len(e.dataset.y)
     n_population = max(1, round(checks.real("population", e.population, 0, 1, open_low=True) * n))
     population = np.zeros(n, bool)

@@ -10,6 +10,7 @@ import scipy.special
 import scipy.stats
 
 from mialib import metrics, mitigations
+from mialib.attack import lira
 from mialib.core import randomness
 from mialib.core.stocks import Stock
 from mialib.core.types import Dataset
@@ -752,3 +753,24 @@ def test_promises_stand_beside_what_was_proved():
     assert found["training"].tolist() == ["no mitigation"] * 2 + ["private, ε = 8"] * 2
     assert found["promised"].isna().tolist() == [True, True, False, False] and found["promised"].iloc[-1] == 8
     assert found["value"].tolist() == [2, 2, 1, 1] and found["estimate"].tolist() == ["counts", "one run"] * 2
+
+
+def test_filtered_answers_are_read_with_the_floor_that_ranks_the_last_model_best():
+    e = remembered(8)
+    coarse = sweep.rounding_filter(1)
+    trial = mitigated.filtered_stock(e, coarse)
+    values = []
+    for floor in mitigated.FLOORS:
+        tried = stocks.run_stock(e, None, coarse.answer, coarse.shadows, floor)
+        score = lira(tried.others.signal[-1], tried.others[tried.others.references(7)], variance="global")
+        judged = ~tried.population
+        values.append(metrics.auc(tried.others.member[-1][judged], score[judged]))
+    best = stocks.run_stock(e, None, coarse.answer, coarse.shadows, mitigated.FLOORS[int(np.argmax(values))])
+    np.testing.assert_array_equal(trial.own.signal, best.own.signal)
+
+
+def test_the_pair_that_tunes_is_not_attacked():
+    table = mitigated.mitigated_rates(
+        remembered(6), [sweep.NONE, sweep.rounding_filter(1)], "make", "recipe", n_answer_targets=0
+    )
+    assert set(table["n_targets"]) == {4}

@@ -395,3 +395,11 @@ def test_networks_lose_nothing_where_probabilities_would():
 def test_log_odds_of_one_and_zero_are_finite():
     ends = log_odds(np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0]))
     np.testing.assert_allclose(ends, [103.27893, -103.27893], rtol=1e-6)
+
+
+def test_the_log_odds_of_filtered_answers_need_no_whole_vector():
+    cut = np.array([[0.9, 0.0], [0.0, 0.6], [1.0, 0.0], [0.999, 0.0]])
+    made = log_odds(cut, np.array([0, 0, 0, 0]), floor=1e-2)
+    np.testing.assert_allclose(made, np.log([0.9 / 0.1, 0.01 / 0.99, 0.99 / 0.01, 0.99 / 0.01]), rtol=1e-6)
+    with pytest.raises(ValueError, match="floor must be above 0"):
+        log_odds(cut, np.array([0, 0, 0, 0]), floor=0)

@@ -94,3 +94,16 @@ def test_what_explains_cifar_is_that_of_the_committed_runs():
     medians = explained.set_index("shadows")["value"]
     for value in (repaired["value"].item(), medians["the target's own"], medians["all"]):
         assert f"{value:.3f}" in README, f"README lacks {value:.3f}"
+
+
+def test_the_members_found_after_2017_are_those_of_the_committed_run():
+    rates = committed("paper-standin", "09_modern_attacks", "rates")
+    targets = committed("paper-standin", "09_modern_attacks", "targets")
+    at_low = rates[(rates["metric"] == "tpr") & (rates["fpr"] == 0.001) & ~rates["pooled"]].set_index(["dataset", "attack"])
+    average = rates[rates["metric"] == "balanced_accuracy"].set_index(["dataset", "attack"])["value"]
+    for row in targets.itertuples():
+        found = [f"{100 * at_low['value'][row.dataset, a]:.1f}%" for a in ("confidence", "shokri", "watson", "rmia_online")]
+        lira = at_low.loc[(row.dataset, "lira_online_global")]
+        best = f"{100 * lira['value']:.1f}% [{100 * lira['low']:.1f}, {100 * lira['high']:.1f}]"
+        front = f"{row.n_models} x {row.members:,} | {row.test_accuracy:.3f} | {average[row.dataset, 'shokri']:.3f}"
+        assert f"| {' | '.join([front, *found, best])} |" in README, f"README lacks {row.dataset}"

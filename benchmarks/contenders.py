@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks import climbs
-from benchmarks.phases import Contender, Found, Stopwatch, judged, train_accuracy
+from benchmarks import climbs, scoring
+from benchmarks.phases import Contender, Found, Stopwatch, judged, ranked, train_accuracy
 from benchmarks.plain import loader, plain, sliced
-from benchmarks.workloads import Answers, TargetAndPool, TrainingSets, Workload, make_model
+from benchmarks.workloads import Answers, Halves, TargetAndPool, TrainingSets, Workload, make_model, untrained_forest
 from mialib import shadow
 from mialib.attack import thresholds
 from mialib.attack.learned import fit_attack
-from mialib.core.types import Attack, AttackData
+from mialib.attack.likelihood_ratio import lira
+from mialib.core.types import Attack, AttackData, Trainer
 from mialib.training.black_boxes import black_box
+from mialib.training.estimators import EstimatorTrainer
 from mialib.training.neural import NeuralTrainer
 
 
@@ -23,6 +25,10 @@ def ours(workload: Workload, material: Any, seed: int, watch: Stopwatch) -> Foun
         return climbs.ours(workload, material, seed, watch)
     if workload.kind == "attack":
         return _our_attack(workload, material, seed, watch, fit_attack)
+    if workload.kind == "signals":
+        return scoring.ours(workload, material, seed, watch)
+    if workload.kind == "halves":
+        return _our_halves(workload, material, seed, watch)
     trainer = _trainer(workload)
     with watch("training"):
         models = trainer.fit_many(material.dataset, material.rows, seed)
@@ -62,6 +68,17 @@ def _our_attack(
     return judged(asked, score, decision)
 
 
+def _our_halves(workload: Workload, material: Halves, seed: int, watch: Stopwatch) -> Found:
+    dataset, member, target = material
+    trainer: Trainer = EstimatorTrainer(untrained_forest()) if workload.name == "F" else _trainer(workload)
+    with watch("attack"):
+        halves = shadow.sample_halves(len(dataset.y), workload.k, seed)
+        stock = shadow.stock(trainer, dataset, halves, seed)
+        answers = target.predict_proba(dataset.x) if workload.name == "F" else black_box(target).predict_proba(dataset.x)
+        score = lira(shadow.log_odds(answers, dataset.y), stock)
+    return ranked(member, score)
+
+
 def _our_stage(material: Answers, seed: int, watch: Stopwatch) -> Found:
     with watch("attack"):
         fitted = fit_attack(material.fitted, seed=seed)
@@ -72,6 +89,10 @@ def _our_stage(material: Answers, seed: int, watch: Stopwatch) -> Found:
 
 def contender(name: str) -> Contender:
     """A contender by name. The libraries are imported only when they are asked for."""
+    if name.startswith("SACRO"):
+        from benchmarks import sacro
+
+        return sacro.CONTENDERS[name]
     if name.startswith(("ART", "mia")):
         from benchmarks import libraries
 
@@ -83,6 +104,8 @@ IN_PROCESS: dict[str, Contender] = {
     "ours": ours,
     "confidence threshold": confidence_threshold,
     "estimate": estimate,
+    "medians": scoring.medians,
+    "authors' way": scoring.authors,
     "plain loop": plain(loader),
     "plain loop, sliced": plain(sliced),
 }

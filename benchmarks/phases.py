@@ -38,6 +38,11 @@ def judged(data: AttackData, score: np.ndarray, decision: np.ndarray) -> Found:
     return {"auc": metrics.auc(data, score), "accuracy": metrics.overall(data, decision)["accuracy"]}
 
 
+def ranked(member: np.ndarray, score: np.ndarray) -> Found:
+    """AUC and best balanced accuracy of scores without a threshold of their own; records scored NaN are not judged."""
+    return {"auc": metrics.auc(member, score), "accuracy": metrics.balanced_accuracy(member, score)}
+
+
 def train_accuracy(material: TrainingSets, answers: Iterable[np.ndarray]) -> Found:
     """Mean accuracy of models on the records they were trained on."""
     y = material.dataset.y

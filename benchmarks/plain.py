@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks import climbs
-from benchmarks.phases import Contender, Found, Stopwatch, judged, train_accuracy
-from benchmarks.workloads import Answers, TargetAndPool, Workload, attack_network, make_model
+from benchmarks.phases import Contender, Found, Stopwatch, judged, ranked, train_accuracy
+from benchmarks.scoring import authors_lira
+from benchmarks.workloads import Answers, Halves, TargetAndPool, Workload, attack_network, forest, make_model
 from mialib import shadow
 from mialib.attack.learned import MIN_STEPS, RECIPE
+from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Split
 from mialib.training.recipe import Recipe
 
@@ -78,6 +80,8 @@ def plain(batches: Batches) -> Contender:
             return climbs.plain(workload, material, seed, watch)
         if workload.kind == "attack":
             return _plain_attack(workload, material, seed, watch, batches)
+        if workload.kind == "halves":
+            return _plain_halves(workload, material, seed, watch, batches)
         x, y = material.dataset.x, material.dataset.y
         with watch("training"):
             models = [plain_model(workload, x[row], y[row], seed + j, batches) for j, row in enumerate(material.rows)]
@@ -102,6 +106,22 @@ def _plain_attack(workload: Workload, material: TargetAndPool, seed: int, watch:
         asked = _asked(target, dataset, split)
         score = plain_scores(networks, asked)
     return judged(asked, score, score > 0)
+
+
+def _plain_halves(workload: Workload, material: Halves, seed: int, watch: Stopwatch, batches: Batches) -> Found:
+    (x, y), member = (material.dataset.x, material.dataset.y), material.member
+
+    def signal(model: Any) -> np.ndarray:
+        answers = model.predict_proba(x) if workload.name == "F" else plain_answers(model, x)
+        return shadow.log_odds(answers, y)
+
+    with watch("attack"):
+        halves, signals = shadow.sample_halves(len(y), workload.k, seed), []
+        for i, rows in enumerate(halves):
+            own = workload, x[rows], y[rows], seed + i
+            signals.append(signal(forest(*own) if workload.name == "F" else plain_model(*own, batches)))
+        score = authors_lira(signal(material.target), Stock(np.stack(signals), halves, y))
+    return ranked(member, score)
 
 
 def _asked(model: nn.Module, dataset: Any, split: Split) -> AttackData:

@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.measure import GEMM
-from benchmarks.workloads import WORKLOADS, Workload, scoring_operations, training_operations
+from benchmarks.operations import scoring_operations, training_operations
+from benchmarks.workloads import WORKLOADS, Workload
 from mialib import runs
 from mialib.core.cache import atomic
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 QUALITIES = ("auc", "accuracy", "train_accuracy")
-PACKAGES = ("numpy", "scikit-learn", "torch", "adversarial-robustness-toolbox", "mia")
+PACKAGES = ("numpy", "scikit-learn", "torch", "adversarial-robustness-toolbox", "mia", "sacroml")
+KINDS = ("float32", "bfloat16")  # in which the GEMM peak is measured
 Repeats = list[dict[str, Any]]
 
 
@@ -24,18 +26,20 @@ def rows(workload: Workload, measured: dict[str, Repeats]) -> pd.DataFrame:
 
     Times and memory are medians over all repeats of a side; qualities are means over the repeats, and so the data, of both.
     """
-    peaks = measured[GEMM]
+    peaks = measured.get(GEMM, [])
     ours = measured["ours"]
     table = []
     for what, phases in workload.rows.items():
-        peak = median(one[workload.recipe.precision] for one in peaks)
-        share = _operations(workload, what) / _seconds(ours, phases) / peak
+        share = float("nan")
+        if peaks:
+            peak = median(one[workload.recipe.precision] for one in peaks)
+            share = _operations(workload, what) / _seconds(ours, phases) / peak
         for name in workload.contenders[1:]:
             if name != "estimate":
                 table.append(_row(workload, what, phases, ours, name, measured[name]) | {"share_of_gemm_peak": share})
     if "estimate" in measured:
         table.append(_estimate_row(workload, ours, measured["estimate"]))
-    peaks_of = {f"gemm_{kind}_gflops": median(one[kind] for one in peaks) / 1e9 for kind in peaks[0]}
+    peaks_of = {f"gemm_{kind}_gflops": median(one[kind] for one in peaks) / 1e9 if peaks else float("nan") for kind in KINDS}
     shared = {"settings": workload.settings, **peaks_of, "hardware": _hardware(), "versions": _versions()}
     return pd.DataFrame([row | shared for row in table])
 
@@ -123,8 +127,11 @@ def section(table: pd.DataFrame) -> str:
     for texts, group in table.groupby(["hardware", "versions"], sort=False):
         lines += ["", f"{_names(group)}: {texts[0]}; {texts[1]}."]
     for settings, group in table.groupby("settings", sort=False):
-        peaks = f"{group['gemm_float32_gflops'].iloc[0]:,.0f} GFLOP/s in float32, {group['gemm_bfloat16_gflops'].iloc[0]:,.0f}"
-        lines += ["", f"{_names(group)}: {settings}; the GEMM peak was {peaks} in bfloat16."]
+        peaks = [group[f"gemm_{kind}_gflops"].iloc[0] for kind in KINDS]
+        peak = (
+            "" if pd.isna(peaks[0]) else f"; the GEMM peak was {peaks[0]:,.0f} GFLOP/s in float32, {peaks[1]:,.0f} in bfloat16"
+        )
+        lines += ["", f"{_names(group)}: {settings}{peak}."]
     return "\n".join(lines)
 
 

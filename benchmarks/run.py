@@ -12,6 +12,7 @@ import torch
 
 from benchmarks import report
 from benchmarks.measure import GEMM
+from benchmarks.operations import COUNTED
 from benchmarks.workloads import WORKLOADS, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +24,8 @@ Measured = dict[str, list[dict[str, Any]]]  # contender -> its repeats, in order
 
 def run(workload: Workload, repeats: int, tiny: bool) -> Measured:
     """All measurements of a workload. In repeat i all contenders get the same data, made from seed i."""
-    measured: Measured = {name: [] for name in (GEMM, *workload.contenders)}
+    names = (GEMM, *workload.contenders) if workload.kind in COUNTED else workload.contenders
+    measured: Measured = {name: [] for name in names}
     for seed in range(repeats):
         for name, done in measured.items():
             if len(done) == seed and sum(sum(one.get("seconds", {}).values()) for one in done) < PATIENCE:

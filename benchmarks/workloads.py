@@ -1,16 +1,19 @@
-"""What is measured: sizes and made-up data of each workload. The data have the shapes of the paper's; only time and W1's attack
-count, so nothing else of them is meant to be real.
+"""What is measured: sizes and made-up data of each workload. The data have the shapes of the papers'; only time and how well
+attacks do count, so nothing else of them is meant to be real.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.ensemble import RandomForestClassifier
 from torch import nn
 
-from mialib.attack.learned import HIDDEN, MIN_STEPS, RECIPE
+from mialib import shadow
+from mialib.attack.learned import HIDDEN, RECIPE
+from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Dataset, Split
 from mialib.data.loading import split_target
 from mialib.shadow.splits import sample_splits
@@ -20,6 +23,7 @@ from mialib.training.recipe import Recipe
 FLIPPED = 0.40  # W1: share of a prototype's bits that a record has flipped
 DENSITY = 0.1  # W2: mean share of ones
 ONES, FAVOURED = 80, 240  # W3: ones of a record, drawn among so many features of its class
+FOREST = {"n_estimators": 100, "min_samples_leaf": 20}  # F: with single leaves it would know all of its members
 BLOCK = 4096  # records made at once, so that the making needs little memory
 
 
@@ -28,8 +32,10 @@ class Workload:
     """One thing to measure: k models, trained on n records each.
 
     kind: "attack" (shadows, attack, inference), "training" (models and their answers on their members), "stage" (attack models
-    on n rows each, then `records` rows scored) or "synthesis" (k records from a target trained on n). rows: the table's rows,
-    each the sum of the named phases.
+    on n rows each, then `records` rows scored), "synthesis" (k records from a target trained on n), "signals" (records scored
+    by what k models said of them; n are a population, not judged) or "halves" (a target trained on n of 2n records, and
+    k reference models on other halves of them, by which these records are scored). rows: the table's rows, each the sum of the
+    named phases.
     """
 
     name: str
@@ -52,6 +58,12 @@ class Workload:
             return f"{self.n * self.k:,} rows, {self.k} attack models, batch {recipe.batch_size}; {self.records:,} rows scored"
         if self.kind == "synthesis":
             return f"{self.k:,} records of {self.n_classes} classes, the target trained on {self.n:,}"
+        if self.kind == "signals":
+            population = f", {self.n:,} of them the population" if self.n else ""
+            return f"{self.records:,} records{population}, {self.k} reference models, float32 signals"
+        if self.name == "F":
+            trees, leaf = FOREST.values()
+            return f"n = {self.n:,}, k = {self.k}, {trees} trees, {leaf} records a leaf or more"
         texts = [f"n = {self.n:,}", f"k = {self.k}", f"{recipe.epochs} epochs", f"batch {recipe.batch_size}", recipe.precision]
         return ", ".join(texts)
 
@@ -79,12 +91,32 @@ class Answers(NamedTuple):
     scored: AttackData
 
 
-Material = TargetAndPool | TrainingSets | Answers
+class Signals(NamedTuple):
+    """Of kind "signals": the target's (n,), its references', and which records are its members, which the population."""
+
+    signal: np.ndarray
+    stock: Stock
+    member: np.ndarray
+    population: np.ndarray
+
+
+class Halves(NamedTuple):
+    """Of kind "halves": a trained target model, network or forest, and which of the records are its members, bool (2n,)."""
+
+    dataset: Dataset
+    member: np.ndarray
+    target: Any
+
+
+Material = TargetAndPool | TrainingSets | Answers | Signals | Halves
 LIBRARIES = ("ART nn", "ART rf", "mia nn", "mia rf")
+SACRO = ("SACRO-ML", "SACRO-ML fixed")
 PLAIN = ("plain loop", "plain loop, sliced")
 WHOLE = {"end to end": ("shadows", "attack", "inference")}
 QUERIES = 100_000  # contenders need not ask equally often for the same records, so seconds are compared for so many, too
 SYNTHESISED = {"1,000 records": ("records",), "100,000 queries": ("queries",)}
+SCORED = {"scoring": ("scores",)}
+AGAINST_HALVES = {"end to end": ("attack",)}
 TRAINED = {"training and answers": ("training", "answers")}
 
 
@@ -119,6 +151,19 @@ WORKLOADS = {
             "A", "attack stage", "stage", 1_000_000, (100,), 100, 4_000, 100, RECIPE,
             ("ours", *PLAIN), {"fitting": ("attack",), "scoring": ("inference",)},
         ),
+        Workload(
+            "L", "LiRA's scores", "signals", 50_000, (1,), 2, 0, 256, RECIPE,
+            ("ours", "medians", "authors' way", "SACRO-ML"), SCORED,
+        ),
+        Workload("R", "RMIA's scores", "signals", 52_000, (1,), 2, 2_000, 256, RECIPE, ("ours", "authors' way"), SCORED),
+        Workload(
+            "H", "LiRA with networks, end to end", "halves", 4_000, (600,), 100, 2_000, 32, _recipe(5),
+            ("ours", "plain loop", *SACRO), AGAINST_HALVES,
+        ),
+        Workload(
+            "F", "LiRA with forests, end to end", "halves", 4_000, (600,), 10, 2_000, 32, _recipe(1),
+            ("ours", "plain loop", *SACRO), AGAINST_HALVES,
+        ),
     )
 }  # fmt: skip
 
@@ -152,12 +197,44 @@ def make_material(workload: Workload, seed: int, train: Callable[..., nn.Module]
     if workload.kind == "stage":
         fitted = make_answers(workload, workload.n * workload.k, seed)
         return Answers(fitted, make_answers(workload, workload.records, seed + 1000))
+    if workload.kind == "signals":
+        return make_signals(workload, seed)
     dataset = make_dataset(workload, seed)
     if workload.kind == "training":
         splits = sample_splits(np.arange(workload.records), workload.n, workload.k, seed)
         return TrainingSets(dataset, np.stack([split.members for split in splits]))
     split, pool = split_target(dataset, workload.n, np.random.default_rng(seed))
-    return TargetAndPool(dataset, split, pool, train(workload, dataset.x[split.members], dataset.y[split.members], seed))
+    target = (forest if workload.name == "F" else train)(workload, dataset.x[split.members], dataset.y[split.members], seed)
+    if workload.kind == "halves":
+        return Halves(dataset[split.rows], np.arange(2 * workload.n) < workload.n, target)
+    return TargetAndPool(dataset, split, pool, target)
+
+
+def untrained_forest(seed: int = 0) -> RandomForestClassifier:
+    """scikit-learn's random forest."""
+    return RandomForestClassifier(**FOREST, random_state=seed)
+
+
+def forest(_: Workload, x: np.ndarray, y: np.ndarray, seed: int) -> RandomForestClassifier:
+    """A forest, trained."""
+    return untrained_forest(seed).fit(x, y)
+
+
+def make_signals(workload: Workload, seed: int) -> Signals:
+    """Gaussian signals of models on complementary halves: the target is the last, its complement no reference.
+
+    A record's middle out of training is N(1, 2), 1.5 higher on average in training, its deviations 0.3 to 2.
+    """
+    rng, n, k = np.random.default_rng(seed), workload.records, workload.k
+    member = shadow.sample_halves(n, k + 2, seed)
+    middle, shift = rng.normal(1, 2, n), rng.gamma(1.5, 1.0, n)
+    inside, outside = rng.uniform(0.3, 1.5, n), rng.uniform(0.3, 2, n)
+    signal = rng.standard_normal(member.shape, np.float32)
+    for one, trained in zip(signal, member, strict=True):
+        one[:] = middle + shift * trained + np.where(trained, inside, outside) * one
+    population = np.zeros(n, bool)
+    population[rng.permutation(np.flatnonzero(~member[-1]))[: workload.n]] = True
+    return Signals(signal[-1], Stock(signal[:k], member[:k], np.zeros(n, np.int64)), member[-1], population)
 
 
 def make_answers(workload: Workload, n: int, seed: int) -> AttackData:
@@ -203,45 +280,21 @@ def _pictures(workload: Workload, rng: np.random.Generator) -> Draw:
     return lambda y: (textures[y] + 40 * rng.standard_normal((len(y), *workload.shape), np.float32)).clip(0, 255)
 
 
-MAKERS = {"W1": _prototypes, "S": _prototypes, "W2": _baskets, "W3": _stays, "W4": _pictures}
+MAKERS = {
+    "W1": _prototypes,
+    "S": _prototypes,
+    "H": _prototypes,
+    "F": _prototypes,
+    "W2": _baskets,
+    "W3": _stays,
+    "W4": _pictures,
+}
 
 
 def _blocks(n: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
 
 
-def training_operations(workload: Workload, answers: bool = True) -> float:
-    """Multiplications and additions of the matrix products that the workload's models take; nan for an attack, a synthesis.
-
-    A layer's products: its output, its weights' gradient, and its input's gradient, which the first layer does without.
-    """
-    if workload.kind in ("attack", "synthesis"):
-        return float("nan")
-    first, rest = _products(workload)
-    seen = workload.k * workload.n * workload.recipe.epochs
-    if workload.kind == "stage":
-        recipe = workload.recipe
-        seen = workload.k * recipe.batch_size * max(MIN_STEPS, recipe.epochs * -(-workload.n // recipe.batch_size))
-    return seen * (4.0 * first + 6.0 * rest) + (workload.k * workload.n * 2.0 * (first + rest) if answers else 0.0)
-
-
-def scoring_operations(workload: Workload) -> float:
-    """The same of scoring all records, each by one attack model."""
-    return 2.0 * workload.records * sum(_products(workload))
-
-
 def attack_network(n_classes: int) -> nn.Module:
     """The attack's network for one class: on prediction vectors, two outputs."""
     return nn.Sequential(nn.Linear(n_classes, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 2))
-
-
-def _products(workload: Workload) -> tuple[int, int]:
-    """Multiplications that a record takes in the first layer, and in the others."""
-    network = attack_network(workload.n_classes) if workload.kind == "stage" else make_model(workload)
-    taken: list[int] = []
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            layer.register_forward_hook(lambda layer, _, out: taken.append(layer.weight.numel() * out[0, 0].numel()))
-    with torch.inference_mode():
-        network(torch.zeros(1, *workload.shape))
-    return taken[0], sum(taken[1:])

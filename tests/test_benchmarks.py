@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import contenders, measure, phases, plain, report, workloads
+from benchmarks import contenders, measure, operations, phases, plain, report, run, scoring, workloads
 from benchmarks.workloads import WORKLOADS, tiny
 from mialib.attack import learned
 from mialib.attack.thresholds import confidence
+from mialib.core.stocks import Stock
 from mialib.training.neural import NeuralTrainer
 from mialib.training.recipe import Recipe
 
@@ -55,6 +56,9 @@ def test_sizes_are_those_of_the_issue():
     assert sizes["W4"] == ((32, 32, 3), 10, 2_500, 10, 32)
     assert WORKLOADS["S"].shape == (600,) and WORKLOADS["S"].k == 1_000 and WORKLOADS["S"].n_classes == 100
     assert WORKLOADS["A"].n * WORKLOADS["A"].k == 400_000 and WORKLOADS["A"].records == 1_000_000
+    scored = {name: (WORKLOADS[name].records - WORKLOADS[name].n, WORKLOADS[name].k, WORKLOADS[name].n) for name in "LR"}
+    assert scored == {"L": (50_000, 256, 0), "R": (50_000, 256, 2_000)}
+    assert WORKLOADS["H"].n == WORKLOADS["F"].n == 2_000 and WORKLOADS["H"].k == WORKLOADS["F"].k == 32
 
 
 def test_prototypes_have_two_fifths_of_their_bits_flipped():
@@ -92,6 +96,46 @@ def test_target_and_shadow_records_are_apart():
     material = workloads.make_material(workload, 0, plain.plain_model)
     assert not np.intersect1d(material.pool, material.split.rows).size
     assert len(WORKLOADS["W1"].shape) == 1 and WORKLOADS["W1"].records - 2 * WORKLOADS["W1"].n == 4_000
+
+
+def test_made_up_signals_are_those_of_a_target_without_its_complement():
+    workload = replace(WORKLOADS["R"], records=4_000, n=300, k=16)
+    signal, stock, member, population = workloads.make_signals(workload, 0)
+    assert len(stock) == 16 and (stock.member.sum(0) == 8).all() and signal.shape == (4_000,) and signal.dtype == np.float32
+    assert member.sum() == 2_000 and not any(np.array_equal(each, ~member) for each in stock.member)
+    assert population.sum() == 300 and not (population & member).any()
+    inside = stock.signal.mean(0, where=stock.member) - stock.signal.mean(0, where=~stock.member)
+    assert abs(inside.mean() - 1.5) < 0.1
+
+
+@pytest.mark.parametrize("name", ["H", "F"])
+def test_halves_are_the_targets_own_records(name):
+    workload = tiny(WORKLOADS[name])
+    dataset, member, target = workloads.make_material(workload, 0, plain.plain_model)
+    assert len(dataset.y) == 120 and member.sum() == 60
+    assert isinstance(target, workloads.RandomForestClassifier) == (name == "F")
+
+
+FROZEN = {name: dict(np.load(ROOT / "tests" / "reference" / f"{name}.npz")) for name in ("lira", "rmia")}
+
+
+def test_the_authors_way_is_that_of_their_own_code():
+    """Outputs of their functions, frozen (tests/reference): target 17, references 0 to 15, two queries for LiRA."""
+    signal, member = FROZEN["lira"]["signal"], FROZEN["lira"]["member"]
+    stock, population = Stock(signal[:16], member[:16], np.zeros(400, np.int64)), FROZEN["rmia"]["population"]
+    np.testing.assert_allclose(scoring.authors_lira(signal[17], stock), -FROZEN["lira"]["plot_online"], rtol=1e-9)
+    p = torch.as_tensor(1 / (1 + np.exp(-signal[:, :, 0].astype(float))))
+    score = scoring.authors_rmia(p[17], p[:16], torch.as_tensor(member[:16]), population)
+    np.testing.assert_allclose(score[~population], -FROZEN["rmia"]["online_gamma_2"].ravel()[~population], rtol=1e-6)
+    assert np.isnan(score[population]).all()
+
+
+@pytest.mark.parametrize(("name", "who"), [("L", "medians"), ("R", "ours")])
+def test_ours_finds_what_the_authors_way_finds(name, who):
+    workload = replace(WORKLOADS[name], records=600, n=100 if name == "R" else 0, k=64)
+    material = workloads.make_signals(workload, 0)
+    found = [contenders.contender(each)(workload, material, 0, phases.Stopwatch()) for each in (who, "authors' way")]
+    assert found[0] == pytest.approx(found[1], abs=1e-9) and found[0]["auc"] > 0.6
 
 
 @pytest.mark.parametrize("name", ["W1", "W2", "W3", "W4"])
@@ -152,10 +196,10 @@ def test_a_measurement_neither_reads_nor_leaves_a_cache(few_steps, tmp_path):
 def test_operations_are_counted_by_hand():
     w2, mlp = WORKLOADS["W2"], 600 * 128 + 128 * 100
     training = 20 * 10_000 * 3 * (6 * mlp - 2 * 600 * 128)
-    assert workloads.training_operations(w2) == training + 20 * 10_000 * 2 * mlp
+    assert operations.training_operations(w2) == training + 20 * 10_000 * 2 * mlp
     first, rest = 5 * 5 * 3 * 32 * 32 * 32, 5 * 5 * 32 * 32 * 16 * 16 + 2048 * 128 + 128 * 10
-    assert workloads.training_operations(WORKLOADS["W4"]) == 10 * 2_500 * (2 * (4 * first + 6 * rest) + 2 * (first + rest))
-    assert workloads.scoring_operations(WORKLOADS["A"]) == 2 * 1_000_000 * (100 * 64 + 64 * 2)
+    assert operations.training_operations(WORKLOADS["W4"]) == 10 * 2_500 * (2 * (4 * first + 6 * rest) + 2 * (first + rest))
+    assert operations.scoring_operations(WORKLOADS["A"]) == 2 * 1_000_000 * (100 * 64 + 64 * 2)
 
 
 def measured(workload: workloads.Workload) -> dict:
@@ -173,7 +217,7 @@ def test_rows_are_medians_and_ratios():
     loop, estimated = table.loc["plain loop"], table.loc["estimate"]
     assert (loop["ours_s"], loop["alternative_s"], loop["ratio"]) == (4, 20, 5)
     assert (loop["peak_memory_mb"], loop["repeats"], loop["alternative_repeats"]) == (200, 3, 1)
-    assert loop["share_of_gemm_peak"] == pytest.approx(workloads.training_operations(WORKLOADS["W2"]) / 4 / 1e11)
+    assert loop["share_of_gemm_peak"] == pytest.approx(operations.training_operations(WORKLOADS["W2"]) / 4 / 1e11)
     assert (estimated["ours_s"], estimated["alternative_s"], estimated["ratio"]) == (2, 3, 1.5)
     assert pd.isna(estimated["share_of_gemm_peak"])
 
@@ -191,6 +235,22 @@ def test_report_keeps_other_workloads_and_the_text_around(tmp_path):
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(table) and len({line.count("|") for line in lines}) == 1
     assert "| W2 | training and answers | plain loop | 4.00 s | 20.00 s | **5.0** |" in text
+
+
+def test_a_peak_is_measured_and_told_only_where_products_take_the_time(monkeypatch):
+    monkeypatch.setattr(run, "_measure", lambda workload, name, seed, small: {"seconds": {}})
+    assert [name for name in WORKLOADS if measure.GEMM in run.run(WORKLOADS[name], 1, False)] == [
+        "W2",
+        "W3",
+        "W4",
+        "W4-GPU",
+        "A",
+    ]
+    without = {name: found for name, found in measured(WORKLOADS["L"]).items() if name != measure.GEMM}
+    table = report.rows(WORKLOADS["L"], without)
+    assert table["share_of_gemm_peak"].isna().all() and (table["ratio"] == 5).all()
+    text = report.section(table)
+    assert "GEMM peak was" not in text and "nan" not in text and f"L: {WORKLOADS['L'].settings}." in text
 
 
 def test_readme_has_the_section():

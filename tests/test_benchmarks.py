@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +29,8 @@ def one_core():
     """Tiny products on several cores wait for one another, and for whatever else runs."""
     cores = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with joblib.parallel_config(backend="threading"):
+        yield
     torch.set_num_threads(cores)
 
 

@@ -2,6 +2,9 @@
 say of them (Zarifzadeh, Liu, Shokri, ICML 2024).
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 import numpy as np
 from scipy.stats import rankdata
 
@@ -47,29 +50,33 @@ def tuned_offset(stock: Stock, population: np.ndarray, gamma: float = 2.0) -> fl
     them, each with its own references in the stock. Raises ValueError where none has any.
     """
     check_population(population, stock)
-    totals, used = np.zeros(len(OFFSETS)), 0
-    for mock in range(len(stock)):
-        if used == MOCK_TARGETS:
-            break
-        try:
-            references = stock[stock.references(mock)]
-        except ValueError:
-            continue
+    mocks = _mock_targets(stock)
+    outside = _log_means(stock, [references for _, references in mocks], outside=True)
+    totals = np.zeros(len(OFFSETS))
+    for (mock, _), means in zip(mocks, outside, strict=True):
         ours, member = stock.signal[mock].reshape(len(population), -1).astype(float), stock.member[mock]
-        outside = _log_means(references, outside=True)
-        scores = [_beaten(_offline(ours, outside, a), population, gamma) for a in OFFSETS]
-        totals += [_ranking(score, member) for score in scores]
-        used += 1
-    if not used:
-        raise ValueError(f"a must be given: {len(stock)} references leave none for a reference in the target's place, got None")
+        totals += [_ranking(_beaten(_offline(ours, means, a), population, gamma), member) for a in OFFSETS]
     return float(OFFSETS[totals.argmax()])
+
+
+def _mock_targets(stock: Stock) -> list[tuple[int, np.ndarray]]:
+    """The first models that have references in the stock, and these."""
+    found: list[tuple[int, np.ndarray]] = []
+    for mock in range(len(stock)):
+        with suppress(ValueError):  # none beside itself and its complement
+            found.append((mock, stock.references(mock)))
+        if len(found) == MOCK_TARGETS:
+            break
+    if not found:
+        raise ValueError(f"a must be given: {len(stock)} references leave none for a reference in the target's place, got None")
+    return found
 
 
 def _ratios(ours: np.ndarray, stock: Stock, a: float | None) -> np.ndarray:
     """log(p(x | target) / p(x)), float64 (n, q)."""
     if a is None:
-        return log_probability(ours) - _log_means(stock, outside=False)
-    return _offline(ours, _log_means(stock, outside=True), a)
+        return log_probability(ours) - _log_means(stock, [np.arange(len(stock))], outside=False)[0]
+    return _offline(ours, _log_means(stock, [np.arange(len(stock))], outside=True)[0], a)
 
 
 def _offline(ours: np.ndarray, outside: np.ndarray, a: float) -> np.ndarray:
@@ -77,11 +84,13 @@ def _offline(ours: np.ndarray, outside: np.ndarray, a: float) -> np.ndarray:
         return log_probability(ours) - np.logaddexp(np.log((1 + a) / 2) + outside, np.log((1 - a) / 2))
 
 
-def _log_means(stock: Stock, *, outside: bool) -> np.ndarray:
-    """Log of the mean probability over all references, or over OUT ones, float64 (n, q)."""
-    means = np.empty((len(stock.labels), stock.signal[0, 0].size))
+def _log_means(stock: Stock, groups: Sequence[np.ndarray], *, outside: bool) -> list[np.ndarray]:
+    """Of each group of models, the log of the mean probability over all of them, or over OUT ones, float64 (n, q)."""
+    means = [np.empty((len(stock.labels), stock.signal[0, 0].size)) for _ in groups]
     for query, rows, answers, member in parts(stock):
-        means[rows, query] = log_mean_exp(log_probability(answers), ~member if outside else None)
+        logs = log_probability(answers)
+        for of_group, group in zip(means, groups, strict=True):
+            of_group[rows, query] = log_mean_exp(logs[group], ~member[group] if outside else None)
     return means
 
 

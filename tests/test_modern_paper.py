@@ -684,7 +684,7 @@ def test_the_figure_draws_from_a_table_that_was_read_back(run, results, tmp_path
     points = board_since.low_rate_points(board_since.lira_table_i(study.modern if run else None))
     points.to_csv(tmp_path / "t.csv", index=False)
     spec = {"function": "low_rates", "tables": ["t"], "options": {"facet": "panel"}}
-    runs.write_figure(tmp_path, tmp_path / "figures", "low_rates", spec, [])
+    runs.write_figure(tmp_path, tmp_path / "figures", "low_rates", spec, {"datasets": []})
     svg = (tmp_path / "figures" / "low_rates.svg").read_text()
     for words in ["CIFAR-100", "Shokri 2017", "LiRA online", "published: train 1.00, test 0.90", "ours: not run"]:
         assert words in svg

@@ -223,6 +223,16 @@ def test_figure_of_a_standin_says_so(tmp_path, monkeypatch, plots):
     assert notes == {"real": False, "standin": True}
 
 
+def test_the_note_names_the_standins_that_are_drawn(tmp_path, monkeypatch, plots):
+    run = a_run(tmp_path, [REAL, STANDIN], monkeypatch)
+    lines = pd.DataFrame({"x": [0, 1], "y": [0, 1]})
+    notes = {}
+    for name in (REAL["name"], STANDIN["name"], "CIFAR-10"):  # a word that is no data set's name tells nothing
+        run.figure(f"of_{name}", square, lines.assign(dataset=name))
+        notes[name] = "stand-in data: texas" in (run.figures / f"of_{name}.svg").read_text()
+    assert notes == {REAL["name"]: False, STANDIN["name"]: True, "CIFAR-10": True}
+
+
 def test_facets_are_in_order_of_appearance_and_cut_every_table_that_has_the_column():
     seen = []
     first = pd.DataFrame({"kind": ["b", "a", "b"], "x": [1, 2, 3]})

@@ -493,7 +493,7 @@ def test_figures_draw_from_tables_that_were_read_back(name, mixed, tmp_path):
         frame.to_csv(tmp_path / f"t{number}.csv", index=False)
     options = {"facet": "panel"} if name == "glance" else {}
     spec = {"function": name, "tables": [f"t{number}" for number in range(len(frames))], "options": options}
-    runs.write_figure(tmp_path, tmp_path / "figures", name, spec, ["texas"])
+    runs.write_figure(tmp_path, tmp_path / "figures", name, spec, {"datasets": [{"name": "texas", "source": "standin"}]})
     svg = (tmp_path / "figures" / f"{name}.svg").read_text()
     words = {"glance": list(scoreboard.STANDINGS), "table_two": ["Adult (not run)", "Texas (stand-in)", "Location (real)"]}
     for word in words.get(name, ["not testable here", "not run", "9. median precision"]):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
-from scipy.stats import rankdata
 
 from mialib.attack.references import check_population, check_signal, judged, log_mean_exp, log_probability, parts
 from mialib.core import checks
@@ -108,6 +107,8 @@ def _beaten(ratios: np.ndarray, population: np.ndarray, gamma: float) -> np.ndar
 def _ranking(score: np.ndarray, member: np.ndarray) -> float:
     """How often a member's score lies above a non-member's, ties counting half."""
     known = ~np.isnan(score)
-    ranks, inside = rankdata(score[known]), member[known]
-    n_in, n_out = inside.sum(), (~inside).sum()
-    return float((ranks[inside].sum() - n_in * (n_in + 1) / 2) / (n_in * n_out)) if n_in and n_out else 0.5
+    inside, outside = score[known & member], np.sort(score[known & ~member])
+    if not len(inside) or not len(outside):
+        return 0.5
+    below = np.searchsorted(outside, inside, "left") + np.searchsorted(outside, inside, "right")
+    return float(below.mean() / (2 * len(outside)))

@@ -77,7 +77,7 @@ class Run:
         saved = [self._table_of(name, parameter if i else "", table) for i, (parameter, table) in enumerate(given)]
         spec = {"function": plot, "tables": saved, "options": _plain(options)}
         self.record["figures"][name] = spec
-        picture = write_figure(self.results, self.figures, name, spec, standins(self.record))
+        picture = write_figure(self.results, self.figures, name, spec, self.record)
         self._write()
         return picture
 
@@ -178,7 +178,14 @@ def write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 def standins(record: Mapping[str, Any]) -> list[str]:
     """Names of the data sets of a run that are not real."""
-    return [item["name"] for item in record["datasets"] if item["source"] != "real"]
+    return list(dict.fromkeys(item["name"] for item in record["datasets"] if item["source"] != "real"))
+
+
+def _drawn_standins(record: Mapping[str, Any], frames: Sequence[pd.DataFrame]) -> list[str]:
+    """Those of a run's stand-ins that a figure's tables name in a column `dataset`; where they name no data set, all."""
+    known = {item["name"] for item in record["datasets"]}
+    drawn = known & set().union(*(frame["dataset"] for frame in frames if "dataset" in frame))
+    return [name for name in standins(record) if not drawn or name in drawn]
 
 
 # Figures
@@ -194,8 +201,8 @@ def plot_function(name: str) -> Callable[..., Any]:
     return function
 
 
-def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any], standin: Sequence[str]) -> Any:
-    """Draw a figure from its spec (function, tables, options) and a run's tables, as PNG and SVG: same tables, same bytes.
+def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
+    """Draw a figure of a run from its spec (function, tables, options) and tables, as PNG and SVG: same tables, same bytes.
 
     A figure that was drawn before from the same tables, by the same code, is taken from the cache. Returns the picture at
     screen resolution, as an IPython Image.
@@ -205,6 +212,7 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     for part in (name, *spec["tables"]):
         _check_name("name", part)  # of a run.json that somebody edited, too
     frames = [read_table(results, table) for table in spec["tables"]]
+    standin = _drawn_standins(record, frames)
     note = f"stand-in data: {', '.join(standin)}" if standin else ""
     figures.mkdir(parents=True, exist_ok=True)
     tables = [(results / f"{table}.csv").read_text(encoding="utf-8") for table in spec["tables"]]
@@ -259,7 +267,7 @@ def redraw(results: Path, figures: Path) -> list[str]:
     """Draw all figures of a run again from its tables, training nothing. Returns their names."""
     record = read_run(results)
     for name, spec in record["figures"].items():
-        write_figure(results, figures, name, spec, standins(record))
+        write_figure(results, figures, name, spec, record)
     return list(record["figures"])
 
 

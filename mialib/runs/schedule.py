@@ -16,7 +16,7 @@ from mialib.runs.run import read_run
 
 LAST = "99_"  # notebooks that read the others' tables, and run after them
 HEADING = "> "  # begins the line by which a process tells what heading it has come to
-LONG_RUNS = ("08_mitigations", "02_cifar100", "03_purchase", "01_cifar10")  # when nothing was run before
+LONG_RUNS = ("08_mitigations", "02_cifar100", "03_purchase", "01_cifar10", "09_modern_attacks")  # when nothing was run before
 MOST_JOBS = 4  # unless more are asked for: every kernel has its own copy of the data
 
 

@@ -16,6 +16,7 @@ from mialib.core.stocks import Stock
 log = logging.getLogger(__name__)
 
 SIGNALS_AT_ONCE = 2**21  # numbers of the stock that are looked at together
+_told: set[tuple[int, int]] = set()  # how many records of how many lacked a reference
 
 
 def attack_p(signal: np.ndarray, stock: Stock, population: np.ndarray) -> np.ndarray:
@@ -100,7 +101,8 @@ def judged(scores: list[np.ndarray], population: np.ndarray | None = None) -> np
     lacking = int(np.isnan(mean).sum())
     if lacking == len(mean):
         raise ValueError("stock must give some record a reference of each kind that the attack needs, got none")
-    if lacking:
+    if lacking and (lacking, len(mean)) not in _told:  # once: not for each target of a stock
+        _told.add((lacking, len(mean)))
         log.warning("%d of %d records lack a reference of a kind that the attack needs: their score is NaN", lacking, len(mean))
     if population is not None:
         mean[population] = np.nan

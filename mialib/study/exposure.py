@@ -94,8 +94,8 @@ def exposures(trial: StockTrial, scores: Scores, fpr: float) -> pd.DataFrame:
 
 
 def exposed_pictures(table: pd.DataFrame, dataset: Dataset, classes: Iterable[int]) -> pd.DataFrame:
-    """Of each class, the record that is most exposed and the one that is least: what `plots.pictures` draws (cls, name,
-    exposed, score, confidence, height, width, pixels). table: `exposures`; score is separation, confidence out_accuracy.
+    """Of each class, the record that is most exposed and the one that is least: what `plots.pictures` draws (dataset, cls,
+    name, exposed, score, confidence, height, width, pixels). table: `exposures`; score is separation, confidence out_accuracy.
     Records that no target had, and classes with fewer than two others, have no picture.
     """
     if dataset.x.ndim != 4 or dataset.x.shape[3] != 3:
@@ -108,7 +108,8 @@ def exposed_pictures(table: pd.DataFrame, dataset: Dataset, classes: Iterable[in
             one = of_class.iloc[place]
             picture = dataset.x[int(one["record"])]
             shown = {"height": picture.shape[0], "width": picture.shape[1], "pixels": picture.tobytes().hex()}
-            front = {"cls": int(c), "name": one["name"], "exposed": exposed, "score": one["separation"]}
+            front = {"dataset": dataset.name, "cls": int(c), "name": one["name"], "exposed": exposed}
+            front |= {"score": one["separation"]}
             rows.append(front | {"confidence": one["out_accuracy"]} | shown)
     return pd.DataFrame(rows)
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 GIVEN = os.environ.get("MIALIB_DATA")
 
@@ -14,6 +15,16 @@ def own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("MIALIB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("MIALIB_OUT", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(monkeypatch):
+    """No test finds a data set that another one still held, or computes on the cores that another one made believe in."""
+    monkeypatch.setattr("mialib.data.loading._loaded", {})
+    cores = torch.get_num_threads()
+    yield
+    monkeypatch.undo()
+    torch.set_num_threads(cores)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.special
 
 from mialib.core import checks
@@ -89,3 +90,9 @@ def _resample(c: Counts, n: int, rng: np.random.Generator) -> Counts:
     hits = rng.binomial(c.members, np.nan_to_num(recall(c)), size)
     false = rng.binomial(c.nonmembers, np.nan_to_num(false_positive_rate(c)), size)
     return Counts(np.broadcast_to(c.members, size), hits, np.broadcast_to(c.nonmembers, size), false)
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rank correlation of x and y (n,), ties at their mean rank; NaN where one of them does not vary."""
+    ranks = pd.DataFrame({"x": x, "y": y}).rank().to_numpy()
+    return float(np.corrcoef(ranks.T)[0, 1]) if (ranks.std(0) > 0).all() else float("nan")

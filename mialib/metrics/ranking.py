@@ -73,8 +73,13 @@ def ppv(score: np.ndarray, member: np.ndarray, prior: float, fpr: float, *, thre
     if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.integer | np.floating) or np.isnan(threshold):
         raise TypeError(f"threshold must be a number, infinity included, got {threshold!r}")
     called = score >= threshold
-    right, wrong = prior * called[member].mean(), (1 - prior) * called[~member].mean()
-    return float(right / (right + wrong)) if called.any() and right + wrong > 0 else float("nan")
+    return ppv_of_rates(float(called[member].mean()), float(called[~member].mean()), prior)
+
+
+def ppv_of_rates(tpr: float, fpr: float, prior: float) -> float:
+    """`ppv` of rates that were realised; NaN where nothing is called a member."""
+    right, wrong = prior * tpr, (1 - prior) * fpr
+    return right / (right + wrong) if right + wrong > 0 else float("nan")
 
 
 def can_carry(fpr: float, n_nonmembers: int) -> bool:

@@ -152,10 +152,8 @@ def _spearman(part: pd.DataFrame, x: str, y: str, n_boot: int, rng: np.random.Ge
 
 
 def _rank_correlation(pairs: np.ndarray) -> float:
-    ranks = pd.DataFrame(pairs).rank().to_numpy()
-    if (ranks.std(0) == 0).any():
-        return 0.0  # all classes alike on one side: no order, no correlation
-    return float(np.corrcoef(ranks.T)[0, 1])
+    found = metrics.spearman(*pairs.T)
+    return 0.0 if np.isnan(found) else found  # all classes alike on one side: no order, no correlation
 
 
 def beside_baselines(table: pd.DataFrame, compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:

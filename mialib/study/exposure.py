@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from sklearn.neighbors import NearestNeighbors
 
 from mialib import metrics
@@ -171,11 +170,6 @@ def _rank_correlation(x: np.ndarray, y: np.ndarray, n_boot: int) -> dict[str, fl
         return dict.fromkeys(("spearman", "low", "high"), np.nan)
     x, y = x[known], y[known]
     rng = randomness.generator(0, "rank correlation")
-    draws = [_spearman(x[at], y[at]) for at in (rng.integers(0, len(x), len(x)) for _ in range(n_boot))]
+    draws = [metrics.spearman(x[at], y[at]) for at in (rng.integers(0, len(x), len(x)) for _ in range(n_boot))]
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if not np.isnan(draws).all() else (np.nan, np.nan)
-    return {"spearman": _spearman(x, y), "low": float(low), "high": float(high)}
-
-
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    ranks = np.stack([rankdata(x), rankdata(y)])
-    return float(np.corrcoef(ranks)[0, 1]) if (ranks.std(1) > 0).all() else float("nan")
+    return {"spearman": metrics.spearman(x, y), "low": float(low), "high": float(high)}

@@ -4,6 +4,7 @@ What looked harmless or useful on average may change its standing where an accus
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from mialib.training.recipe import Recipe
 
 FOLLOWED = ("confidence", "watson", BEST)  # attacks on signals that are asked again under every mitigation
 OF_MITIGATION = ["dataset", "source", "mitigation", "knob", "at", "setting", "train_accuracy", "test_accuracy"]
-FLOORS = (1e-6, 1e-4, 1e-3, 1e-2, 0.1)
+FLOORS = (1e-6, 1e-4, 1e-3, 1e-2, 0.1)  # the lowest first
 DELTA = 1e-4  # of private training, and of the bounds beside it: below one over the number of records
 
 
@@ -69,8 +70,15 @@ def filtered_stock(e: StockExperiment, mitigation: Mitigation) -> StockTrial:
     """The stock under a filter of answers, read with the floor of FLOORS (see `shadow.log_odds`) with which LiRA ranks the
     records of the last model best: what a filter cuts, rounds or disturbs near 0 and 1 would mislead it.
     """
-    trials = [run_stock(e, None, mitigation.answer, mitigation.shadows, floor) for floor in FLOORS]
-    return trials[int(np.argmax([_last_model_auc(trial) for trial in trials]))]
+    lowest = run_stock(e, None, mitigation.answer, mitigation.shadows, FLOORS[0])
+    return max((_with_floor(lowest, floor) for floor in FLOORS), key=_last_model_auc)
+
+
+def _with_floor(trial: StockTrial, floor: float) -> StockTrial:
+    """The same answers with a higher floor: their log-odds, cut off at its own."""
+    limit = np.float32(np.log1p(-floor) - np.log(floor))
+    own, others = (replace(part, signal=part.signal.clip(-limit, limit)) for part in (trial.own, trial.others))
+    return trial._replace(own=own, others=others)
 
 
 def _last_model_auc(trial: StockTrial) -> float:

@@ -259,8 +259,8 @@ def ppv_table(
 
 def _worth(realised: np.ndarray, prior: float) -> dict[str, float]:
     """realised (t, 2): the false and the true positive rate of each target."""
-    wrong, right = (realised * [1 - prior, prior]).T
-    values = right[right + wrong > 0] / (right + wrong)[right + wrong > 0]
+    values = np.array([metrics.ppv_of_rates(tpr, fpr, prior) for fpr, tpr in realised])
+    values = values[~np.isnan(values)]
     means = {"achieved_fpr": realised[:, 0].mean(), "achieved_tpr": realised[:, 1].mean()}
     if not len(values):
         return means | {"value": np.nan, "low": np.nan, "high": np.nan, "n_targets": 0}

@@ -25,6 +25,7 @@ from mialib.study.stocks import (
     stock_scores,
 )
 from mialib.study.sweep import NONE, MakeModel, Mitigation
+from mialib.study.tables import columns_first
 from mialib.training.recipe import Recipe
 
 FOLLOWED = ("confidence", "watson", BEST)  # attacks on signals that are asked again under every mitigation
@@ -62,8 +63,7 @@ def mitigated_rates(
         facts = {"mitigation": each.name, "knob": each.knob, "at": each.at, "setting": each.setting} | accuracy
         table = pd.concat([rate_table(trial, scores, fprs, n_boot=100), epsilon_rows(trial, scores)], ignore_index=True)
         parts.append(table.assign(**facts))
-    whole = pd.concat(parts, ignore_index=True)
-    return whole[[*OF_MITIGATION, *(column for column in whole if column not in OF_MITIGATION)]]
+    return columns_first(pd.concat(parts, ignore_index=True), OF_MITIGATION)
 
 
 def filtered_stock(e: StockExperiment, mitigation: Mitigation) -> StockTrial:

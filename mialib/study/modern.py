@@ -26,6 +26,7 @@ from mialib.study.stocks import (
     some_scores,
     stock_scores,
 )
+from mialib.study.tables import columns_first
 
 FPRS = (0.1, 0.01, 0.001, 0.0001)
 LOW = 0.001  # the rate that the notebook's figures are about: one false accusation in 1,000
@@ -69,7 +70,7 @@ def _named(trial: StockTrial, table: pd.DataFrame, **front: Any) -> pd.DataFrame
     """The table with dataset, source and these columns in front."""
     dataset = trial.experiment.dataset
     front = {"dataset": dataset.name, "source": dataset.source} | front
-    return table.assign(**front)[[*front, *(column for column in table if column not in front)]]
+    return columns_first(table.assign(**front), front)
 
 
 def stock_accuracies(trials: Iterable[StockTrial]) -> pd.DataFrame:
@@ -102,8 +103,7 @@ def tpr_rows(rates: pd.DataFrame) -> pd.DataFrame:
     """The true positive rates of a `rate_table`, under the name tpr."""
     check_columns("rates", rates, ["dataset", "source", "attack", "metric", "fpr", "value", "low", "high"])
     rows = rates[rates["metric"] == "tpr"].rename(columns={"value": "tpr"}).drop(columns="metric")
-    first = ["dataset", "source", "attack", "fpr", "tpr", "low", "high"]
-    return rows[[*first, *(column for column in rows if column not in first)]].reset_index(drop=True)
+    return columns_first(rows, ["dataset", "source", "attack", "fpr", "tpr", "low", "high"]).reset_index(drop=True)
 
 
 def log_roc(trial: StockTrial, scores: Iterable[Scores], points: int = 60) -> pd.DataFrame:
@@ -203,9 +203,7 @@ def ladder(
     for side, step, on, attack in steps:
         table = rate_table(on, stock_scores(on, {step: attack}, n_targets), fprs, n_boot=100)
         parts.append(table.rename(columns={"attack": "step"}).assign(side=side))
-    table = pd.concat(parts, ignore_index=True)
-    first = ["dataset", "source", "side", "step"]
-    return table[[*first, *(column for column in table if column not in first)]]
+    return columns_first(pd.concat(parts, ignore_index=True), ["dataset", "source", "side", "step"])
 
 
 def _in_log_probability(t: Attacked) -> tuple[np.ndarray, Stock]:

@@ -193,8 +193,7 @@ def reports(made: Sequence[Made]) -> pd.DataFrame:
         raise ValueError("made must hold at least one set of records, got none")
     parts = [each.records.report.assign(**each.case._asdict(), target=each.target.number) for each in made]
     table = pd.concat(parts, ignore_index=True)
-    first = [*tables.CASE, "target"]
-    return table[[*first, *(column for column in table if column not in first)]]
+    return tables.columns_first(table, [*tables.CASE, "target"])
 
 
 def records_table(made: Sequence[Made], trials: Sequence[Trial] = ()) -> pd.DataFrame:

@@ -32,7 +32,13 @@ def _frame(cases: Iterable[Case], parts: Iterable[dict[str, Any] | pd.DataFrame]
         for case, part in zip(cases, parts, strict=True)
     ]
     table = pd.concat(tables, ignore_index=True)
-    return table[[*CASE, *(column for column in table if column not in CASE)]]
+    return columns_first(table, CASE)
+
+
+def columns_first(table: pd.DataFrame, first: Iterable[str]) -> pd.DataFrame:
+    """The table with these columns in front, the others after them in their order."""
+    first = list(first)
+    return table[[*first, *(column for column in table if column not in first)]]
 
 
 def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[Case, str], list[Outcome]]:

@@ -11,7 +11,7 @@ import pytest
 import mialib
 
 PACKAGE = Path(mialib.__file__).parent
-LIBRARY = {"core", "data", "training", "shadow", "attack", "metrics", "mitigations", "plots"}
+LIBRARY = {"core", "data", "training", "shadow", "attack", "metrics", "mitigations", "plots", "audit"}
 BELOW = {  # what each room may import
     "core": set(),
     "data": {"core"},
@@ -21,6 +21,7 @@ BELOW = {  # what each room may import
     "metrics": {"core"},
     "mitigations": {"core"},
     "plots": {"core"},
+    "audit": {"core", "training", "shadow", "attack", "metrics", "mitigations", "plots"},
     "runs": {"core", "plots"},
     "study": {"core", "data", "training", "shadow", "attack", "metrics", "mitigations"},
     "paper": {"core", "shadow", "metrics", "plots", "study", "runs"},

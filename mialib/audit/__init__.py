@@ -1,0 +1,5 @@
+"""Audit a model of one's own: what does it give away, about whom, how sure is that, what helps?"""
+
+from mialib.audit.audit import Audit, Moment
+
+__all__ = ["Audit", "Moment"]

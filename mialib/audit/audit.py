@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-SCHEMA = 1  # version of report.json
-VERDICTS = ("leaks", "no leak found", "cannot tell", "members differ")
+REPORT_SCHEMA = 1  # version of report.json
+AUDIT_VERDICTS = ("leaks", "no leak found", "cannot tell", "members differ")
 
 
 class Moment(NamedTuple):
@@ -34,12 +33,12 @@ class Moment(NamedTuple):
 class Audit:
     """The findings of an audit. Rates are in 0..1; `_low` and `_high` end 95% intervals; NaN: not to be had, or not carried.
 
-    verdict: one of VERDICTS. summary: what was found, in a few sentences. assumptions: what that rests on, a sentence each.
+    verdict: one of AUDIT_VERDICTS. summary: what was found, in a few sentences. assumptions: what that rests on, a sentence each.
     attacks: a row an attack: attacker ("outsider": trains shadows on a pool of records that he has; "auditor": trains
     references on halves of the records judged; "no shadows"), attack, headline (bool: the one that the verdict reads, chosen on
     references), auc, tpr_at_0.1, tpr_at_0.01, tpr_at_0.001, accuracy (balanced) and of each of these _low and _high,
-    threshold_set_on, fpr (at the threshold set elsewhere for 1%), precision_at_0.01, precision_at_0.1, precision_at_0.5 (priors of
-    membership, at that threshold), epsilon, epsilon_ceiling, p (that the AUC is no more than chance), n_members, n_nonmembers.
+    threshold_set_on, fpr (at the threshold set elsewhere for 1%), precision_at_0.01, precision_at_0.1, precision_at_0.5 (priors
+    of membership, at that threshold), epsilon, epsilon_ceiling, p (of such an AUC by chance), n_members, n_nonmembers.
     groups: a row a class, and a row a value of a column that was named: column, value, n_members, n_nonmembers, auc, auc_low,
     auc_high, auc_rest, p (Holm's, over all rows), exposed ("more", "less", "no difference shown", "too few records").
     records: a row a record, the most exposed first: rank, record (its place among members, or non-members; index: its name in
@@ -47,7 +46,8 @@ class Audit:
     references trained with it, and without), score, seeds_in, seeds_agree (of so many references trained with it, the share
     that gives it away, too).
     remedies: a row a mitigation: mitigation, kind ("none", "answers", "training"), measured_on ("target" or "references"),
-    attack, auc, auc_low, auc_high, tpr_at_0.01, accuracy (of the model on records that it has not seen), auc_change, accuracy_change.
+    attack, auc, auc_low, auc_high, tpr_at_0.01, accuracy (of the model on records that it has not seen), auc_change,
+    accuracy_change.
     less: what attackers with less would get: attacker (in words), attack, auc, auc_low, auc_high, tpr_at_0.01.
     curves: attacker, attack, fpr, tpr. answers: member, probability (of the true class).
     moment: one record, or None. about: settings, versions, digests, counts: JSON-able.

@@ -33,7 +33,7 @@ class Moment(NamedTuple):
 class Audit:
     """The findings of an audit. Rates are in 0..1; `_low` and `_high` end 95% intervals; NaN: not to be had, or not carried.
 
-    verdict: one of AUDIT_VERDICTS. summary: what was found, in a few sentences. assumptions: what that rests on, a sentence each.
+    verdict: one of AUDIT_VERDICTS. summary: the findings, in a few sentences. assumptions: what they rest on, a sentence each.
     attacks: a row an attack: attacker ("outsider": trains shadows on a pool of records that he has; "auditor": trains
     references on halves of the records judged; "no shadows"), attack, headline (bool: the one that the verdict reads, chosen on
     references), auc, tpr_at_0.1, tpr_at_0.01, tpr_at_0.001, accuracy (balanced) and of each of these _low and _high,

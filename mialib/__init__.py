@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from mialib.metrics import auc, by_class, interval, overall, roc, tpr_at_fpr
     from mialib.paper import published
     from mialib.shadow import query, sample_halves, sample_splits, shadow_attack_data, stock
-    from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe, black_box, cnn, mlp
+    from mialib.training import EstimatorTrainer, FunctionTrainer, NeuralTrainer, Recipe, black_box, cnn, mlp
 
 ROOMS = {
     "core": ("AttackData", "Dataset", "Features", "Split"),
     "data": ("load", "split_target"),
-    "training": ("EstimatorTrainer", "NeuralTrainer", "Recipe", "black_box", "cnn", "mlp"),
+    "training": ("EstimatorTrainer", "FunctionTrainer", "NeuralTrainer", "Recipe", "black_box", "cnn", "mlp"),
     "shadow": ("query", "sample_halves", "sample_splits", "shadow_attack_data", "stock"),
     "attack": ("confidence_threshold", "correctness_gap", "fit_attack", "lira", "rmia"),
     "metrics": ("auc", "by_class", "interval", "overall", "roc", "tpr_at_fpr"),

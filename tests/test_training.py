@@ -16,7 +16,7 @@ import torch
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
@@ -644,8 +644,17 @@ def test_an_estimator_must_be_a_classifier():
         EstimatorTrainer(object())
     with pytest.raises(TypeError, match="got the class DecisionTreeClassifier: write DecisionTreeClassifier"):
         EstimatorTrainer(DecisionTreeClassifier)
-    with pytest.raises(TypeError, match="fit, predict_proba and get_params, got LinearSVC without predict_proba"):
-        EstimatorTrainer(LinearSVC())
+    with pytest.raises(TypeError, match="fit, predict_proba and get_params, got LinearRegression without predict_proba"):
+        EstimatorTrainer(LinearRegression())
+
+
+def test_a_classifier_without_probabilities_answers_its_label():
+    dataset = images()
+    rows = np.flatnonzero(dataset.y != 1)[None, :20]
+    answers = EstimatorTrainer(LinearSVC()).fit_many(dataset, rows, seed=0)[0].predict_proba(dataset.x)
+    alone = LinearSVC(random_state=0).fit(dataset.x[rows[0]].reshape(20, -1), dataset.y[rows[0]])
+    np.testing.assert_array_equal(answers.argmax(1), alone.predict(dataset.x.reshape(60, -1)))
+    assert set(np.unique(answers)) == {0, 1} and (answers.sum(1) == 1).all()
 
 
 @pytest.mark.parametrize("value", [nn.Linear, None, DecisionTreeClassifier(), lambda x: x])

@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -35,9 +35,22 @@ def data_folder() -> Path:
 
 def cache_folder() -> Path:
     """Folder of trained weights, answers and synthetic records: `MIALIB_CACHE`, or `~/.cache/mialib/store` (also where that
-    is "off", which keeps nothing); created when missing.
+    is "off", which keeps nothing), or that of `kept_in`; created when missing.
     """
-    return _folder("MIALIB_CACHE", "~/.cache/mialib/store")
+    return _elsewhere[-1] if _elsewhere else _folder("MIALIB_CACHE", "~/.cache/mialib/store")
+
+
+@contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """Within the block, in all threads of this process, this folder takes the place of `cache_folder`."""
+    _elsewhere.append(folder)
+    try:
+        yield
+    finally:
+        _elsewhere.pop()
+
+
+_elsewhere: list[Path] = []
 
 
 def output_folder() -> Path | None:

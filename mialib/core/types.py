@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from mialib.core import cache, checks
+from mialib.core import cache, checks, frames
 
 SOURCES = ("real", "standin", "own")
 
@@ -32,7 +32,9 @@ class Dataset:
 
     x: (n, ...) uint8 (bits 0/1, pixels) or float32 (tables), finite. y: int64 (n,), 0..n_classes-1. source: "real" or "standin"
     for the sets of `mialib.data`, "own" for records of the user's. features: what an attacker knows of a record; None: read off
-    x. classes: the user's labels, (n_classes,), class c of y being classes[c]; a model's `classes_` is matched with them.
+    x. frame: the user's own rows, a pandas table or an array of another type, given to models in place of x. classes: the
+    user's labels, (n_classes,), class c of y being classes[c]; estimators learn these, and a model's `classes_` is matched with
+    them. encoder: what made x of the frame, where it was `from_frame`.
     Raises TypeError or ValueError, naming the field, what it holds and what is allowed.
     """
 
@@ -42,7 +44,9 @@ class Dataset:
     n_classes: int
     source: str
     features: Features | None = None
+    frame: Any = None
     classes: Sequence[Any] | None = None
+    encoder: frames.Encoder | None = None
 
     def __post_init__(self) -> None:
         x, y = self.x, self.y
@@ -59,6 +63,8 @@ class Dataset:
         checks.labels("dataset.y", y, self.n_classes)
         checks.choice("dataset.source", self.source, SOURCES)
         self._check_features()
+        if self.frame is not None:
+            frames.check_frame(self.frame, len(x))
         if self.classes is not None and len(set(self.classes)) != self.n_classes:
             raise ValueError(f"dataset.classes must be {self.n_classes} different labels, got {list(self.classes)[:10]}")
 
@@ -72,15 +78,43 @@ class Dataset:
         if features.kinds is not None and len(features.kinds) != shape[0]:
             raise ValueError(f"dataset.features.kinds must have one entry a column, {shape[0]}, got {len(features.kinds)}")
 
+    @classmethod
+    def from_frame(cls, frame: Any, label: str, name: str = "own") -> "Dataset":
+        """A pandas table with a column `label` of classes of any kind: its rows for models, and numbers (`frames.Encoder`)."""
+        if not frames.is_frame(frame) or label not in frame:
+            columns = ", ".join(map(str, getattr(frame, "columns", []))) or "none"
+            raise ValueError(f"label must be a column of the table, which has {columns}, got {label!r}")
+        records = frame.drop(columns=label)
+        y, classes = frames.coded(frame[label])
+        encoder = frames.Encoder.of(records)
+        x = encoder.encode(records)
+        features = Features(x.shape[1:], encoder.kinds(x))
+        return cls(name, x, y, len(classes), "own", features, records, classes, encoder)
+
     def __getitem__(self, rows: slice | np.ndarray) -> "Dataset":
         """Some of the records: `rows` is a slice, a mask or indices."""
-        return replace(self, x=self.x[rows], y=self.y[rows])
+        frame = None if self.frame is None else frames.rows_of(self.frame, rows)
+        return replace(self, x=self.x[rows], y=self.y[rows], frame=frame)
+
+    def records(self, rows: slice | np.ndarray = slice(None)) -> Any:
+        """Some of the records as models take them: rows of the user's own, or of x."""
+        return frames.rows_of(self.x if self.frame is None else self.frame, rows)
+
+    def labels(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
+        """Some of the labels as estimators learn them: the user's own, or y."""
+        return self.y[rows] if self.classes is None else np.asarray(self.classes)[self.y[rows]]
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of x and y, and of the user's own rows and labels."""
+        if self.frame is None and self.classes is None:
+            return cache.digest(self.x, self.y)
+        frame = "" if self.frame is None else frames.digest_of(self.frame)
+        return cache.digest(self.x, self.y, frame, "" if self.classes is None else repr(list(self.classes)))
 
     def describe(self) -> dict[str, Any]:
-        """What a run notes of its data: name, source, records, n_classes and a digest of x and y."""
-        digest = cache.digest(self.x, self.y)
+        """What a run notes of its data: name, source, records, n_classes and a digest."""
         facts = {"name": self.name, "source": self.source, "records": len(self.y), "n_classes": int(self.n_classes)}
-        return facts | {"digest": digest}
+        return facts | {"digest": self.digest()}
 
 
 @dataclass(frozen=True, eq=False)

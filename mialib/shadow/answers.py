@@ -33,7 +33,7 @@ def query(
     rows = split.rows
     if rows.max() >= len(dataset.y):
         raise ValueError(f"split must hold rows of the data set, 0..{len(dataset.y) - 1}, got {rows.max()}")
-    answers = checked_answers(model, dataset, _asked(model, dataset.x[rows], timeout), split.member, dataset.y[rows])
+    answers = checked_answers(model, dataset, _asked(model, dataset.records(rows), timeout), split.member, dataset.y[rows])
     return AttackData(_mitigated(answers, mitigation), dataset.y[rows], split.member)
 
 

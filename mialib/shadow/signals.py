@@ -123,8 +123,8 @@ def _asked_all(
     model: BlackBox, dataset: Dataset, member: np.ndarray, queries: Sequence[Picture] | None
 ) -> dict[str, np.ndarray]:
     """Signals (n,) or (n, q), and whether the first answer was right (n,)."""
-    pictures = [dataset.x] if queries is None else (view(dataset.x) for view in queries)
-    signals, right = zip(*(_asked_once(model, dataset, x, member) for x in pictures), strict=True)
+    records = [dataset.records()] if queries is None else (view(dataset.x) for view in queries)
+    signals, right = zip(*(_asked_once(model, dataset, x, member) for x in records), strict=True)
     return {"signal": signals[0] if queries is None else np.stack(signals, 1), "right": right[0]}
 
 

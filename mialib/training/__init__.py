@@ -2,7 +2,7 @@
 
 from mialib.core.types import BlackBox, Trainer
 from mialib.training.black_boxes import black_box
-from mialib.training.estimators import EstimatorTrainer
+from mialib.training.estimators import EstimatorTrainer, FunctionTrainer
 from mialib.training.networks import cnn, mlp
 from mialib.training.neural import NeuralTrainer
 from mialib.training.private import PrivateTrainer
@@ -10,6 +10,6 @@ from mialib.training.recipe import Estimate, Recipe, choose_precision
 from mialib.training.residual import ResidualTrainer, residual
 
 __all__ = [
-    "BlackBox", "Estimate", "EstimatorTrainer", "NeuralTrainer", "PrivateTrainer", "Recipe", "ResidualTrainer", "Trainer",
-    "black_box", "choose_precision", "cnn", "mlp", "residual",
+    "BlackBox", "Estimate", "EstimatorTrainer", "FunctionTrainer", "NeuralTrainer", "PrivateTrainer", "Recipe",
+    "ResidualTrainer", "Trainer", "black_box", "choose_precision", "cnn", "mlp", "residual",
 ]  # fmt: skip

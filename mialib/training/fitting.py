@@ -17,8 +17,8 @@ from tqdm.std import tqdm
 from mialib.core import cache, randomness
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys, stacked
-from mialib.training.black_boxes import black_box
-from mialib.training.recipe import Recipe, check_rows
+from mialib.training.black_boxes import EncodedBlackBox, TorchBlackBox
+from mialib.training.recipe import Recipe, check_rows, choose_device
 from mialib.training.session import check_finite
 
 State = dict[str, np.ndarray]
@@ -81,7 +81,8 @@ class TorchTrainer:
             self._check_model(dataset)
             self._train_missing(task, missing, keys, states)
         plan = plan.to("meta") if self._stackable else plan  # of those, the state is all that differs
-        return [self._restored(plan, states[j], seed, first + j) for j in range(len(keys))]
+        models = (self._restored(plan, states[j], seed, first + j) for j in range(len(keys)))
+        return [model if dataset.encoder is None else EncodedBlackBox(model, dataset.encoder) for model in models]
 
     def _settings(self) -> dict[str, Any]:
         return {"recipe": asdict(self.recipe)}
@@ -117,10 +118,10 @@ class TorchTrainer:
             raise TypeError(f"make_model must return a torch.nn.Module, got {_a(module)}")
         return module
 
-    def _restored(self, plan: nn.Module, state: State, seed: int, number: int) -> BlackBox:
+    def _restored(self, plan: nn.Module, state: State, seed: int, number: int) -> TorchBlackBox:
         model = copy.deepcopy(plan) if self._stackable else self._fresh(seed, number)
         model.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()}, assign=self._stackable)
-        return black_box(model.to(self.device))
+        return TorchBlackBox(model.to(self.device))
 
     def _check_model(self, dataset: Dataset) -> None:
         """ValueError unless make_model's modules take the records of the data set, and answer a logit a class."""
@@ -134,21 +135,6 @@ class TorchTrainer:
         shape = tuple(answer.shape) if isinstance(answer, Tensor) else _a(answer)
         if shape != (len(some), dataset.n_classes):
             raise ValueError(f"{wanted}, got shape {shape} for n = {len(some)}")
-
-
-def choose_device(device: str) -> torch.device:
-    """The torch device of that name, "auto" being CUDA if there is one; ValueError if it is not here."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        if found.type == "meta":
-            raise ValueError("it holds no numbers")
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
-        here = ["auto", "cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise ValueError(f"device must be one of {', '.join(here)}, got {device!r}") from error
-    return found
 
 
 def _a(value: Any) -> str:

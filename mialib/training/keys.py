@@ -47,7 +47,7 @@ def of_models(
         "settings": dict(settings),
         "code": describe.code(),
         "versions": describe.versions() if versions else {},
-        "data": cache.digest(dataset.x, dataset.y),
+        "data": dataset.digest(),
         "n_classes": int(dataset.n_classes),
         "seed": int(seed),
     }

@@ -77,3 +77,18 @@ def check_rows(dataset: Dataset, rows: np.ndarray, first: int = 0) -> np.ndarray
     if rows.min() < 0 or rows.max() >= len(dataset.x):
         raise ValueError(f"rows must lie in 0..{len(dataset.x) - 1}, got {rows.min()}..{rows.max()}")
     return rows.astype(np.int64, copy=False)
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device of that name, "auto" being CUDA if there is one; ValueError if it is not here."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        if found.type == "meta":
+            raise ValueError("it holds no numbers")
+        torch.empty(1, device=found)
+    except (RuntimeError, AssertionError, ValueError, TypeError, NotImplementedError) as error:
+        here = ["auto", "cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ValueError(f"device must be one of {', '.join(here)}, got {device!r}") from error
+    return found

@@ -17,6 +17,8 @@ from urllib.request import url2pathname
 import requests
 from tqdm import tqdm
 
+from mialib.core.extras import extra
+
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16  # bytes; what came of a chunk when a connection breaks is lost
@@ -110,7 +112,8 @@ def _by_hand(path: Path) -> str:
 
 
 def _download(url: str, file: File, path: Path) -> Path:
-    import pooch  # where no widgets are installed its import warns: only those who download need it
+    with extra("study"):
+        import pooch  # where no widgets are installed its import warns: only those who download need it
 
     known_hash = file.sha256 or (file.md5 and f"md5:{file.md5}")
     path.parent.mkdir(parents=True, exist_ok=True)

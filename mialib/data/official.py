@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mialib.core import cache
+from mialib.core.extras import extra
 from mialib.data import kmeans, parsers
 from mialib.data.download import DataCorrupt, File, fetch, locked, verify
 from mialib.data.parsers import Arrays
@@ -95,7 +96,8 @@ class TorchvisionCifar:
     loader: str
 
     def _class(self) -> Any:
-        from torchvision import datasets  # late: seconds of import, needed only when an official file is read
+        with extra("study"):
+            from torchvision import datasets  # late: seconds of import, needed only when an official file is read
 
         return getattr(datasets, self.loader)
 
@@ -151,7 +153,8 @@ class TorchvisionMnist:
     """MNIST's four official files in torchvision's layout, `MNIST/raw`. Names, addresses and md5 sums are torchvision's own."""
 
     def files(self) -> list[File]:
-        from torchvision.datasets import MNIST
+        with extra("study"):
+            from torchvision.datasets import MNIST
 
         return [
             File(f"MNIST/raw/{name}", tuple(f"{mirror}{name}" for mirror in MNIST.mirrors), md5=md5)
@@ -163,7 +166,8 @@ class TorchvisionMnist:
 
         These take unpacked files, for which torchvision has no md5: so the checked ones are unpacked into a temporary folder.
         """
-        from torchvision.datasets import mnist
+        with extra("study"):
+            from torchvision.datasets import mnist
 
         readers = {"images": mnist.read_image_file, "labels": mnist.read_label_file}
         parts: dict[str, list[np.ndarray]] = {kind: [] for kind in readers}

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from mialib.core.extras import extra
 from mialib.plots.names import line_names
 from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, OURS, axis_start, line_colours, mark_coin, write_key
 
@@ -26,7 +27,8 @@ def cdfs(
     classes: `by`, whose values are the lines (see `names.line_names`), and the metric; paper: `by`, value. ours: what the thick
     lines are.
     """
-    import seaborn as sns  # late: its import takes a second, which most figures need not wait for
+    with extra("study"):
+        import seaborn as sns  # late: its import takes a second, which most figures need not wait for
 
     mark_coin(ax, vertical=True)
     lines = line_names(classes, by)

@@ -1,5 +1,6 @@
 """Audit a model of one's own: what does it give away, about whom, how sure is that, what helps?"""
 
 from mialib.audit.audit import Audit, Moment
+from mialib.audit.remote import Remote
 
-__all__ = ["Audit", "Moment"]
+__all__ = ["Audit", "Moment", "Remote"]

@@ -17,9 +17,10 @@ PY = .venv/bin/python
 ENVIRONMENT = .venv/.installed
 BENCH_PY = .venv-benchmark/bin/python
 BENCHMARKS = .venv-benchmark/.installed
+SERVERS_PY = .venv-servers/bin/python
 RUNNER = $(PY) -m mialib.runs
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
-COMMANDS = help setup data lab reproduce summary list figures benchmark test mutants lint lock clean
+COMMANDS = help setup data lab reproduce summary list figures benchmark test test-servers mutants lint lock clean
 # Variables of the command line that are no options are parameters of notebooks: N_SHADOWS=20 is handed on as -p N_SHADOWS 20.
 OPTIONS = PROFILE DATA JOBS PARAMS ONLY REPEATS PYTHON SHELL
 GIVEN := $(strip $(foreach name,$(filter-out $(OPTIONS),$(.VARIABLES)),$(if $(findstring command,$(origin $(name))),$(name))))
@@ -37,8 +38,8 @@ $(error $(GIVEN): no option; there are $(OPTIONS), and parameters with reproduce
 endif
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 12
-	@echo "NN_name     one notebook: $(NOTEBOOKS)"
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
+	@echo "NN_name       one notebook: $(NOTEBOOKS)"
 	@echo "Options: PROFILE=quick|paper|smoke  DATA=auto|real|standin  JOBS=2  PYTHON=python3.12, and parameters: N_SHADOWS=20"
 
 setup: $(ENVIRONMENT) ## create the environment .venv: exactly the versions of requirements.lock
@@ -88,6 +89,13 @@ $(BENCHMARKS): pyproject.toml requirements.lock benchmarks/requirements.txt
 
 test: setup ## run the tests, two files at a time, a core each
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Python below 3.13 is what MLServer wants. Where it cannot be installed its tests are skipped, and say so.
+test-servers: setup ## test against a real server of models, MLServer, in an environment of its own (530 MB)
+	@$(SERVERS_PY) -c 'import mlserver_sklearn' 2> /dev/null || { $(PYTHON) -m venv --clear .venv-servers && \
+	  $(SERVERS_PY) -m pip install --quiet --disable-pip-version-check -r tests/servers.txt; } || \
+	  echo "MLServer cannot be installed here with $(PYTHON): its tests are skipped (PYTHON=python3.11 names another one)" >&2
+	$(PY) -m pytest -n 0 -rs tests/test_servers.py
 
 mutants: setup ## change the code in ways that a test must see, one by one (half an hour; not part of test)
 	$(PY) tests/mutants.py

@@ -11,7 +11,7 @@ import numpy as np
 
 from mialib.audit.connection import BadAnswer, Reply
 from mialib.audit.payloads import Payload
-from mialib.audit.protocols import Post, check_count, read_answers
+from mialib.audit.protocols import Post, check_count, decoded_answers
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class OpenInference:
         width = prod(shape[1:])
         rows = [data[i * width : (i + 1) * width] for i in range(shape[0])]
         check_count(rows, n)
-        return read_answers(rows)
+        return decoded_answers(rows)
 
     def _settle(self, outputs: list[dict[str, Any]], chosen: str, asks: bool) -> None:
         self.seen += [name for output in outputs if (name := str(output["name"])) not in self.seen]

@@ -71,9 +71,9 @@ class JsonProtocol:
         """Answers of a list with one item a record."""
         check_count(found, n)
         if not all(isinstance(item, dict) for item in found):
-            return read_answers(found)
+            return decoded_answers(found)
         if all(len(item) == 1 for item in found) and len({key for item in found for key in item}) == 1:
-            return read_answers([value for item in found for value in item.values()])  # a table with one column
+            return decoded_answers([value for item in found for value in item.values()])  # a table with one column
         return self._of_dicts(found)
 
     def _of_dicts(self, found: list[dict[str, Any]]) -> np.ndarray:
@@ -82,7 +82,7 @@ class JsonProtocol:
             names = [str(label) for label in self._classes]
             if strange := [name for name in have if name not in names]:
                 raise BadAnswer(f"answers name the classes {strange[:5]}, which are none of classes = {names[:10]}")
-            return read_answers([[item.get(name, 0.0) for name in names] for item in found])
+            return decoded_answers([[item.get(name, 0.0) for name in names] for item in found])
         names = self.names or have
         if any(set(item) != set(names) for item in found):
             raise BadAnswer(
@@ -90,7 +90,7 @@ class JsonProtocol:
                 "columns, gives a class that an answer lacks 0"
             )
         self.names = names
-        return read_answers([[item[name] for name in names] for item in found])
+        return decoded_answers([[item[name] for name in names] for item in found])
 
 
 class MLflow(JsonProtocol):
@@ -190,7 +190,7 @@ def check_count(found: Any, n: int) -> None:
         raise BadAnswer(f"{len(found)} answers came for {n} records")
 
 
-def read_answers(found: list[Any]) -> np.ndarray:
+def decoded_answers(found: list[Any]) -> np.ndarray:
     """One answer a record as an array: vectors as float64 (n, n_classes), labels as texts, int64, float64 or bool (n,)."""
     if not any(isinstance(item, list) for item in found):
         return _labels(found)

@@ -17,7 +17,7 @@ from skl2onnx import to_onnx
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -28,6 +28,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from torch import nn
 
 from mialib.audit.loading import import_named, load_model
+from mialib.audit.onnx_labels import graph_labels
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(120, 4)).astype(np.float32)
@@ -213,7 +214,7 @@ def test_onnx_of_one_matrix(tmp_path, zipmap):
     loaded = load_model(exported(model, X[:1], tmp_path / "model.onnx", zipmap=zipmap))
     found = loaded.predict_proba(X)
     assert found.dtype == np.float32 and found == pytest.approx(model.predict_proba(X), abs=1e-5)
-    assert loaded.classes_ == (["low", "mid", "top"] if zipmap else None)
+    assert loaded.classes_ == ["low", "mid", "top"]
     assert np.array_equal(loaded.predict_proba(pd.DataFrame(X)), found) and np.array_equal(
         loaded.predict_proba(X.tolist()), found
     )
@@ -227,6 +228,35 @@ def test_onnx_of_a_column_an_input(tmp_path, zipmap):
     assert loaded.predict_proba(shuffled) == pytest.approx(model.predict_proba(FRAME), abs=1e-5)
     places = FRAME.to_numpy(object)
     assert loaded.predict_proba(places) == pytest.approx(model.predict_proba(FRAME), abs=1e-5)
+
+
+@pytest.mark.parametrize("labels", [[-3, 0, 2**40], ["käse", "a b", ""]])
+@pytest.mark.parametrize(
+    "model", [RandomForestClassifier(3), LogisticRegression(), GaussianNB(), MLPClassifier((4,), max_iter=9)]
+)
+@pytest.mark.parametrize("zipmap", [True, False])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_labels_of_an_onnx_graph(tmp_path, labels, model, zipmap):
+    model = model.fit(X, np.array(labels)[np.unique(Y, return_inverse=True)[1]])
+    loaded = load_model(exported(model, X[:1], tmp_path / "model.onnx", zipmap=zipmap))
+    told = zipmap or not isinstance(model, GaussianNB | MLPClassifier)  # those know their labels by a table within the graph
+    assert loaded.classes_ == (model.classes_.tolist() if told else None)
+    assert loaded.predict_proba(X) == pytest.approx(model.predict_proba(X), abs=1e-4)
+
+
+def test_labels_of_voters_within_an_onnx_graph_are_not_its_own(tmp_path):
+    voters = VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft", flatten_transform=False)
+    model = voters.fit(X, np.where(X[:, 0] > 0, 7, 5))
+    loaded = load_model(exported(model, X[:1], tmp_path / "model.onnx", zipmap=False))
+    assert loaded.classes_ is None and loaded.predict_proba(X) == pytest.approx(model.predict_proba(X), abs=1e-4)
+
+
+def test_what_is_no_protocol_buffer_has_no_labels(tmp_path):
+    content = exported(LogisticRegression().fit(X, Y), X[:1], tmp_path / "model.onnx").read_bytes()
+    assert graph_labels(content) == ["low", "mid", "top"] and graph_labels(b"") is None
+    for broken in (content[:-5], b"\xff", b"\x0b\x00"):
+        with pytest.raises(ValueError, match="no protocol buffer"):
+            graph_labels(broken)
 
 
 def test_onnx_names_what_it_cannot_take(tmp_path):
@@ -279,15 +309,24 @@ def test_onnx_of_a_fixed_number_of_records_answers_about_any(tmp_path, batch):
 
 
 def test_onnx_asks_in_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr("mialib.audit.onnx_models.PART", 7)
+    monkeypatch.setattr("mialib.audit.onnx_models._PART", 7)
     loaded = load_model(graph(tmp_path / "net.onnx"), outputs="logits")
     assert loaded.predict_proba(X) == pytest.approx(torch.from_numpy(X).softmax(1).numpy(), abs=1e-6)
 
 
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_onnx_that_answers_labels_alone(tmp_path, keepdims):
+    nodes = [helper.make_node("ArgMax", ["x"], ["out"], axis=1, keepdims=keepdims)]
+    path = graph(tmp_path / "a.onnx", output=("out", TensorProto.INT64, [None, 1][: 1 + keepdims]), nodes=nodes)
+    assert np.array_equal(load_model(path).predict_proba(X), X.argmax(1))
+    with pytest.raises(ValueError, match=r"must be 'probabilities': .*a.onnx answers labels alone, got 'logits'"):
+        load_model(path, outputs="logits")
+
+
 def test_onnx_without_one_vector_of_probabilities_is_refused(tmp_path):
-    labels = [helper.make_node("ArgMax", ["x"], ["out"], axis=1, keepdims=0)]
-    with pytest.raises(ValueError, match=r"must have one output of probabilities, .* got out: tensor\(int64\)"):
-        load_model(graph(tmp_path / "a.onnx", output=("out", TensorProto.INT64, [None]), nodes=labels))
+    odd = [helper.make_node("Greater", ["x", "x"], ["out"])]
+    with pytest.raises(ValueError, match=r"must have one output of probabilities, .* got out: tensor\(bool\)"):
+        load_model(graph(tmp_path / "a.onnx", output=("out", TensorProto.BOOL, [None, 4]), nodes=odd))
     two = [helper.make_node("Identity", ["x"], ["out"]), helper.make_node("Abs", ["x"], ["more"])]
     with pytest.raises(ValueError, match=r"must have one output .* got out: tensor\(float\), more: tensor\(float\)"):
         load_model(graph(tmp_path / "b.onnx", nodes=two, extra=[("more", TensorProto.FLOAT, [None, 4])]))

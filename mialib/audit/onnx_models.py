@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mialib.audit.onnx_labels import graph_labels
 from mialib.core import checks
 from mialib.core.extras import extra
 
@@ -21,8 +22,9 @@ INPUT_TYPES: Mapping[str, Any] = {
     "tensor(bool)": np.bool_,
     "tensor(string)": np.str_,
 }
-PART = 1024  # records asked at once: what a picture network makes of them must fit into memory
-ONE = 1e-3  # by which probabilities may miss a sum of one
+_VECTORS, _NAMED, _LABELS = "vectors", "a probability by the name of each class", "labels alone"  # what outputs hold
+_PART = 1024  # records asked at once: what a picture network makes of them must fit into memory
+_ONE = 1e-3  # by which probabilities may miss a sum of one
 
 
 class OnnxModel:
@@ -30,57 +32,60 @@ class OnnxModel:
 
     One input takes arrays (n, ...), or DataFrames of one type of column; several take a column each, found by its name in a
     DataFrame (as it is, or with _ for what no identifier may hold, as skl2onnx writes it), by its place in an array. classes_:
-    the labels that the graph names its answers by, from the first on; None where it does not.
+    the labels of the answers' columns, where the graph has them, else None.
     """
 
     def __init__(self, path: Path, outputs: str) -> None:
         with extra("audit"):
             import onnxruntime  # late: optional
         self.path, self.outputs = path, outputs
+        settings = onnxruntime.SessionOptions()
+        settings.log_severity_level = 4  # errors are raised: they need not be printed, too
         try:
-            settings = onnxruntime.SessionOptions()
-            settings.log_severity_level = 4  # errors are raised: they need not be printed, too
             self._session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+            self.classes_ = graph_labels(path.read_bytes())
         except Exception as error:  # onnxruntime's own errors have no other class in common
             raise ValueError(f"{path} cannot be read as ONNX, damaged? {error}") from error
         self._inputs = self._session.get_inputs()
         if strange := [f"{each.name}: {each.type}" for each in self._inputs if each.type not in INPUT_TYPES]:
             raise ValueError(f"{path} must take {', '.join(INPUT_TYPES)}, got {', '.join(strange)}")
-        self._output, self._named = self._probabilities()
-        if self._named and outputs == "logits":
-            raise ValueError(
-                f"outputs must be 'probabilities': {path} answers a probability by the name of each class, got 'logits'"
-            )
-        self.classes_: list[Any] | None = None
+        self._output, self._kind = self._answering()
+        if self._kind != _VECTORS and outputs == "logits":
+            raise ValueError(f"outputs must be 'probabilities': {path} answers {self._kind}, got 'logits'")
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Prediction vectors float32 (n, n_classes) for records x; ValueError where it cannot take x, or answers others."""
+        """Prediction vectors float32 (n, n_classes) for records x, or labels (n,) of a graph that answers no more; ValueError
+        where it cannot take x, or answers others.
+        """
         if not len(x):
-            raise ValueError(f"x must hold at least one record, got {checks.kind(np.asarray(x))}")
-        feeds = self._feeds(x)
-        answers = np.concatenate([self._answer(part, count) for part, count in self._parts(feeds, len(x))])
+            raise ValueError("x must hold at least one record, got none")
+        answers = np.concatenate([self._answer(part, count) for part, count in self._parts(self._feeds(x), len(x))])
+        if self._kind == _LABELS:
+            return answers.reshape(len(answers))
         if answers.ndim != 2 or answers.shape[1] < 2:
             raise ValueError(f"{self.path} must answer a probability for each class, got answers of shape {answers.shape}")
         if self.outputs == "logits":
             powers = np.exp(answers - answers.max(1, keepdims=True), dtype=np.float64)
             answers = powers / powers.sum(1, keepdims=True)
-        elif not np.abs(answers.sum(1, dtype=np.float64) - 1).max() <= ONE:
+        elif not np.abs(answers.sum(1, dtype=np.float64) - 1).max() <= _ONE:
             raise ValueError(
                 f"{self.path} must answer probabilities, got rows that do not sum to one, such as "
                 f"{np.round(answers[0][:5], 4).tolist()}: if these are logits, say outputs='logits'"
             )
         return answers.astype(np.float32)
 
-    def _probabilities(self) -> tuple[str, bool]:
-        """The output that holds probabilities, and whether it names the classes (a dict a record)."""
+    def _answering(self) -> tuple[str, str]:
+        """The output that answers, and what it holds for a record."""
         outputs = self._session.get_outputs()
         found = [each for each in outputs if each.type.startswith(("seq(map(", "tensor(float", "tensor(double"))]
         if len(found) > 1:
             found = [each for each in found if "prob" in each.name.lower()] or found
+        if not found and len(outputs) == 1 and outputs[0].type in ("tensor(string)", "tensor(int64)"):
+            return outputs[0].name, _LABELS
         if len(found) != 1:
             told = ", ".join(f"{each.name}: {each.type}" for each in outputs)
             raise ValueError(f"{self.path} must have one output of probabilities, a vector or a dict a record, got {told}")
-        return found[0].name, found[0].type.startswith("seq")
+        return found[0].name, _NAMED if found[0].type.startswith("seq") else _VECTORS
 
     def _run(self, feeds: dict[str, np.ndarray]) -> Any:
         try:
@@ -92,7 +97,7 @@ class OnnxModel:
 
     def _answer(self, feeds: dict[str, np.ndarray], count: int) -> np.ndarray:
         found = self._run(feeds)
-        if self._named:
+        if self._kind == _NAMED:
             self.classes_ = self.classes_ or [*found[0]]
             found = np.array([[row[name] for name in self.classes_] for row in found], np.float32)
         return found[:count]
@@ -100,10 +105,10 @@ class OnnxModel:
     def _parts(self, feeds: dict[str, np.ndarray], n: int) -> Iterator[tuple[dict[str, np.ndarray], int]]:
         """Records in parts, and how many count; where the graph takes a fixed number, the last part repeats its last record."""
         fixed = self._inputs[0].shape[0] if self._inputs[0].shape else None
-        size = fixed if isinstance(fixed, int) and fixed > 0 else PART
+        size = fixed if isinstance(fixed, int) and fixed > 0 else _PART
         for start in range(0, n, size):
             stop = min(start + size, n)
-            rows = np.arange(start, stop if size == PART else start + size).clip(max=n - 1)
+            rows = np.arange(start, stop if size == _PART else start + size).clip(max=n - 1)
             yield {name: values[rows] for name, values in feeds.items()}, stop - start
 
     def _feeds(self, x: Any) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """Audit a model of one's own: what does it give away, about whom, how sure is that, what helps?"""
 
 from mialib.audit.audit import Audit, Moment
-from mialib.audit.remote import Remote
+from mialib.audit.engine import model
+from mialib.audit.remote import BudgetSpent, Remote
 
-__all__ = ["Audit", "Moment", "Remote"]
+__all__ = ["Audit", "BudgetSpent", "Moment", "Remote", "model"]

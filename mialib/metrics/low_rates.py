@@ -67,7 +67,7 @@ def tpr_table(
     if together:
         tprs |= dict(zip(together, _tprs(_rank(scores, member), weights, together)[:, :, None], strict=True))
     rows: list[tuple] = [("tpr", fpr, *_estimate_tpr(*tprs[fpr]), fpr in together) for fpr in rates if fpr in tprs]
-    for name, of in (("auc", _auc), ("balanced_accuracy", _balanced_accuracy)):
+    for name, of in (("auc", auc_influence), ("balanced_accuracy", _balanced_accuracy)):
         values, influence = zip(*(of(*target) for target in zip(scores, member, strict=True)), strict=True)
         draws = np.mean(values) + weights[1:] @ np.mean(influence, axis=0)
         rows.append((name, np.nan, *_estimate(np.array(values), np.clip(draws, 0, 1)), False))
@@ -140,8 +140,12 @@ def _tprs(ranked: _Ranked, weights: np.ndarray, fprs: Sequence[float]) -> np.nda
     return tprs.T.reshape(len(fprs), 2, len(weights))
 
 
-def _auc(score: np.ndarray, member: np.ndarray) -> tuple[float, np.ndarray]:
-    """Area under the ROC curve of a target, and by how much each record (n,), drawn once more, raises it."""
+def auc_influence(score: np.ndarray, member: np.ndarray) -> tuple[float, np.ndarray]:
+    """Area under the ROC curve of a target, and by how much each record (n,), drawn once more, raises it.
+
+    The root of the sum of squares of these is its standard error (DeLong et al. 1988). score (n,), NaN where a record is not
+    judged; member bool (n,).
+    """
     known = ~np.isnan(score)
     inside, outside = score[known & member], score[known & ~member]
     above, below = _share_below(inside, outside), 1 - _share_below(outside, inside)

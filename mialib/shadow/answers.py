@@ -39,9 +39,10 @@ def query(
 
 def checked_answers(model: BlackBox, dataset: Dataset, answers: Any, member: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """What a model answered to n records, as float32 (n, n_classes): checked, and in the order of the labels (see `query`)."""
-    answers = check_answers(_in_order_of_labels(model, dataset, answers), len(labels), dataset.n_classes)
-    if getattr(model, "classes_", None) is None:
-        _check_order(answers[member], labels[member])
+    known = getattr(model, "classes_", None)
+    answers = check_answers(in_order_of_labels(known, dataset, answers), len(labels), dataset.n_classes)
+    if known is None:
+        check_order(answers[member], labels[member])
     return answers
 
 
@@ -76,9 +77,8 @@ def _asked(model: BlackBox, x: np.ndarray, timeout: float | None) -> Any:
     return heard["answers"]
 
 
-def _in_order_of_labels(model: BlackBox, dataset: Dataset, answers: Any) -> Any:
-    """Column c for class c of the data set; classes that a model with `classes_` was not trained on get 0."""
-    known = getattr(model, "classes_", None)
+def in_order_of_labels(known: Any, dataset: Dataset, answers: Any) -> Any:
+    """Column c for class c of the data set. known: a model's `classes_`, if it has any; classes that it lacks get 0."""
     if known is None:
         return answers
     known, answers = checks.array("model.classes_", known).tolist(), checks.array("predict_proba's answer", answers)
@@ -96,7 +96,7 @@ def _in_order_of_labels(model: BlackBox, dataset: Dataset, answers: Any) -> Any:
     return ordered
 
 
-def _check_order(answers: np.ndarray, labels: np.ndarray) -> None:
+def check_order(answers: np.ndarray, labels: np.ndarray) -> None:
     """Refuse answers on members that fit their labels far better with the columns in another order.
 
     The order is chosen on a random half of the members and judged on the others. There it must beat both the columns as they

@@ -1,0 +1,167 @@
+"""What mitigations would buy on this model: filters of its answers, measured on the spot, and other trainings of references."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mialib import mitigations
+from mialib.attack.suite import STOCK_ATTACKS
+from mialib.audit.attackers import OF_ANSWERS, Scored, rehearse, rehearsed_auc, with_references
+from mialib.audit.given import Given
+from mialib.audit.references import References, of_auditor
+from mialib.audit.targets import floor_of
+from mialib.core.types import AttackData, Trainer, answered_right
+from mialib.metrics import tpr_table
+from mialib.shadow.answers import Filter
+
+log = logging.getLogger(__name__)
+
+FOLLOWED = ("lira_online_global", "watson", "confidence")  # beside the headline: the attacker adapts to a filter
+TARGETS = 4  # references that are attacked, of another training
+MOST_REFERENCES = 8  # of another training
+COLUMNS = [
+    "mitigation", "kind", "measured_on", "attack", "auc", "auc_low", "auc_high", "tpr_at_0.01", "accuracy", "auc_change",
+    "accuracy_change",
+]  # fmt: skip
+
+
+class Change(NamedTuple):
+    """Another training: in words, and its trainer."""
+
+    words: str
+    trainer: Trainer
+
+
+def filters(kind: str, n_classes: int, seed: int) -> dict[str, Filter]:
+    """Output filters that show less than the target does."""
+    if kind == "labels":
+        return {}
+    found: dict[str, Filter] = {
+        "rounded to one digit": lambda p: mitigations.round_to(p, 1),
+        "the label alone": mitigations.label_only,
+        "temperature 5": lambda p: mitigations.temperature(p, 5.0),
+        "noise, σ = 0.03": lambda p: mitigations.noise(p, 0.03, seed),
+    }
+    return ({"the highest alone": lambda p: mitigations.top_k(p, 1)} if n_classes > 2 else {}) | found
+
+
+def of_answers(data: AttackData, kind: str, references: References | None, headline: Scored, seed: int) -> pd.DataFrame:
+    """What each filter leaves of the leak. The attacker knows of it, and picks, on references, the attack that does best."""
+    rows = [_row("none", "none", "target", headline, data.member, _accuracy(data), seed)]
+    for words, sees in filters(kind, data.n_classes, seed).items():
+        shown = AttackData(sees(data.predictions), data.labels, data.member)
+        best = _best(shown, references, sees, headline, seed)
+        rows.append(_row(words, "answers", "target", best, data.member, _accuracy(shown), seed))
+    return _table(rows)
+
+
+def _best(shown: AttackData, references: References | None, sees: Filter, headline: Scored, seed: int) -> Scored:
+    if references is None:
+        return Scored("no shadows", "confidence", OF_ANSWERS["confidence"](shown))
+    filtered = np.stack([sees(p) for p in references.predictions])
+    floor = floor_of(np.concatenate([filtered[:, : references.n_judged], shown.predictions[None]]), shown.labels)
+    seen = replace(references, predictions=filtered, floor=floor)
+    attacks = [each for each in with_references(shown, seen, seed) if each.attack in (headline.attack, *FOLLOWED)]
+    return max(attacks, key=rehearsed_auc)
+
+
+def _row(
+    words: str, kind: str, measured_on: str, scored: Scored, member: np.ndarray, accuracy: float, seed: int
+) -> dict[str, Any]:
+    said = {"mitigation": words, "kind": kind, "measured_on": measured_on, "attack": scored.attack}
+    return said | measured(scored.score[None], member[None], seed) | {"accuracy": accuracy}
+
+
+def measured(scores: np.ndarray, member: np.ndarray, seed: int) -> dict[str, float]:
+    """AUC with its interval, and the members found at 1% false positives (NaN where not carried), of (t, n) scores."""
+    rates = tpr_table(scores, member, fprs=(0.01,), seed=seed).set_index("metric")
+    area, tpr = rates.loc["auc"], rates["value"].get("tpr", np.nan)
+    return {"auc": area["value"], "auc_low": area["low"], "auc_high": area["high"], "tpr_at_0.01": tpr}
+
+
+def _accuracy(data: AttackData) -> float:
+    """On records that the model was not trained on."""
+    return float(answered_right(data)[~data.member].mean())
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """With the change against the first row, "none"."""
+    table = pd.DataFrame(rows)
+    for name in ("auc", "accuracy"):
+        table[f"{name}_change"] = table[name] - table[name].iloc[0]
+    return table[COLUMNS]
+
+
+# Other trainings
+
+
+def changes(trainer: Trainer) -> list[Change]:
+    """Trainings that overfit less, of a trainer whose settings are known; none for others."""
+    from mialib.training.estimators import EstimatorTrainer
+    from mialib.training.fitting import TorchTrainer
+
+    if isinstance(trainer, EstimatorTrainer):
+        return [*_of_estimator(trainer.estimator)]
+    if isinstance(trainer, TorchTrainer):
+        recipe, kind = trainer.recipe, type(trainer)
+        if kind.__name__ != "NeuralTrainer":
+            return []
+        make: Callable[..., Trainer] = lambda changed: kind(trainer.make_model, changed, str(trainer.device))  # noqa: E731
+        fewer = max(1, recipe.epochs // 3)
+        return [
+            Change(f"L2 of {max(1e-3, 10 * recipe.l2):g}", make(replace(recipe, l2=max(1e-3, 10 * recipe.l2)))),
+            Change(f"{fewer} epochs, not {recipe.epochs}", make(replace(recipe, epochs=fewer))),
+        ]
+    return []
+
+
+OF_PARAMETER: dict[str, Callable[[Any], Any]] = {  # what makes the usual parameters of scikit-learn's classifiers stricter
+    "min_samples_leaf": lambda v: 10 * v if isinstance(v, int) else None,
+    "C": lambda v: v / 10,
+    "n_neighbors": lambda v: 4 * v,
+    "alpha": lambda v: max(100 * v, 1e-2),
+    "max_leaf_nodes": lambda v: max(2, v // 4),
+}
+
+
+def _of_estimator(estimator: Any) -> Iterator[Change]:
+    """One change of the last step of a pipeline, or of the classifier itself, and one more where it has two such settings."""
+    from sklearn.base import clone
+
+    from mialib.training.estimators import EstimatorTrainer
+
+    parameters = estimator.get_params()
+    found = 0
+    for name in sorted(parameters, key=lambda each: (each.count("__"), each)):
+        last = name.rpartition("__")[2]
+        if last not in OF_PARAMETER or found == 2 or isinstance(parameters[name], str | bool) or parameters[name] is None:
+            continue
+        stricter = OF_PARAMETER[last](parameters[name])
+        if stricter is not None and stricter != parameters[name]:
+            found += 1
+            yield Change(
+                f"{last} {stricter:g}, not {parameters[name]:g}",
+                EstimatorTrainer(clone(estimator).set_params(**{name: stricter})),
+            )
+
+
+def of_trainings(trainer: Trainer, given: Given, k: int, seed: int, chosen: list[Change]) -> pd.DataFrame:
+    """References of the training as it is, and of each change, attacked in turn by the others: the mean over four of them."""
+    rows = []
+    for words, kind, each in [("none", "none", trainer), *((c.words, "training", c.trainer) for c in chosen)]:
+        references = of_auditor(each, given, min(k, MOST_REFERENCES), seed)
+        references = replace(references, floor=floor_of(references.predictions, references.labels))
+        rows.append(_of_references(words, kind, references, seed))
+    return _table(rows)
+
+
+def _of_references(words: str, kind: str, references: References, seed: int) -> dict[str, Any]:
+    attack = STOCK_ATTACKS["lira_online_global"]
+    found = [rehearse(references, attack, mock, seed) for mock in range(0, min(len(references), 2 * TARGETS), 2)]
+    scores, member = (np.stack(part) for part in zip(*found, strict=True))
+    said = {"mitigation": words, "kind": kind, "measured_on": "references", "attack": "lira_online_global"}
+    return said | measured(scores, member, seed) | {"accuracy": references.accuracy[1]}

@@ -1,0 +1,149 @@
+"""What an audit says in words, from its numbers: whether the model leaks, how sure that is, and what it rests on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mialib.audit.attackers import BLIND
+from mialib.plots.names import in_words
+
+ALPHA = 0.05  # of a false alarm: half for the headline attack, half for all others together
+RULED_OUT = 0.6  # an AUC that must lie above the interval before "no leak found" is said
+ATTACKERS = {
+    "auditor": "who has the judged records, and trains references on halves of them",
+    "outsider": "who has a pool of other records, and trains shadow models on it",
+    "no shadows": "who has the model's answers alone",
+}
+
+
+def verdict_of(attacks: pd.DataFrame) -> str:
+    """One of `AUDIT_VERDICTS`, from the table of attacks: a model leaks if the headline attack ranks members higher than chance
+    does at a level of 2.5%, or any other at 2.5% divided by their number; unless records alone tell members just as well.
+    """
+    on_model = attacks[attacks["attack"] != BLIND]
+    headline = on_model[on_model["headline"]].iloc[0]
+    others = on_model[~on_model["headline"]]
+    found = headline["p"] < ALPHA / 2 or bool((others["p"] * max(1, len(others)) < ALPHA / 2).any())
+    blind = attacks[attacks["attack"] == BLIND]
+    if (
+        len(blind)
+        and blind["p"].iloc[0] < ALPHA / 2
+        and blind["auc_low"].iloc[0] > 0.5
+        and (headline["auc"] < blind["auc_high"].iloc[0])
+    ):
+        return "members differ"
+    if found:
+        return "leaks"
+    return "no leak found" if headline["auc_high"] <= RULED_OUT else "cannot tell"
+
+
+def strongest(attacks: pd.DataFrame) -> pd.Series:
+    """The headline attack or, where that found nothing and another did, the one that is least like chance."""
+    on_model = attacks[attacks["attack"] != BLIND]
+    headline = on_model[on_model["headline"]].iloc[0]
+    others = on_model[~on_model["headline"]]
+    if headline["p"] < ALPHA / 2 or not (others["p"] * max(1, len(others)) < ALPHA / 2).any():
+        return headline
+    return others.loc[others["p"].idxmin()]
+
+
+def summary_of(verdict: str, attacks: pd.DataFrame, groups: pd.DataFrame, about: Mapping[str, Any]) -> str:
+    """The findings in a few sentences, each of which stands in a table."""
+    best = strongest(attacks)
+    counts = f"{about['n_members']:,} members and {about['n_nonmembers']:,} non-members"
+    ranks = (
+        f"an attacker {ATTACKERS[best['attacker']]}, ranks with {in_words(best['attack'])} a member above a non-member in "
+        f"{_percent(best['auc'])} of pairs [{_percent(best['auc_low'])}, {_percent(best['auc_high'])}]; a coin, in 50%"
+    )
+    if verdict == "members differ":
+        blind = attacks[attacks["attack"] == BLIND].iloc[0]
+        return (
+            "Members and non-members differ before any model is asked: their records alone tell a member from a non-member in "
+            f"{_percent(blind['auc'])} of pairs, and no attack on the model does clearly better ({ranks}). So this audit "
+            "cannot say what the model gives away: give it non-members that were drawn like the members."
+        )
+    if verdict == "cannot tell":
+        return (
+            f"With {counts} this audit cannot tell whether the model leaks. {_capital(ranks)}: an interval that holds both "
+            "chance and a leak. More records would narrow it."
+        )
+    if verdict == "no leak found":
+        return (
+            f"No attack told {counts} apart better than chance. {_capital(ranks)}. An AUC above {best['auc_high']:.2f} is not "
+            "compatible with these records, at 95%; a stronger attack, or other records, may still find something."
+        )
+    sentences = [f"The model gives its training records away. {_capital(ranks)}.", _at_low_rates(best, about)]
+    if best["epsilon"] > 0:
+        sentences.append(
+            f"No training that is ε-differentially private with ε below {best['epsilon']:.2f} leaks so much (95%; so many "
+            f"records could have shown {best['epsilon_ceiling']:.2f} at most)."
+        )
+    sentences += _of_groups(groups)
+    return " ".join(each for each in sentences if each)
+
+
+def _at_low_rates(best: pd.Series, about: Mapping[str, Any]) -> str:
+    """At the lowest false positive rate that the records carry."""
+    for fpr, words in ((0.001, "1 non-member in 1,000"), (0.01, "1 non-member in 100"), (0.1, "1 non-member in 10")):
+        value = best.get(f"tpr_at_{fpr:g}", np.nan)
+        if not np.isnan(value):
+            low, high = best[f"tpr_at_{fpr:g}_low"], best[f"tpr_at_{fpr:g}_high"]
+            ends = f"[{_percent(low)}, {_percent(high)}]"
+            return f"At a threshold that accuses {words}, it finds {_percent(value)} of members {ends}."
+    return ""
+
+
+def _of_groups(groups: pd.DataFrame) -> list[str]:
+    """The group that is most exposed, if any is more than the rest."""
+    more = groups[groups["exposed"] == "more"] if len(groups) else groups
+    if not len(more):
+        return []
+    worst = more.loc[more["auc"].idxmax()]
+    name = f"class {worst['value']}" if worst["column"] == "class" else f"{worst['column']} {worst['value']}"
+    return [
+        f"More exposed than the rest: {len(more)} of {len(groups)} groups, most of all {name} (AUC {worst['auc']:.2f} against "
+        f"{worst['auc_rest']:.2f}, corrected for so many looks)."
+    ]
+
+
+def assumptions_of(attacks: pd.DataFrame, about: Mapping[str, Any]) -> list[str]:
+    """What the findings rest on, a sentence each."""
+    said = [
+        "Members were in the training set, non-members were not, and both were drawn alike.",
+        f"The attacker knows a record's class, and sees {about['answers']}.",
+    ]
+    if about["answers"] == "labels":
+        said.append("Answers are labels alone: probabilities would give away more.")
+    blind = attacks[attacks["attack"] == BLIND]
+    if len(blind):
+        told = blind.iloc[0]
+        said.append(
+            f"Records alone, without the model, tell a member from a non-member in {_percent(told['auc'])} of pairs "
+            f"[{_percent(told['auc_low'])}, {_percent(told['auc_high'])}]"
+            + (": part of the leak may be that." if told["auc_low"] > 0.5 and told["p"] < ALPHA / 2 else ", which is chance.")
+        )
+    for each in about["references"]:
+        said.append(
+            f"The {each['attacker']}'s {each['n']} references were trained on {each['size']:,} records each, the target on "
+            f"{about['n_members']:,} that are known; they are right on {_percent(each['train_accuracy'])} of their own records "
+            f"and {_percent(each['test_accuracy'])} of others, the target on {_percent(about['train_accuracy'])} and "
+            f"{_percent(about['test_accuracy'])}."
+        )
+    if not about["references"]:
+        said.append("No reference models were trained: attacks that compare a record with them find more.")
+    if about["n_asked"] < about["n_given"]:
+        said.append(
+            f"Of {about['n_given']:,} records {about['n_asked']:,} were asked about, drawn at random: the budget's limit."
+        )
+    said.append("Rates for a single record are judged on one training of the target; another seed may expose other records.")
+    return said
+
+
+def _percent(value: float) -> str:
+    return "not known" if np.isnan(value) else f"{100 * value:.1f}%"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -4,12 +4,13 @@ An attack is rehearsed where there are references: some of them take the target'
 an audit reads first, and all thresholds, come from rehearsals alone, or from other records than those that are judged.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from mialib.attack import relative
+from mialib.attack.ablations import Fit
 from mialib.attack.likelihood_ratio import ENOUGH
 from mialib.attack.quantile import quantile_regression
 from mialib.attack.suite import ANSWER_ATTACKS, STOCK_ATTACKS, Attacked, StockAttack
@@ -105,15 +106,21 @@ def _small(x: np.ndarray) -> np.ndarray:
     return flat if step == 1 else np.add.reduceat(flat, np.arange(0, flat.shape[1], step), axis=1, dtype=np.float32)
 
 
-def with_references(data: AttackData, references: References, seed: int) -> list[Scored]:
-    """All attacks of one attacker. data: the target's answers on the judged records, seen as the references' are."""
-    return [*_by_record(data, references, seed), *_by_answers(data, references, seed)]
+def with_references(data: AttackData, references: References, seed: int, names: Collection[str] | None = None) -> list[Scored]:
+    """The attacks of one attacker, all or those of `names`. data: the target's answers on the judged records, seen as the
+    references' are.
+    """
+    by_record, by_answers = record_attacks(references, seed), ANSWER_ATTACKS
+    if names is not None:
+        by_record = {name: attack for name, attack in by_record.items() if name in names}
+        by_answers = {name: fit for name, fit in by_answers.items() if name in names}
+    return [*_by_record(data, references, seed, by_record), *_by_answers(data, references, by_answers)]
 
 
-def _by_record(data: AttackData, references: References, seed: int) -> Iterator[Scored]:
+def _by_record(data: AttackData, references: References, seed: int, attacks: Mapping[str, StockAttack]) -> Iterator[Scored]:
     signal = log_odds(data.predictions, data.labels, references.floor)
     stock = _cut(references.stock, slice(references.n_judged))
-    for name, attack in record_attacks(references, seed).items():
+    for name, attack in attacks.items():
         rehearsed = tuple(rehearse(references, attack, mock, seed) for mock in _mocks(references))
         yield Scored(references.attacker, name, crossed(attack, signal, stock, seed), rehearsed)
 
@@ -154,12 +161,12 @@ def rehearsed_auc(scored: Scored) -> float:
     return float(np.mean([auc(member, score) for score, member in scored.rehearsed]))
 
 
-def _by_answers(data: AttackData, references: References, seed: int) -> Iterator[Scored]:
+def _by_answers(data: AttackData, references: References, attacks: Mapping[str, Fit]) -> Iterator[Scored]:
     """Attacks fitted on the references' whole answers: the paper's, and a threshold a class; rehearsed in two halves."""
     k = len(references)
     halves = [np.flatnonzero(np.arange(k) // 2 % 2 == side) for side in (0, 1)]  # pairs of complements stay together
     everything = AttackData.joined(map(references.data, range(k)))
-    for name, fit in ANSWER_ATTACKS.items():
+    for name, fit in attacks.items():
         score = fit(everything).membership_score(data).astype(float)
         rehearsed: list[Rehearsal] = []
         for fitted_on, judged in ((halves[0], halves[1]), (halves[1], halves[0])):

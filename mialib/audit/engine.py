@@ -288,8 +288,9 @@ def _less(
         if auditor is not None:
             seen = auditor.seen(label_only, 0.25)
             shown = AttackData(label_only(data.predictions), data.labels, data.member)
-            candidates = [each for each in with_references(shown, seen, seed) if each.attack != "shokri"]
-            best["labels alone, and references on the judged records"] = max(candidates, key=rehearsed_auc)
+            best["labels alone, and references on the judged records"] = max(
+                with_references(shown, seen, seed, PER_RECORD), key=rehearsed_auc
+            )
     best["labels alone, nothing else"] = by_name["label_gap"]
     if BLIND in by_name:
         best["no answer at all"] = by_name[BLIND]

@@ -20,7 +20,7 @@ from mialib.shadow.answers import Filter
 
 log = logging.getLogger(__name__)
 
-FOLLOWED = ("lira_online_global", "watson", "confidence")  # beside the headline: the attacker adapts to a filter
+FOLLOWED = ("lira_online_global", "watson", "song_mittal")  # beside the headline: the attacker adapts to a filter
 TARGETS = 4  # references that are attacked, of another training
 MOST_REFERENCES = 8  # of another training
 COLUMNS = [
@@ -65,8 +65,7 @@ def _best(shown: AttackData, references: References | None, sees: Filter, headli
     filtered = np.stack([sees(p) for p in references.predictions])
     floor = floor_of(np.concatenate([filtered[:, : references.n_judged], shown.predictions[None]]), shown.labels)
     seen = replace(references, predictions=filtered, floor=floor)
-    attacks = [each for each in with_references(shown, seen, seed) if each.attack in (headline.attack, *FOLLOWED)]
-    return max(attacks, key=rehearsed_auc)
+    return max(with_references(shown, seen, seed, {headline.attack, *FOLLOWED}), key=rehearsed_auc)
 
 
 def _row(

@@ -2,6 +2,6 @@
 
 from mialib.audit.audit import Audit, Moment
 from mialib.audit.engine import model
-from mialib.audit.remote import BudgetSpent, Remote
+from mialib.audit.remote import Remote
 
-__all__ = ["Audit", "BudgetSpent", "Moment", "Remote", "model"]
+__all__ = ["Audit", "Moment", "Remote", "model"]

@@ -86,9 +86,10 @@ def answers_of(target: Target, dataset: Dataset, member: np.ndarray) -> Answerin
     if raw.ndim == 1:
         answers = _one_hot(raw, dataset)
         return Answering(answers, "labels", mitigations.label_only)
-    answers = in_order_of_labels(target.known, dataset, raw)
+    known = target.known if target.known is not None else getattr(target.model, "classes_", None)
+    answers = in_order_of_labels(None if known is None else _named(known, dataset), dataset, raw)
     found = _kind(answers, dataset)
-    if target.known is None:
+    if known is None:
         check_order(found.predictions[member], dataset.y[member])
     return found
 
@@ -119,13 +120,25 @@ def _checked(target: Target, dataset: Dataset, rows: slice, raw: Any) -> np.ndar
 
 
 def _one_hot(labels: np.ndarray, dataset: Dataset) -> np.ndarray:
-    names = [*range(dataset.n_classes)] if dataset.classes is None else np.asarray(dataset.classes).tolist()
+    names = _names(dataset)
     place = {label: c for c, label in enumerate(names)}
-    if strange := sorted({repr(label) for label in labels.tolist() if label not in place}):
+    said = _named(labels, dataset)
+    if strange := sorted({repr(label) for label in said if label not in place}):
         raise ValueError(f"target must answer labels among {names[:5]} …, got {', '.join(strange[:5])}")
     answers = np.zeros((len(labels), dataset.n_classes), np.float32)
-    answers[np.arange(len(labels)), [place[label] for label in labels.tolist()]] = 1
+    answers[np.arange(len(labels)), [place[label] for label in said]] = 1
     return answers
+
+
+def _names(dataset: Dataset) -> list[Any]:
+    return [*range(dataset.n_classes)] if dataset.classes is None else np.asarray(dataset.classes).tolist()
+
+
+def _named(labels: Any, dataset: Dataset) -> list[Any]:
+    """Labels as the data set has them: a service may have made texts of numbers, or numbers of another kind."""
+    names = _names(dataset)
+    by_text = {str(name): name for name in names}
+    return [each if each in names else by_text.get(str(each), each) for each in np.asarray(labels).tolist()]
 
 
 def _kind(answers: np.ndarray, dataset: Dataset) -> Answering:

@@ -18,7 +18,7 @@ from mialib.audit.audit import REPORT_SCHEMA, Audit, Moment
 from mialib.audit.given import FEWEST, Given, given
 from mialib.audit.private import kept_until_done
 from mialib.audit.references import References, of_auditor, of_outsider
-from mialib.audit.targets import Answering, Clock, Target, answers_of, floor_of, target_of
+from mialib.audit.targets import Answering, AuditTarget, Clock, answers_of, floor_of, target_of
 from mialib.core import checks, randomness
 from mialib.core.frames import is_frame
 from mialib.core.types import AttackData, Trainer, answered_right
@@ -134,7 +134,7 @@ def _group_columns(groups: Groups | None, whole: Given) -> dict[str, np.ndarray]
     return {str(name): table[name].to_numpy(object) for name in groups}
 
 
-def _announce(target: Target, judged: Given, trainer: Trainer | None, n_shadows: int) -> None:
+def _announce(target: AuditTarget, judged: Given, trainer: Trainer | None, n_shadows: int) -> None:
     """What will be done, on the standard error, before it is."""
     counts = f"{judged.n_members:,} members and {judged.n_nonmembers:,} non-members"
     lines = [f"audit of {target.name}: {counts}, {judged.n_judged:,} rows to ask"]
@@ -166,7 +166,7 @@ def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
 
 
 def _ask(
-    target: Target, judged: Given, trainer: Trainer | None, k: int, seed: int, folder: Path | None
+    target: AuditTarget, judged: Given, trainer: Trainer | None, k: int, seed: int, folder: Path | None
 ) -> tuple[_Asked, float]:
     """The target's answers first: a service that fails costs no training."""
     if folder is not None and hasattr(target.model, "keep_in"):

@@ -15,14 +15,14 @@ from mialib.core import randomness
 from mialib.core.types import AttackData
 from mialib.metrics import auc, auc_influence, audited_epsilon, can_carry, ppv_of_rates, roc, threshold_at_fpr, tpr_table
 
-FPRS = (0.1, 0.01, 0.001)
-PRIORS = (0.01, 0.1, 0.5)
+_FPRS = (0.1, 0.01, 0.001)
+_PRIORS = (0.01, 0.1, 0.5)
 AT_FPR = 0.01  # where thresholds are set for precision, and for "gives it away"
-N_DRAWS = 1000
-TOO_FEW = 20  # members or non-members of a group
+_DRAWS = 1000
+_TOO_FEW = 20  # members or non-members of a group
 MOST_VALUES_SHOWN = 30  # of a column: the largest groups; the others are one
 MOST_NUMBERS = 10  # different numbers of a column, before it is cut into quarters
-POINTS = 200  # of a ROC curve
+_POINTS = 200  # of a ROC curve
 
 
 def attack_table(scores: Sequence[Scored], member: np.ndarray, headline: Scored, seed: int) -> pd.DataFrame:
@@ -34,7 +34,7 @@ def _measured(scored: Scored, member: np.ndarray, seed: int) -> dict[str, Any]:
     known = ~np.isnan(scored.score)
     score, inside = scored.score[known], member[known]
     row: dict[str, Any] = {"attacker": scored.attacker, "attack": scored.attack}
-    rates = tpr_table(score[None], inside[None], fprs=FPRS, seed=seed)
+    rates = tpr_table(score[None], inside[None], fprs=_FPRS, seed=seed)
     for metric, fpr, value, low, high in rates[["metric", "fpr", "value", "low", "high"]].itertuples(index=False):
         if metric != "balanced_accuracy":
             name = metric if np.isnan(fpr) else f"tpr_at_{fpr:g}"
@@ -47,7 +47,7 @@ def _measured(scored: Scored, member: np.ndarray, seed: int) -> dict[str, Any]:
 
 
 def _columns() -> list[str]:
-    names = ["auc", *(f"tpr_at_{fpr:g}" for fpr in FPRS), "accuracy"]
+    names = ["auc", *(f"tpr_at_{fpr:g}" for fpr in _FPRS), "accuracy"]
     return ["attacker", "attack", *(f"{name}{end}" for name in names for end in ("", "_low", "_high"))]
 
 
@@ -66,13 +66,13 @@ def _decided(scored: Scored, score: np.ndarray, member: np.ndarray, seed: int) -
     called = _called(score, member, rehearsed, lambda s, m: best_threshold(s, m), seed)
     rates = called[member].mean(), called[~member].mean()
     rng = randomness.generator(seed, "balanced accuracy")
-    hits, false = (rng.binomial(n, rate, N_DRAWS) / n for n, rate in zip((member.sum(), (~member).sum()), rates, strict=True))
+    hits, false = (rng.binomial(n, rate, _DRAWS) / n for n, rate in zip((member.sum(), (~member).sum()), rates, strict=True))
     low, high = np.percentile((1 + hits - false) / 2, [2.5, 97.5])
     found = {"accuracy": (1 + rates[0] - rates[1]) / 2, "accuracy_low": low, "accuracy_high": high}
     found["threshold_set_on"] = "the other half of the records" if rehearsed is None else "references"
     n = int((~member).sum())
     set_on = n // 2 if rehearsed is None else int((~rehearsed[1]).sum())
-    names = [f"precision_at_{prior:g}" for prior in PRIORS]
+    names = [f"precision_at_{prior:g}" for prior in _PRIORS]
     if not can_carry(AT_FPR, min(n, set_on)):
         return found | dict.fromkeys(["fpr", *names], np.nan)
     called = _called(score, member, rehearsed, lambda s, m: threshold_at_fpr(s, m, AT_FPR), seed)
@@ -81,7 +81,7 @@ def _decided(scored: Scored, score: np.ndarray, member: np.ndarray, seed: int) -
     return (
         found
         | {"fpr": false_positives / n}
-        | {name: ppv_of_rates(tpr, fpr, prior) for name, prior in zip(names, PRIORS, strict=True)}
+        | {name: ppv_of_rates(tpr, fpr, prior) for name, prior in zip(names, _PRIORS, strict=True)}
     )
 
 
@@ -154,7 +154,7 @@ def _group(score: np.ndarray, member: np.ndarray, rows: np.ndarray) -> dict[str,
     others = ~rows & ~np.isnan(score)
     counts = {"n_members": int((rows & member).sum()), "n_nonmembers": int((rows & ~member).sum())}
     rest = int((others & member).sum()), int((others & ~member).sum())
-    if min(*counts.values(), *rest) < TOO_FEW:
+    if min(*counts.values(), *rest) < _TOO_FEW:
         return counts | dict.fromkeys(["auc", "auc_low", "auc_high", "auc_rest", "p"], np.nan)
     (value, error), (of_rest, error_of_rest) = (_auc_and_error(score[part], member[part]) for part in (rows, others))
     z = (value - of_rest) / np.hypot(error, error_of_rest)
@@ -247,8 +247,8 @@ def curve_table(scores: Sequence[Scored], member: np.ndarray) -> pd.DataFrame:
     parts = []
     for each in scores:
         curve = roc(member, each.score)[["fpr", "tpr"]]
-        if len(curve) > POINTS:
-            wanted = np.append(0, np.geomspace(1 / max(2, (~member).sum()), 1, POINTS))
+        if len(curve) > _POINTS:
+            wanted = np.append(0, np.geomspace(1 / max(2, (~member).sum()), 1, _POINTS))
             curve = curve.iloc[np.unique(np.searchsorted(curve["fpr"], wanted, "right") - 1)]
         parts.append(curve.assign(attacker=each.attacker, attack=each.attack))
     return pd.concat(parts, ignore_index=True)[["attacker", "attack", "fpr", "tpr"]]

@@ -13,8 +13,8 @@ from mialib.core.types import Dataset
 log = logging.getLogger(__name__)
 
 FEWEST = 50  # records, members and non-members together: below, no interval says anything
-FEWEST_A_SIDE = 10
-NAMED = 5  # records or classes that an error names
+_FEWEST_A_SIDE = 10
+_NAMED = 5  # records or classes that an error names
 SIDES = ("members", "nonmembers", "pool")
 
 
@@ -64,9 +64,9 @@ def given(members: Any, nonmembers: Any, pool: Any = None, known: Sequence[Any] 
     records, index = _joined({name: x for name, (x, _) in taken.items()})
     sizes = [len(y) for _, y in taken.values()]
     n_members, n_nonmembers = sizes[:2]
-    if n_members + n_nonmembers < FEWEST or min(n_members, n_nonmembers) < FEWEST_A_SIDE:
+    if n_members + n_nonmembers < FEWEST or min(n_members, n_nonmembers) < _FEWEST_A_SIDE:
         raise ValueError(
-            f"members and nonmembers must be at least {FEWEST} records together, and {FEWEST_A_SIDE} each, for fewer tell "
+            f"members and nonmembers must be at least {FEWEST} records together, and {_FEWEST_A_SIDE} each, for fewer tell "
             f"nothing, got {n_members} and {n_nonmembers}"
         )
     y, classes = _classes([label for _, labels in taken.values() for label in labels], known)
@@ -126,7 +126,7 @@ def _joined(parts: dict[str, Any]) -> tuple[Any, np.ndarray]:
 
 
 def _some(names: Sequence[Any]) -> str:
-    return ", ".join(map(str, names[:NAMED])) + (" …" if len(names) > NAMED else "") if names else "none"
+    return ", ".join(map(str, names[:_NAMED])) + (" …" if len(names) > _NAMED else "") if names else "none"
 
 
 def _classes(labels: list[Any], known: Sequence[Any] | None) -> tuple[np.ndarray, list[Any]]:

@@ -20,10 +20,10 @@ from mialib.shadow.answers import Filter
 
 log = logging.getLogger(__name__)
 
-FOLLOWED = ("lira_online_global", "watson", "song_mittal")  # beside the headline: the attacker adapts to a filter
-TARGETS = 4  # references that are attacked, of another training
-MOST_REFERENCES = 8  # of another training
-COLUMNS = [
+_FOLLOWED = ("lira_online_global", "watson", "song_mittal")  # beside the headline: the attacker adapts to a filter
+_TARGETS = 4  # references that are attacked, of another training
+_MOST_REFERENCES = 8  # of another training
+_COLUMNS = [
     "mitigation", "kind", "measured_on", "attack", "auc", "auc_low", "auc_high", "tpr_at_0.01", "accuracy", "auc_change",
     "accuracy_change",
 ]  # fmt: skip
@@ -36,7 +36,7 @@ class Change(NamedTuple):
     trainer: Trainer
 
 
-def filters(kind: str, n_classes: int, seed: int) -> dict[str, Filter]:
+def harder_answers(kind: str, n_classes: int, seed: int) -> dict[str, Filter]:
     """Output filters that show less than the target does."""
     if kind == "labels":
         return {}
@@ -52,7 +52,7 @@ def filters(kind: str, n_classes: int, seed: int) -> dict[str, Filter]:
 def of_answers(data: AttackData, kind: str, references: References | None, headline: Scored, seed: int) -> pd.DataFrame:
     """What each filter leaves of the leak. The attacker knows of it, and picks, on references, the attack that does best."""
     rows = [_row("none", "none", "target", headline, data.member, _accuracy(data), seed)]
-    for words, sees in filters(kind, data.n_classes, seed).items():
+    for words, sees in harder_answers(kind, data.n_classes, seed).items():
         shown = AttackData(sees(data.predictions), data.labels, data.member)
         best = _best(shown, references, sees, headline, seed)
         rows.append(_row(words, "answers", "target", best, data.member, _accuracy(shown), seed))
@@ -65,7 +65,7 @@ def _best(shown: AttackData, references: References | None, sees: Filter, headli
     filtered = np.stack([sees(p) for p in references.predictions])
     floor = floor_of(np.concatenate([filtered[:, : references.n_judged], shown.predictions[None]]), shown.labels)
     seen = replace(references, predictions=filtered, floor=floor)
-    return max(with_references(shown, seen, seed, {headline.attack, *FOLLOWED}), key=rehearsed_auc)
+    return max(with_references(shown, seen, seed, {headline.attack, *_FOLLOWED}), key=rehearsed_auc)
 
 
 def _row(
@@ -92,7 +92,7 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     for name in ("auc", "accuracy"):
         table[f"{name}_change"] = table[name] - table[name].iloc[0]
-    return table[COLUMNS]
+    return table[_COLUMNS]
 
 
 # Other trainings
@@ -152,7 +152,7 @@ def of_trainings(trainer: Trainer, given: Given, k: int, seed: int, chosen: list
     """References of the training as it is, and of each change, attacked in turn by the others: the mean over four of them."""
     rows = []
     for words, kind, each in [("none", "none", trainer), *((c.words, "training", c.trainer) for c in chosen)]:
-        references = of_auditor(each, given, min(k, MOST_REFERENCES), seed)
+        references = of_auditor(each, given, min(k, _MOST_REFERENCES), seed)
         references = replace(references, floor=floor_of(references.predictions, references.labels))
         rows.append(_of_references(words, kind, references, seed))
     return _table(rows)
@@ -160,7 +160,7 @@ def of_trainings(trainer: Trainer, given: Given, k: int, seed: int, chosen: list
 
 def _of_references(words: str, kind: str, references: References, seed: int) -> dict[str, Any]:
     attack = STOCK_ATTACKS["lira_online_global"]
-    found = [rehearse(references, attack, mock, seed) for mock in range(0, min(len(references), 2 * TARGETS), 2)]
+    found = [rehearse(references, attack, mock, seed) for mock in range(0, min(len(references), 2 * _TARGETS), 2)]
     scores, member = (np.stack(part) for part in zip(*found, strict=True))
     said = {"mitigation": words, "kind": kind, "measured_on": "references", "attack": "lira_online_global"}
     return said | measured(scores, member, seed) | {"accuracy": references.accuracy[1]}

@@ -17,7 +17,7 @@ MOST_DIGITS = 4
 SMALLEST_GAP = 1e-7
 
 
-class Target(NamedTuple):
+class AuditTarget(NamedTuple):
     """ask: answers to records as they came, (n, n_classes) or labels (n,). known: the labels of the columns, if the model
     tells. trainer: of references, where the model itself tells how it is trained. name: what it is, in words.
     """
@@ -41,25 +41,25 @@ class Answering(NamedTuple):
     sees: Filter | None
 
 
-def target_of(target: Any) -> Target:
+def target_of(target: Any) -> AuditTarget:
     """What can be audited: a scikit-learn classifier or pipeline, a torch module of logits, a service (`audit.Remote`),
     anything with `predict_proba`, a function of records; TypeError for anything else.
     """
     if isinstance(target, type):
         raise TypeError(f"target must be a fitted model, got the class {target.__name__}")
     if callable(getattr(target, "ask", None)):  # `audit.Remote`: answers as the service gives them
-        return Target(target.ask, target.classes, None, f"service at {target.url}", target)
+        return AuditTarget(target.ask, target.classes, None, f"service at {target.url}", target)
     if any(cls.__module__.startswith("torch.nn") for cls in type(target).__mro__):
         from mialib.training.black_boxes import black_box  # late: torch, for those who audit a network
 
-        return Target(black_box(target).predict_proba, None, None, type(target).__name__, target)
+        return AuditTarget(black_box(target).predict_proba, None, None, type(target).__name__, target)
     known, name = getattr(target, "classes_", None), type(target).__name__
     if callable(getattr(target, "predict_proba", None)):
-        return Target(target.predict_proba, known, _trainer(target), name, target)
+        return AuditTarget(target.predict_proba, known, _trainer(target), name, target)
     if callable(getattr(target, "predict", None)) and known is not None:
-        return Target(target.predict, known, _trainer(target), name, target)
+        return AuditTarget(target.predict, known, _trainer(target), name, target)
     if callable(target):
-        return Target(target, None, None, getattr(target, "__name__", name), target)
+        return AuditTarget(target, None, None, getattr(target, "__name__", name), target)
     raise TypeError(
         f"target must have predict_proba, be a torch module, a service (audit.Remote) or a function, got a {name}"
         + (" that is not fitted" if hasattr(target, "fit") else "")
@@ -74,7 +74,7 @@ def _trainer(target: Any) -> Trainer | None:
     return EstimatorTrainer(target)
 
 
-def answers_of(target: Target, dataset: Dataset, member: np.ndarray) -> Answering:
+def answers_of(target: AuditTarget, dataset: Dataset, member: np.ndarray) -> Answering:
     """Ask a target about all records of a data set. member: bool (n,), of which the target was trained on.
 
     Raises TypeError or ValueError for answers that are neither labels of the data set nor probabilities, whole, rounded or cut.
@@ -94,7 +94,7 @@ def answers_of(target: Target, dataset: Dataset, member: np.ndarray) -> Answerin
     return found
 
 
-def _asked(target: Target, dataset: Dataset) -> Iterator[tuple[slice, Any]]:
+def _asked(target: AuditTarget, dataset: Dataset) -> Iterator[tuple[slice, Any]]:
     n = len(dataset.y)
     most = n if hasattr(target.model, "batch") else ROWS_A_CALL  # a service makes batches of its own
     for start in range(0, n, most):
@@ -102,7 +102,7 @@ def _asked(target: Target, dataset: Dataset) -> Iterator[tuple[slice, Any]]:
         yield rows, target.ask(dataset.records(rows))
 
 
-def _checked(target: Target, dataset: Dataset, rows: slice, raw: Any) -> np.ndarray:
+def _checked(target: AuditTarget, dataset: Dataset, rows: slice, raw: Any) -> np.ndarray:
     answers = np.asarray(raw.detach().cpu() if hasattr(raw, "detach") else raw)
     n = rows.stop - rows.start
     if answers.ndim == 2 and answers.shape == (n, 1) and dataset.n_classes > 1:
@@ -197,7 +197,7 @@ class Clock:
     def __init__(self) -> None:
         self.seconds, self.rows = 0.0, 0
 
-    def timed(self, target: Target) -> Target:
+    def timed(self, target: AuditTarget) -> AuditTarget:
         def ask(records: Any) -> Any:
             began = time.perf_counter()
             try:

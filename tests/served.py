@@ -22,7 +22,8 @@ class Served:
     many classes. dicts: class -> probability, not for v2. slow: seconds a request. inputs: the metadata's. faults: what goes
     wrong, by the number of the inference request (from 0):
       "429", "503", "500", "302"    a status, with Retry-After if `retry_after`
-      "drop", "cut", "hang"         the connection closed without an answer; in mid-answer; no answer while the block lasts
+      "drop", "cut"                 the connection closed without an answer; in mid-answer
+      "hang", "stall"               no answer while the block lasts; half of one
       "half", "classes", "nan", "labels", "text", "empty", "ragged"    an answer that is none
       "version"                     from here on another model_version
     on_request: called with the number of each inference request, before it is answered.
@@ -151,9 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self.say(200, {})
         if not fault or fault == "version":
             service.rows.append(len(answers))
-        return self.say(200, said, cut=fault == "cut")
+        return self.say(200, said, cut=fault if fault in ("cut", "stall") else "")
 
-    def say(self, status: int, value: Any, cut: bool = False) -> None:
+    def say(self, status: int, value: Any, cut: str = "") -> None:
         content = value.encode() if isinstance(value, str) else json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if isinstance(value, str) else "application/json")
@@ -165,7 +166,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if cut else content)
         self.wfile.flush()
-        self.close_connection = self.close_connection or cut
+        if cut == "stall":
+            self.service.ended.wait(10)
+        self.close_connection = self.close_connection or bool(cut)
 
 
 def _v2_records(body: Any) -> tuple[Any, str | None]:

@@ -392,6 +392,13 @@ def test_a_silent_service_is_left(serve, slept):
     assert len(service.bodies) == 2 and not slept and remote.queries == 300
 
 
+def test_a_service_that_falls_silent_in_mid_answer_is_left_too(serve, slept):
+    _, remote = serve({"timeout": 0.2}, faults={0: "stall"})
+    with pytest.raises(TimeoutError, match="gave no answer within timeout"):
+        remote.ask(DIGITS)
+    assert not slept
+
+
 def test_a_slow_service_is_waited_for_and_its_time_is_told(serve):
     _, remote = serve({"batch": 150}, slow=0.05)
     remote.ask(DIGITS)
@@ -635,10 +642,13 @@ def test_this_machine_may_be_asked(url):
 @pytest.mark.parametrize(
     "url", ["http://10.0.0.1", "http://example.org", "http://127.0.0.1.example.org", "http://[::2]", "http://0.0.0.0"]
 )
-def test_another_machine_only_with_leave(url):
+def test_another_machine_only_with_leave(url, caplog):
     with pytest.raises(ValueError, match=r"url must be on this machine .* got host .*allow_remote=True \(--allow-remote\)"):
         Remote(url, model="m")
-    assert Remote(url, model="m", allow_remote=True).url == url
+    assert Remote(url, model="m", allow_remote=True).url == url and f"{url}: records go there unencrypted" in caplog.text
+    caplog.clear()
+    Remote(url.replace("http:", "https:"), model="m", allow_remote=True)
+    assert caplog.text == ""
 
 
 def test_a_query_is_not_shown(serve):
@@ -678,6 +688,7 @@ FILLED = {"url": "http://127.0.0.1:9", "protocol": "template"}
         (V2 | {"batch": 0}, "batch must be at least 1, got 0"),
         (V2 | {"max_queries": 0}, "max_queries must be at least 1, got 0"),
         (V2 | {"per_second": 0}, "per_second must be above 0, got 0"),
+        (V2 | {"allow_remote": "yes"}, "allow_remote must be True or False, got 'yes'"),
         (V2 | {"retries": -1}, "retries must be at least 0, got -1"),
         (V2 | {"timeout": 0}, "timeout must be above 0"),
         (V2 | {"token_env": f"Bearer {TOKEN}"}, r"token_env must be the name of an environment variable \(not the token"),
@@ -723,12 +734,14 @@ def test_values_of_a_frame_in_the_words_of_json():
             "whole": pd.array([1, None], "Int64"),
             "yes": [True, False],
             "kind": pd.Categorical([3, 4]),
-            7: np.array(["a", None], object),
+            "7": np.array(["a", None], object),
+            "none": [np.nan, np.nan],
         }
     )
     payload = Payload.of(frame)
-    assert payload.rows() == [["2020-01-02T00:00:00", 1, True, 3, "a"], [None, None, False, 4, None]]
-    assert payload.datatypes == {"day": "BYTES", "whole": "FP64", "yes": "BOOL", "kind": "INT64", "7": "BYTES"}
+    assert payload.rows() == [["2020-01-02T00:00:00", 1, True, 3, "a", None], [None, None, False, 4, None, None]]
+    assert payload.datatypes == {"day": "BYTES", "whole": "FP64", "yes": "BOOL", "kind": "INT64", "7": "BYTES", "none": "FP64"}
+    assert payload.digests("of")[0] == Payload.of(frame[:1]).digests("of")[0] != payload.digests("other")[0]
 
 
 def test_gaps_of_an_array_go_out_as_null_and_classes_must_fit(serve):

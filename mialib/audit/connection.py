@@ -88,7 +88,7 @@ class Connection:
     ) -> None:
         parts = _split(url, query)
         self.loopback = _is_loopback(parts.hostname or "")
-        if not self.loopback and not checks.flag("allow_remote", allow_remote):
+        if not checks.flag("allow_remote", allow_remote) and not self.loopback:
             raise ValueError(
                 f"url must be on this machine (127.0.0.0/8, ::1 or localhost), got host {parts.hostname}: allow_remote=True "
                 "(--allow-remote) sends the records to another one"
@@ -101,6 +101,8 @@ class Connection:
         self.meter = meter
         self.base = url
         self.shown = f"{parts.scheme}://{parts.netloc}{parts.path}"  # a query may hold a key
+        if not self.loopback and parts.scheme == "http":
+            log.warning("%s: records%s go there unencrypted", self.shown, " and the token" if token_env else "")
         self.waited, self.sent, self.tried_again = 0.0, 0, 0
         self._session: Any = None
 

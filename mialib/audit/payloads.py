@@ -50,7 +50,9 @@ class Payload:
         if again := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"x must have columns of different names, got {again} more than once")
         columns = {name: _cells(name, frame.iloc[:, place]) for place, name in enumerate(names)}
-        return cls(None, columns, {name: _datatype(name, cells) for name, cells in columns.items()})
+        kinds = [frame.iloc[:, place].dtype.kind for place in range(len(names))]
+        datatypes = {name: _datatype(name, kind, columns[name]) for name, kind in zip(names, kinds, strict=True)}
+        return cls(None, columns, datatypes)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.array is None else len(self.array)
@@ -86,7 +88,7 @@ class Payload:
     def digests(self, of: str) -> list[bytes]:
         """A digest (32 bytes) a record: of all that is in it and of the text `of`, wherever in x it stands."""
         if self.array is None:
-            start = hashlib.sha256(json.dumps([of, self.datatypes]).encode())
+            start = hashlib.sha256(json.dumps([of, list(self.columns)]).encode())
             texts = [json.dumps(row).encode() for row in self.rows()]
         else:
             start = hashlib.sha256(json.dumps([of, self.array.dtype.str, self.array.shape[1:]]).encode())
@@ -134,15 +136,17 @@ def _cell(name: str, value: Any) -> Cell:
     raise TypeError(f"column {name!r} of x must hold numbers, texts, booleans or dates, got a {type(value).__name__}")
 
 
-def _datatype(name: str, cells: list[Cell]) -> str:
+def _datatype(name: str, dtype: str, cells: list[Cell]) -> str:
+    """The type of a column; dtype: the kind of its pandas dtype, which says what one without any value would hold."""
     kinds = {type(cell) for cell in cells if cell is not None}
+    whole = None not in cells
+    if kinds == {bool} and whole:
+        return "BOOL"
+    if kinds == {int} and whole:
+        return "INT64"
+    if (kinds <= {int, float} or kinds == {bool}) and (kinds or dtype in "biuf"):
+        return "FP64"
     if kinds <= {str}:
         return "BYTES"
-    if kinds == {bool}:
-        return "BOOL" if None not in cells else "FP64"
-    if kinds == {int} and None not in cells:
-        return "INT64"
-    if kinds <= {int, float}:
-        return "FP64"
     mixed = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise TypeError(f"column {name!r} of x must hold values of one kind, got {mixed}")

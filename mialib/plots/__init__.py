@@ -1,6 +1,7 @@
 """Figures: tidy tables and an `ax` in, nothing out; `draw` makes a picture of one or several panels."""
 
 from mialib.plots.attacks import attack_comparison, by_variant, precision_by_noise, query_budget, roc_curves, shadow_count
+from mialib.plots.audit import audit_answers, audit_attacks, audit_curves, audit_groups, audit_moment, audit_remedies
 from mialib.plots.classes import boxes, cdfs, class_dots, histograms, pictures, scatter
 from mialib.plots.leakage import knob_curves, mitigation_rows, utility_leakage
 from mialib.plots.modern import (
@@ -17,8 +18,9 @@ from mialib.plots.scoreboard import claim_dots, glance, low_rates, table_two
 from mialib.plots.steps import by_membership, prediction_vectors, shadow_splits
 
 __all__ = [
-    "attack_comparison", "average_against_low", "boxes", "by_membership", "by_variant", "cdfs", "claim_dots", "class_dots",
-    "draw", "epsilon_bounds", "found_by_both", "glance", "histograms", "knob_curves", "ladder_steps", "log_roc_curves",
+    "attack_comparison", "audit_answers", "audit_attacks", "audit_curves", "audit_groups", "audit_moment", "audit_remedies",
+    "average_against_low", "boxes", "by_membership", "by_variant", "cdfs", "claim_dots", "class_dots", "draw",
+    "epsilon_bounds", "found_by_both", "glance", "histograms", "knob_curves", "ladder_steps", "log_roc_curves",
     "low_rates", "mark_correlations", "mitigation_rows", "pictures", "precision_by_noise", "prediction_vectors",
     "query_budget", "reference_counts", "roc_curves", "scatter", "shadow_count", "shadow_splits", "table_two",
     "utility_leakage",

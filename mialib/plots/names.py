@@ -29,6 +29,8 @@ WORDS = {  # targets, shadow data, data sets, readings of noise, metrics, attack
     "shokri": "attack of 2017",
     "confidence": "one threshold",
     "song_mittal": "modified entropy",
+    "modified_entropy": "modified entropy",
+    "correctness": "gap: right or wrong",
     "attack_p": "Attack-P",
     "attack_r": "Attack-R",
     "watson": "Watson",
@@ -47,6 +49,7 @@ WORDS = {  # targets, shadow data, data sets, readings of noise, metrics, attack
     "label_noise": "label alone: noise",
     "label_augmentation": "label alone: views",
     "label_boundary": "label alone: boundary",
+    "blind": "records alone, model unseen",
 }
 OF_THE_PAPER = {"our_target": "target"}  # columns that are called otherwise in tables of the paper's values
 

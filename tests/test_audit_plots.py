@@ -143,7 +143,7 @@ def test_groups_stand_by_column_in_the_colour_of_their_exposure(audit):
 
 
 def test_of_many_groups_only_those_that_stand_out_are_named_and_no_name_upon_another():
-    groups = made_audit(n=1200, names=MANY, attackers=("auditor",), moment="none").groups
+    groups = made_audit(n=1800, names=MANY, attackers=("auditor",), moment="none").groups
     ax = draw(plots.audit_groups, groups)
     assert len(dots(ax)) == len(groups) == 122
     named = [t for t in ticks(ax) if t not in ("class", "sex")]

@@ -26,7 +26,7 @@ BAD = "<script>alert(1)</script>"
 LONG = "a label that is so long that no column of any table holds it in one line " * 3
 CASES = {
     "two classes": {},
-    "many classes": {"n": 1200, "names": [f"class number {i}" for i in range(120)]},
+    "many classes": {"n": 1800, "names": [f"class number {i}" for i in range(120)]},
     "no shadows": {"attackers": ("no shadows",), "groups": False, "moment": "none", "verdict": "cannot tell", "n": 120},
     "picture": {"moment": "picture", "verdict": "no leak found", "leak": 0.05, "names": [str(i) for i in range(10)]},
     "words": {"names": [BAD, LONG, 'quo"te & <b>', "$5"], "verdict": "members differ"},
@@ -391,7 +391,7 @@ def test_groups_are_told_with_the_number_of_looks(pages):
 
 def test_attackers_are_told_apart(pages):
     whole, alone = (Elements(pages[name]).within("section") for name in ("two classes", "no shadows"))
-    for words, _ in page.sections.ATTACKERS.values():
+    for words, _ in page.sections.WHO_ATTACKS.values():
         assert words in whole
     assert "The auditor" not in alone and "An attacker without shadows" in alone
 

@@ -27,7 +27,7 @@ from mialib.plots.names import in_words
 
 MOST_EXPOSED = 30  # records in the page; all are in records.csv
 MOST_FIELDS = 40  # of the record that is shown
-ATTACKERS = {  # who they are, in two sentences each
+WHO_ATTACKS = {  # who they are, in two sentences each
     "outsider": (
         "The outsider",
         "has other records from the same source, and trains shadow models on them, as in the paper of 2017. Your model's "
@@ -116,8 +116,8 @@ def attack_section(audit: AuditFindings) -> str:
     attacks = audit.attacks
     if attacks.empty:
         return "<p>No attack could be made on these answers.</p>"
-    present = [name for name in ATTACKERS if name in set(attacks["attacker"])]
-    who = "".join(f"<p><strong>{ATTACKERS[name][0]}</strong> {ATTACKERS[name][1]}</p>" for name in present)
+    present = [name for name in WHO_ATTACKS if name in set(attacks["attacker"])]
+    who = "".join(f"<p><strong>{WHO_ATTACKS[name][0]}</strong> {WHO_ATTACKS[name][1]}</p>" for name in present)
     drawing = (
         "AUC of each attack with its 95% interval. Dashed: guessing. Orange: the attack that the verdict reads; it was "
         "chosen on references."

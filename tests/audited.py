@@ -108,7 +108,8 @@ def _record_rows(world: _World, names: Sequence[str]) -> pd.DataFrame:
         "probability_out": (np.where(~within, sure, 0).sum(0) / np.maximum(1, (~within).sum(0)))[order],
         "score": score[order], "seeds_in": within.sum(0)[order], "seeds_agree": (within & (stock.signal > 1)).mean(0)[order],
     })  # fmt: skip
-    return table.set_axis([f"customer {i:04d}" for i in order])
+    table.insert(2, "index", [f"customer {i:04d}" for i in order])
+    return table
 
 
 def _remedy_rows(world: _World) -> pd.DataFrame:

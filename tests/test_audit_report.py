@@ -105,8 +105,7 @@ def test_a_folder_holds_the_page_the_json_and_the_tables_for_its_owner_alone(aud
     assert {stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()} == {0o600}
     assert [each.name for each in folder.parent.iterdir()] == ["report"]
     for name in report.REPORT_TABLES:
-        index = {"index_col": "name"} if name == "records" else {}
-        read = pd.read_csv(folder / f"{name}.csv", **index)
+        read = pd.read_csv(folder / f"{name}.csv")
         pd.testing.assert_frame_equal(read, getattr(audit, name), check_names=False, check_dtype=False)
 
 
@@ -232,7 +231,7 @@ def test_the_json_is_strict_and_says_what_the_audit_says(audit):
         pd.testing.assert_frame_equal(again.astype(frame.dtypes.to_dict()), frame.reset_index(drop=True))
     assert any(row["tpr_at_0.001"] is None for row in read["attacks"])
     assert len(read["records"]) == 100 and read["counts"] == {"records": 400, "members": 200, "nonmembers": 200}
-    assert [row["name"] for row in read["records"]] == list(audit.records.index[:100])
+    assert [row["index"] for row in read["records"]] == list(audit.records["index"][:100])
 
 
 def test_values_become_plain():
@@ -285,7 +284,7 @@ def test_what_users_wrote_is_text_not_markup(pages, audits):
     nasty = '"><img src=x onerror=alert(1)>'
     about = {"command": nasty, nasty: {nasty: [nasty]}}
     moment = audits["two classes"].moment._replace(fields={nasty: nasty, "its": BAD}, label=nasty)
-    records = audits["two classes"].records.rename(index=lambda _: nasty).assign(label=nasty, predicted=nasty)
+    records = audits["two classes"].records.assign(index=nasty, label=nasty, predicted=nasty)
     less = audits["two classes"].less.assign(attacker=nasty)
     remedies = audits["two classes"].remedies.assign(mitigation=nasty)
     groups = audits["two classes"].groups.assign(column=nasty, value=nasty)
@@ -345,6 +344,13 @@ def test_the_truth_waits_until_it_is_asked_for_and_is_printed(audits):
     assert "details.truth { display: none; }" in paper and "max-height: none" in paper
 
 
+def test_a_moment_without_a_threshold_says_so(audits):
+    moment = audits["two classes"].moment._replace(threshold=np.nan)
+    text = re.sub("<[^>]*>", "", page.sections.moment_section(replace(audits["two classes"], moment=moment)))
+    assert "too few to set a threshold" in text and "accus" not in text and "nan" not in text
+    assert "In the training set? No, it was not." in text
+
+
 def test_a_record_that_is_a_picture_is_shown_as_one(audits, pages):
     moment = audits["picture"].moment
     sources = [attributes["src"] for tag, attributes in Elements(pages["picture"]).found if tag == "img"]
@@ -387,6 +393,28 @@ def test_groups_are_told_with_the_number_of_looks(pages):
     text = Elements(pages["many classes"]).within("section")
     assert "122 groups were looked at. If none differed, about 6 would still seem to at the usual 5%" in text
     assert "No groups were compared." in pages["no shadows"]
+
+
+def test_settings_within_settings_are_one_list(audit):
+    about = {
+        "a": {"b": 1, "c": {"d": 2.5}},
+        "references": [{"n": 8}, {"n": 9}],
+        "classes": list(range(30)),
+        "none": None,
+        "e": [],
+    }
+    rows = dict(page.sections._flat(about))
+    assert rows["classes"] == ", ".join(map(str, range(20))) + ", and 10 more" and rows["none"] is None and rows["e"] == ""
+    del rows["classes"], rows["none"], rows["e"]
+    assert rows == {"a: b": 1, "a: c: d": 2.5, "references 1: n": 8, "references 2: n": 9}
+
+
+def test_tables_stand_as_their_figures_best_first_and_attackers_apart(audits, pages):
+    table = re.findall(r'<table class="sortable">.*?</table>', pages["two classes"], re.DOTALL)[0]
+    values = [float(each) for each in re.findall(r'<td class="n" data-v="([^"]*)">\d\.\d\d <span', table)]
+    attacks = audits["two classes"].attacks
+    expected = [sorted(rows["auc"], reverse=True) for _, rows in attacks.groupby("attacker", sort=False)]
+    assert values == [float(each) for part in expected for each in part]
 
 
 def test_attackers_are_told_apart(pages):
@@ -455,7 +483,7 @@ def test_figures_are_had_by_name(audit):
         audit.figure("nothing")
 
 
-def test_remedies_of_several_attacks_have_a_panel_each(audit):
-    both = pd.concat([audit.remedies, audit.remedies.assign(attack="shokri")], ignore_index=True)
-    panels = replace(audit, remedies=both).figure("remedies").axes
-    assert [ax.get_title() for ax in panels] == ["LiRA, global variance", "attack of 2017"]
+def test_remedies_of_an_attacker_who_adapts_share_a_panel(audit):
+    adapted = audit.remedies.assign(attack=["lira_online_global", "shokri"] * 3)
+    (panel,) = replace(audit, remedies=adapted).figure("remedies").axes
+    assert sum(not text.get_text() for text in panel.texts) == 4  # arrows

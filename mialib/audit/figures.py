@@ -77,11 +77,7 @@ def _answers(audit: AuditFindings) -> Any:
 
 def _remedies(audit: AuditFindings) -> Any:
     known = audit.remedies[audit.remedies["auc"].notna() & audit.remedies["accuracy"].notna()]
-    n = known["attack"].nunique()
-    if n <= 1:
-        return drawn(pictures.audit_remedies, [known], size=(5.3, 3.4)) if n else None
-    size = (7.8, 3.1 * -(-n // 2))
-    return drawn(pictures.audit_remedies, [known], facet="attack", share=False, columns=2, size=size)
+    return drawn(pictures.audit_remedies, [known], size=(5.3, 3.4)) if len(known) else None
 
 
 def _moment(audit: AuditFindings) -> Any:

@@ -86,8 +86,7 @@ def _contents(audit: AuditFindings) -> Iterator[tuple[str, str]]:
     yield "report.json", json.dumps(report_dict(audit), allow_nan=False, indent=1, ensure_ascii=False) + "\n"
     for name in REPORT_TABLES:
         frame: pd.DataFrame = getattr(audit, name)
-        index = {"index_label": "name"} if name == "records" else {"index": False}
-        yield f"{name}.csv", frame.to_csv(lineterminator="\n", **index)
+        yield f"{name}.csv", frame.to_csv(index=False, lineterminator="\n")
 
 
 def _put(new: Path, path: Path, force: bool) -> None:
@@ -110,7 +109,6 @@ def _put(new: Path, path: Path, force: bool) -> None:
 def report_dict(audit: AuditFindings) -> dict[str, Any]:
     """What report.json holds: plain values; None for NaN and infinity. Of `records` the first RECORDS_IN_JSON, and counts."""
     member = audit.records["member"].astype(bool) if len(audit.records) else pd.Series([], dtype=bool)
-    first = audit.records.head(RECORDS_IN_JSON)
     whole = {
         "schema": REPORT_SCHEMA,
         "verdict": audit.verdict,
@@ -118,7 +116,7 @@ def report_dict(audit: AuditFindings) -> dict[str, Any]:
         "assumptions": list(audit.assumptions),
         "about": dict(audit.about),
         **{name: _rows(getattr(audit, name)) for name in ("attacks", "groups", "remedies", "less")},
-        "records": _rows(first.assign(name=list(first.index))),
+        "records": _rows(audit.records.head(RECORDS_IN_JSON)),
         "counts": {"records": len(member), "members": int(member.sum()), "nonmembers": int((~member).sum())},
     }
     return {name: plain(value) for name, value in whole.items()}

@@ -27,6 +27,7 @@ from mialib.plots.names import in_words
 
 MOST_EXPOSED = 30  # records in the page; all are in records.csv
 MOST_FIELDS = 40  # of the record that is shown
+MOST_LISTED = 20  # values of a setting
 WHO_ATTACKS = {  # who they are, in two sentences each
     "outsider": (
         "The outsider",
@@ -49,18 +50,27 @@ def moment_section(audit: AuditFindings) -> str:
     moment = audit.moment
     if moment is None:
         return ""
-    attack, accused = escape(in_words(moment.attack)), moment.score >= moment.threshold
+    said = "" if is_missing(moment.threshold) else _outcome(moment.score >= moment.threshold, moment.member)
     caption = "How sure of the record's class your model is, and references are that saw the record in training, or did not."
-    truth = f"<strong>{'Yes, it was.' if moment.member else 'No, it was not.'}</strong> {_outcome(accused, moment.member)}"
+    truth = f"<strong>{'Yes, it was.' if moment.member else 'No, it was not.'}</strong> {said}"
     answer = f"Your model gives its class a probability of <strong>{percent(moment.target)}</strong>. "
     return (
         "<p>One record, as an attacker meets it, who does not know whether it was in the training set. The page does not tell, "
         f'either, before you ask.</p><div class="moment"><div class="fields">{_fields(moment)}</div>'
-        f"{shown(audit, 'moment', caption)}</div><p>{'' if is_missing(moment.target) else answer}{attack} scores the record "
-        f"<strong>{_short(moment.score)}</strong>, and accuses from <strong>{_short(moment.threshold)}</strong> on, a "
-        f"threshold set on references: it <strong>{'accuses' if accused else 'does not accuse'}</strong> this record.</p>"
+        f"{shown(audit, 'moment', caption)}</div><p>{'' if is_missing(moment.target) else answer}{_judgement(moment)}</p>"
         '<details class="truth"><summary>In the training set? Decide before you open it.</summary>'
         f'<p>{truth}</p></details><div class="printed"><p>In the training set? {truth}</p></div>'
+    )
+
+
+def _judgement(moment: Moment) -> str:
+    scores = f"{escape(in_words(moment.attack))} scores the record <strong>{_short(moment.score)}</strong>"
+    if is_missing(moment.threshold):
+        return f"{scores}; these records are too few to set a threshold."
+    accuses = "accuses" if moment.score >= moment.threshold else "does not accuse"
+    return (
+        f"{scores}, and accuses from <strong>{_short(moment.threshold)}</strong> on, a threshold set on references: it "
+        f"<strong>{accuses}</strong> this record."
     )
 
 
@@ -116,7 +126,8 @@ def attack_section(audit: AuditFindings) -> str:
     attacks = audit.attacks
     if attacks.empty:
         return "<p>No attack could be made on these answers.</p>"
-    present = [name for name in WHO_ATTACKS if name in set(attacks["attacker"])]
+    attacks = _best_first(attacks, "attacker")
+    present = [name for name in attacks["attacker"].unique() if name in WHO_ATTACKS]
     who = "".join(f"<p><strong>{WHO_ATTACKS[name][0]}</strong> {WHO_ATTACKS[name][1]}</p>" for name in present)
     drawing = (
         "AUC of each attack with its 95% interval. Dashed: guessing. Orange: the attack that the verdict reads; it was "
@@ -135,6 +146,12 @@ def attack_section(audit: AuditFindings) -> str:
         "is one. p: the chance of such an AUC if nothing leaked. ε at least: what the attack proves of the privacy lost; "
         "provable: what a perfect attack would prove with so many records.</p>"
     )
+
+
+def _best_first(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Rows as their figure has them: attackers, or columns, as they come, and of each the highest AUC first."""
+    places = {name: place for place, name in enumerate(table[by].unique())}
+    return table.assign(_place=table[by].map(places)).sort_values(["_place", "auc"], ascending=[True, False], kind="stable")
 
 
 def curve_section(audit: AuditFindings) -> str:
@@ -156,7 +173,7 @@ def group_section(audit: AuditFindings) -> str:
     groups = audit.groups
     if groups.empty:
         return "<p>No groups were compared.</p>"
-    chance_finds = f"{0.05 * len(groups):.{0 if len(groups) >= 20 else 2}f}"
+    chance_finds = f"{0.05 * len(groups):.{0 if len(groups) >= 20 else 1}f}"
     more, less = (int((groups["exposed"] == kind).sum()) for kind in ("more", "less"))
     caption = "AUC within each group with its 95% interval; short lines: all other records."
     columns = [
@@ -169,7 +186,7 @@ def group_section(audit: AuditFindings) -> str:
         f"{chance_finds} would still seem to at the usual 5%, by chance; so p is corrected for all these looks (Holm), and a "
         f"group counts as more or less exposed only where it stands out even then: {more:,} more, {less:,} less.</p>"
         + "".join(picture(figure, f"groups{number}", caption) for number, figure in enumerate(group_figures(groups)))
-        + html_table(groups, columns, caption="By class and group")
+        + html_table(_best_first(groups, "column"), columns, caption="By class and group")
     )
 
 
@@ -177,9 +194,8 @@ def record_section(audit: AuditFindings) -> str:
     if audit.records.empty:
         return ""
     first = audit.records.head(MOST_EXPOSED)
-    first = first.assign(name=[str(name) for name in first.index])
     columns = [
-        figures("rank", "rank", _whole), text("record", "name"), Column("was", _membership), text("class", "label"),
+        figures("rank", "rank", _whole), text("record", "index"), Column("was", _membership), text("class", "label"),
         text("answered", "predicted"), figures("its class, your model", "probability", percent),
         figures("trained with it", "probability_in", percent), figures("without it", "probability_out", percent),
         figures("score", "score"), Column("seeds that agree", _seeds, lambda row: float(row["seeds_agree"])),
@@ -211,10 +227,12 @@ def remedy_section(audit: AuditFindings) -> str:
         figures("change", "auc_change", _change), figures("found at 1%", "tpr_at_0.01", percent),
         figures("accuracy", "accuracy", percent), figures("change of accuracy", "accuracy_change", _points),
     ]  # fmt: skip
-    caption = "Leak against use; arrows begin at no mitigation. Further left: less given away. Further down: of less use."
-    several = audit.remedies["attack"].nunique() > 1
+    caption = (
+        "Leak against use; arrows begin at no mitigation. Further left: less given away. Further down: of less use. Attackers "
+        "know of a mitigation, and pick their attack anew."
+    )
     table = html_table(audit.remedies, columns, caption="What mitigations would change on this model")
-    return shown(audit, "remedies", caption, wide=several) + table
+    return shown(audit, "remedies", caption) + table
 
 
 def _change(value: float) -> str:
@@ -251,8 +269,15 @@ def made_section(audit: AuditFindings) -> str:
 
 
 def _flat(about: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings within settings, and lists of settings, as one list of names and values."""
     for name, value in about.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}: ")
+        elif isinstance(value, list | tuple) and value and all(isinstance(each, Mapping) for each in value):
+            for number, each in enumerate(value, 1):
+                yield from _flat(each, f"{before}{name} {number}: ")
+        elif isinstance(value, list | tuple):
+            rest = f", and {len(value) - MOST_LISTED:,} more" if len(value) > MOST_LISTED else ""
+            yield f"{before}{name}", ", ".join(map(str, value[:MOST_LISTED])) + rest
         else:
-            yield f"{before}{name}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            yield f"{before}{name}", value

@@ -27,6 +27,12 @@ ANSWERS_OF = {  # whose answer a dot of `audit_moment` is: colour, words
     "strangers": (NONMEMBERS, "references\ntrained without it"),
 }
 ANSWER_BINS = 25
+NAME_OF_MITIGATION = {  # how words of a mitigation begin: its name in the study's figures, for its colour
+    **{name.lower(): name for name in MARK_OF_MITIGATION},
+    "the highest alone": "top k",
+    "the label alone": "label only",
+    "rounded": "rounding",
+}
 
 
 def _written(text: object) -> str:
@@ -205,7 +211,7 @@ def _key_above(ax: Axes, entries: list[tuple[str, str]]) -> None:
 def audit_remedies(remedies: pd.DataFrame, *, ax: Axes) -> None:
     """What mitigations buy: AUC of the attack against the model's accuracy, arrows from no mitigation; upper left is better.
 
-    remedies: mitigation, kind, measured_on, auc, accuracy; facet by attack. What was measured on references is hollow.
+    remedies: mitigation, kind, measured_on, auc, accuracy. What was measured on references is hollow, and compared there.
     """
     known = remedies[remedies["auc"].notna() & remedies["accuracy"].notna()]
     labels, spots = [], []
@@ -230,7 +236,7 @@ def audit_remedies(remedies: pd.DataFrame, *, ax: Axes) -> None:
 def _mark(mitigation: str, kind: str) -> tuple[str, str]:
     """Colour and marker: of the paper's mitigations those of the study's figures, by the words before their value."""
     plain = mitigation.replace("_", " ").lower()
-    found = [mark for name, mark in MARK_OF_MITIGATION.items() if plain.startswith(name.lower())]
+    found = [MARK_OF_MITIGATION[name] for begin, name in NAME_OF_MITIGATION.items() if plain.startswith(begin)]
     return found[0] if found else {"none": ("black", "D"), "training": ("#882255", "s")}.get(kind, ("#56B4E9", "o"))
 
 
@@ -244,6 +250,7 @@ def _frame_remedies(ax: Axes, known: pd.DataFrame) -> None:
     wide, tall = max(0.05, float(np.ptp(x))), max(0.04, float(np.ptp(y)))
     ax.set(xlim=(x.min() - 0.12 * wide, x.max() + 0.22 * wide), ylim=(y.min() - 0.2 * tall, y.max() + 0.2 * tall))
     ax.set(xlabel="AUC of the attack (leak)", ylabel="accuracy on records not seen (use)")
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
     mark_coin(ax, vertical=True)
 

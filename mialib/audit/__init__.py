@@ -1,7 +1,7 @@
 """Audit a model of one's own: what does it give away, about whom, how sure is that, what helps?"""
 
 from mialib.audit.audit import Audit, Moment
-from mialib.audit.engine import model
+from mialib.audit.engine import answers, model
 from mialib.audit.remote import Remote
 
-__all__ = ["Audit", "Moment", "Remote", "model"]
+__all__ = ["Audit", "Moment", "Remote", "answers", "model"]

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from tqdm.std import tqdm
 
-from mialib.audit import findings, remedies, verdict
+from mialib.audit import findings, noisy_copies, remedies, verdict
 from mialib.audit.attackers import BLIND, PER_RECORD, Scored, rehearsed_auc, with_references, without_shadows
 from mialib.audit.audit import REPORT_SCHEMA, Audit, Moment
-from mialib.audit.given import FEWEST, Given, given
+from mialib.audit.given import FEWEST, Given, given, given_answers
 from mialib.audit.private import kept_until_done
 from mialib.audit.references import References, of_auditor, of_outsider
-from mialib.audit.targets import Answering, AuditTarget, Clock, answers_of, floor_of, target_of
+from mialib.audit.targets import Answering, AuditTarget, Clock, answers_of, floor_of, places_of, target_of, understood
 from mialib.core import checks, randomness
 from mialib.core.frames import is_frame
 from mialib.core.types import AttackData, Trainer, answered_right
@@ -26,6 +26,7 @@ from mialib.mitigations import label_only
 
 log = logging.getLogger(__name__)
 
+SECONDS_OF_COPIES = 8.0
 Groups = Sequence[str] | Mapping[str, Sequence[Any]]
 
 
@@ -37,6 +38,7 @@ class _Asked(NamedTuple):
     data: AttackData
     references: tuple[References, ...]
     trainer: Trainer | None
+    noisy: Scored | None = None  # labels of noisy copies
 
 
 def model(
@@ -73,16 +75,59 @@ def model(
     checks.flag("keep", keep)
     columns = _group_columns(groups, whole)
     trainer = asked.trainer if trainer is None else _checked_trainer(trainer)
-    rows = _within_budget(whole, max_queries, seed)
+    budget = _budget(asked, max_queries)
+    rows = _within_budget(whole, budget, seed)
     judged = whole.some(rows)
-    settings = {"n_shadows": n_shadows, "seed": seed, "max_queries": max_queries, "target": asked.name}
+    settings = {"n_shadows": n_shadows, "seed": seed, "max_queries": budget, "target": asked.name}
     settings |= {"trainer": None if trainer is None else type(trainer).__name__}
     _announce(asked, judged, trainer, n_shadows)
     with kept_until_done(keep, judged.dataset.digest(), judged.n_members, judged.n_nonmembers, settings) as folder:
-        answered, seconds = _ask(asked, judged, trainer, n_shadows, seed, folder)
-        about = _about(answered, settings, len(whole.member)) | {"seconds_asking": round(seconds, 3)}
+        clock = Clock()
+        answered = _ask(clock.timed(asked), judged, trainer, n_shadows, seed, folder, clock, budget)
+        about = _about(answered, settings, len(whole.member))
+        about |= {"rows_asked": clock.rows, "seconds_asking": round(clock.seconds, 3)}
         audit = _found(answered, {name: values[rows] for name, values in columns.items()}, about, n_shadows, seed)
     return replace(audit, about=dict(audit.about) | {"seconds": round(time.perf_counter() - began, 3)})
+
+
+def answers(
+    members: Any, nonmembers: Any, *, label: str | None = None, groups: Sequence[str] | None = None, seed: int = 0
+) -> Audit:
+    """Audit a model by its answers alone: two tables, or CSV, Parquet or npz files, about members and about non-members.
+
+    label: the column of true labels. A column for each class, named by it (or with p_, proba_, prob_ or probability_ before),
+    holds the answered probabilities; or a column "predicted" the answered labels (see `audit.files`). All other columns say
+    what is known of a record: quantile regression and `groups` use them. Without a model there are no references: attacks with
+    these, which find most, are not to be had. Raises TypeError or ValueError.
+    """
+    from mialib.audit.files import read_answers_of_both  # late: for those who have files
+
+    began = time.perf_counter()
+    checks.whole("seed", seed, 0)
+    both = read_answers_of_both(members, nonmembers, label)
+    table, n_members = pd.concat([each.rest for each in both], ignore_index=True), len(both[0].labels)
+    place = {each: c for c, each in enumerate(both[0].classes)}
+    y = np.array([place[each] for part in both for each in part.labels.tolist()], np.int64)
+    index = np.concatenate([np.asarray(each.rest.index.to_numpy(), object) for each in both])
+    known = _without_names(table)
+    judged = given_answers(known, y, [*both[0].classes], n_members, index)
+    raw = [each.predicted if each.predictions is None else each.predictions for each in both]
+    answering = understood(np.concatenate([part for part in raw if part is not None]), judged.dataset, judged.member, place)
+    asked = _Asked(judged, answering, AttackData(answering.predictions, y, judged.member), (), None)
+    settings = {"target": "answers", "trainer": None, "n_shadows": 0, "seed": seed, "max_queries": None}
+    about = _about(asked, settings, len(y))
+    audit = _found(asked, _group_columns(groups, judged), about, 0, seed)
+    return replace(audit, about=dict(audit.about) | {"seconds": round(time.perf_counter() - began, 3)})
+
+
+def _without_names(table: pd.DataFrame) -> pd.DataFrame:
+    """What is known of records, without columns that name each one: these tell files apart, and nothing else."""
+    kinds = {name: pd.api.types.is_float_dtype(table[name]) for name in table.columns}
+    names = [name for name, real in kinds.items() if not real and table[name].nunique() == len(table)]
+    if names:
+        log.warning("columns %s are different for every record: they are not used", ", ".join(map(str, names)))
+    rest = table.drop(columns=names)
+    return rest if len(rest.columns) else pd.DataFrame({"nothing": np.zeros(len(table), np.float32)})
 
 
 def _checked_trainer(trainer: Any) -> Trainer:
@@ -110,7 +155,7 @@ def _within_budget(whole: Given, max_queries: int | None, seed: int) -> np.ndarr
     return np.sort(np.concatenate([inside, outside]))
 
 
-def _group_columns(groups: Groups | None, whole: Given) -> dict[str, np.ndarray]:
+def _group_columns(groups: Groups | None, whole: Given) -> dict[str, Any]:
     """Values of the columns that were named, of the judged records."""
     if groups is None:
         return {}
@@ -148,39 +193,87 @@ def _announce(target: AuditTarget, judged: Given, trainer: Trainer | None, n_sha
 
 
 def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
-    """About how long k references take here, from a trial on a tenth of the records."""
+    """About how long k references take here: by the trainer's own estimate, or a line through trials on few records."""
     n = judged.n_judged // 2
     if hasattr(trainer, "estimate"):
         return f"about {trainer.estimate(judged.judged, n, k).seconds:,.0f} s"
-    rng = np.random.default_rng(0)
-    few = np.sort(rng.choice(judged.n_judged, max(n // 10, min(n, 2 * FEWEST)), replace=False))
-    try:
-        trainer.fit_many(judged.judged, few[None], 0)  # what is started and imported once counts once
+    sizes = [min(n, max(FEWEST, n // part)) for part in (20, 20, 5)]  # what is started and imported once falls to the first
+    seconds = []
+    for size in sizes:
+        rows = np.sort(np.random.default_rng(0).choice(judged.n_judged, size, replace=False))
         began = time.perf_counter()
-        trainer.fit_many(judged.judged, few[None], 0)
-    except Exception:
-        log.debug("the trial failed", exc_info=True)
-        return "for a time that a trial could not tell"
-    seconds = (time.perf_counter() - began) * n / len(few) * k / getattr(trainer, "at_once", 1)
-    return f"about {max(seconds, 1):,.0f} s, by a trial on {len(few):,} records"
+        try:
+            trainer.fit_many(judged.judged, rows[None], 0)
+        except Exception:
+            log.debug("the trial failed", exc_info=True)
+            return "for a time that a trial could not tell"
+        seconds.append(time.perf_counter() - began)
+    slope = max(0.0, seconds[2] - seconds[1]) / max(1, sizes[2] - sizes[1])
+    one = seconds[1] + slope * (n - sizes[1])
+    return (
+        f"about {max(1.0, one * k / getattr(trainer, 'at_once', 1)):,.0f} s, by trials on {sizes[0]:,} and {sizes[2]:,} records"
+    )
+
+
+def _budget(target: AuditTarget, max_queries: int | None) -> int | None:
+    """Rows that may be asked: of the call and of the service's own limit, the smaller."""
+    limits = [max_queries, getattr(target.model, "max_queries", None)]
+    return min((checks.whole("max_queries", limit, 1) for limit in limits if limit is not None), default=None)
 
 
 def _ask(
-    target: AuditTarget, judged: Given, trainer: Trainer | None, k: int, seed: int, folder: Path | None
-) -> tuple[_Asked, float]:
+    target: AuditTarget,
+    judged: Given,
+    trainer: Trainer | None,
+    k: int,
+    seed: int,
+    folder: Path | None,
+    clock: Clock,
+    budget: int | None,
+) -> _Asked:
     """The target's answers first: a service that fails costs no training."""
     if folder is not None and hasattr(target.model, "keep_in"):
         target.model.keep_in(folder / "answers")
-    clock = Clock()
-    answering = answers_of(clock.timed(target), judged.judged, judged.member)
+    answering = answers_of(target, judged.judged, judged.member)
     data = AttackData(answering.predictions, judged.judged.y, judged.member)
+    noisy = _noisy(target, judged, data, _copied(target, data, answering, clock, budget), seed)
     references = []
     if trainer is not None:
         references.append(of_auditor(trainer, judged, k, seed))
         if len(judged.pool):
             references.append(of_outsider(trainer, judged, k, seed))
     seen = [_seen(each, answering, data) for each in references]
-    return _Asked(judged, answering, data, tuple(seen), trainer), clock.seconds
+    return _Asked(judged, answering, data, tuple(seen), trainer, noisy)
+
+
+def _copied(target: AuditTarget, data: AttackData, answering: Answering, clock: Clock, budget: int | None) -> int:
+    """How many records can be asked about in noisy copies: within the budget, or within seconds of a model at hand; of a
+    service without a budget, none unless it answers labels alone.
+    """
+    most = noisy_copies.MOST_RECORDS
+    if budget is not None:
+        rows = budget - len(data)
+    elif hasattr(target.model, "keep_in"):
+        rows = noisy_copies.count_of_rows(most) if answering.kind == "labels" else 0
+    else:
+        rows = int(SECONDS_OF_COPIES * clock.rows / max(clock.seconds, 1e-6))
+    records = (rows - noisy_copies.count_of_rows(0)) // noisy_copies.COPIES
+    return min(most, len(data), records) if records >= noisy_copies.FEWEST_RECORDS else 0
+
+
+def _noisy(target: AuditTarget, judged: Given, data: AttackData, n: int, seed: int) -> Scored | None:
+    """The attack by labels of noisy copies, on n records, members and non-members alike as far as there are."""
+    if not n:
+        return None
+    rng = randomness.generator(seed, "records of noisy copies")
+    sides = [rng.permutation(np.flatnonzero(side)) for side in (data.member, ~data.member)]
+    a_side = [min(len(side), max(n // 2, n - len(other))) for side, other in zip(sides, sides[::-1], strict=True)]
+    rows = np.sort(np.concatenate([side[:count] for side, count in zip(sides, a_side, strict=True)]))
+    dataset = judged.judged
+    score = noisy_copies.noise_scores(
+        lambda records: places_of(target, records, dataset), dataset, answered_right(data), rows, seed
+    )
+    return Scored("no shadows", "label_noise", score)
 
 
 def _seen(references: References, answering: Answering, data: AttackData) -> References:
@@ -234,6 +327,7 @@ def _found(asked: _Asked, columns: Mapping[str, Sequence[Any]], about: dict[str,
     data, judged = asked.data, asked.given
     auditor = next((each for each in asked.references if each.attacker == "auditor"), None)
     scores = without_shadows(data, judged.judged, seed, auditor)
+    scores += [] if asked.noisy is None else [asked.noisy]
     for references in asked.references:
         scores += with_references(data, references, seed)
     headline = findings.headline_of(scores)
@@ -292,6 +386,8 @@ def _less(
                 with_references(shown, seen, seed, PER_RECORD), key=rehearsed_auc
             )
     best["labels alone, nothing else"] = by_name["label_gap"]
+    if "label_noise" in by_name:
+        best["labels alone, of noisy copies too"] = by_name["label_noise"]
     if BLIND in by_name:
         best["no answer at all"] = by_name[BLIND]
     rows = []

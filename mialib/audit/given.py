@@ -62,17 +62,33 @@ def given(members: Any, nonmembers: Any, pool: Any = None, known: Sequence[Any] 
     pairs = {"members": members, "nonmembers": nonmembers} | ({} if pool is None else {"pool": pool})
     taken = {name: _pair(name, pair) for name, pair in pairs.items()}
     records, index = _joined({name: x for name, (x, _) in taken.items()})
-    sizes = [len(y) for _, y in taken.values()]
-    n_members, n_nonmembers = sizes[:2]
+    sizes = {name: len(y) for name, (_, y) in taken.items()}
+    _check_sizes(sizes)
+    y, classes = _classes([label for _, labels in taken.values() for label in labels], known)
+    _check_apart(records, y, sizes, index)
+    return _whole(records, y, classes, sizes, index)
+
+
+def given_answers(records: Any, y: np.ndarray, classes: list[Any], n_members: int, index: np.ndarray) -> Given:
+    """The same of a table of what is known of records, members first, beside a model's answers; raises ValueError alike."""
+    sizes = {"members": n_members, "nonmembers": len(y) - n_members}
+    _check_sizes(sizes)
+    return _whole(records, y, classes, sizes, index)
+
+
+def _whole(records: Any, y: np.ndarray, classes: list[Any], sizes: dict[str, int], index: np.ndarray) -> Given:
+    n_members, n_nonmembers = sizes["members"], sizes["nonmembers"]
+    _check_classes(y[: n_members + n_nonmembers], n_members, classes)
+    return Given(_dataset(records, y, classes), n_members, n_nonmembers, index)
+
+
+def _check_sizes(sizes: dict[str, int]) -> None:
+    n_members, n_nonmembers = sizes["members"], sizes["nonmembers"]
     if n_members + n_nonmembers < FEWEST or min(n_members, n_nonmembers) < _FEWEST_A_SIDE:
         raise ValueError(
             f"members and nonmembers must be at least {FEWEST} records together, and {_FEWEST_A_SIDE} each, for fewer tell "
             f"nothing, got {n_members} and {n_nonmembers}"
         )
-    y, classes = _classes([label for _, labels in taken.values() for label in labels], known)
-    _check_apart(records, y, dict(zip(taken, sizes, strict=True)), index)
-    _check_classes(y[: n_members + n_nonmembers], n_members, classes)
-    return Given(_dataset(records, y, classes), n_members, n_nonmembers, index)
 
 
 def _pair(name: str, pair: Any) -> tuple[Any, list[Any]]:

@@ -93,6 +93,11 @@ class Remote:
         return self._meter.used
 
     @property
+    def max_queries(self) -> int | None:
+        """Rows that may be counted in all; None: any number."""
+        return self._meter.allowed
+
+    @property
     def classes_(self) -> list[Any] | None:
         """The labels in the order of the answers' columns: as given, or as the service names them; None if nobody has."""
         return self.classes if self.classes is not None else self._speech.names

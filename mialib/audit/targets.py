@@ -82,16 +82,28 @@ def answers_of(target: AuditTarget, dataset: Dataset, member: np.ndarray) -> Ans
     parts = [_checked(target, dataset, part, raw) for part, raw in _asked(target, dataset)]
     if len({part.shape[1:] for part in parts}) > 1:
         raise ValueError(f"target must answer in one way, got {sorted({str(part.shape[1:]) for part in parts})} a record")
-    raw = np.concatenate(parts)
-    if raw.ndim == 1:
-        answers = _one_hot(raw, dataset)
-        return Answering(answers, "labels", mitigations.label_only)
     known = target.known if target.known is not None else getattr(target.model, "classes_", None)
+    return understood(np.concatenate(parts), dataset, member, known)
+
+
+def understood(raw: np.ndarray, dataset: Dataset, member: np.ndarray, known: Any = None) -> Answering:
+    """Answers as a model gave them, (n, n_classes) or labels (n,). known: labels of the columns, if it tells."""
+    if raw.ndim == 1:
+        return Answering(_one_hot(raw, dataset), "labels", mitigations.label_only)
     answers = in_order_of_labels(None if known is None else _named(known, dataset), dataset, raw)
     found = _kind(answers, dataset)
     if known is None:
         check_order(found.predictions[member], dataset.y[member])
     return found
+
+
+def places_of(target: AuditTarget, records: Any, dataset: Dataset) -> np.ndarray:
+    """Which class a target answers to each of some records, int64 (m,): its label, or the most probable one."""
+    raw = _checked(target, dataset, slice(0, len(records)), target.ask(records))
+    if raw.ndim == 1:
+        return _one_hot(raw, dataset).argmax(1)
+    known = target.known if target.known is not None else getattr(target.model, "classes_", None)
+    return in_order_of_labels(None if known is None else _named(known, dataset), dataset, raw).argmax(1)
 
 
 def _asked(target: AuditTarget, dataset: Dataset) -> Iterator[tuple[slice, Any]]:

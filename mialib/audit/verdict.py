@@ -40,10 +40,15 @@ def verdict_of(attacks: pd.DataFrame) -> str:
 
 
 def strongest(attacks: pd.DataFrame) -> pd.Series:
-    """The headline attack or, where that found nothing and another did, the one that is least like chance."""
+    """The headline attack; another one that is clearly better, its interval lying above; or, where the headline attack found
+    nothing, one that did.
+    """
     on_model = attacks[attacks["attack"] != BLIND]
     headline = on_model[on_model["headline"]].iloc[0]
     others = on_model[~on_model["headline"]]
+    better = others[others["auc_low"] > headline["auc_high"]]
+    if len(better):
+        return better.loc[better["auc"].idxmax()]
     if headline["p"] < ALPHA / 2 or not (others["p"] * max(1, len(others)) < ALPHA / 2).any():
         return headline
     return others.loc[others["p"].idxmin()]

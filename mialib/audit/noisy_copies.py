@@ -1,0 +1,87 @@
+"""Labels alone: how often a target's label of a record survives noise (Choquette-Choo et al. 2021), for tables too."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mialib.attack.label_only import as_pixels, is_bits
+from mialib.core import randomness
+from mialib.core.frames import is_frame, rows_of
+from mialib.core.types import Dataset
+
+COPIES = 30  # of a record
+TRIED = (0.03, 0.1, 0.3, 1.0)  # amounts of noise
+TRIAL_RECORDS, TRIAL_COPIES = 50, 8
+SURVIVE = 0.8  # share of right labels that the noise leaves: where records differ most in it
+MOST_RECORDS = 600
+FEWEST_RECORDS = 50
+Ask = Callable[[Any], np.ndarray]  # places of the answered classes, int64 (m,), of m records
+
+
+def noise_scores(ask: Ask, dataset: Dataset, right: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+    """The share of 30 noisy copies of each of some records, `rows`, that is labelled right; NaN elsewhere, float64 (n,).
+
+    Numbers take Gaussian noise in units of their column's deviation, all other values are those of another record with a
+    probability that is as large. How large, is chosen by 50 records that are labelled right, `right` (n,): the amount that
+    leaves four labels of five; no membership is looked at. Asks `count_of_rows(len(rows))` rows at most.
+    """
+    rng = randomness.generator(seed, "amount of noise")
+    sample = rng.permutation(np.flatnonzero(right[rows]))[:TRIAL_RECORDS]
+    if not len(sample):
+        return np.where(np.isin(np.arange(len(right)), rows), 0.0, np.nan)
+    kept = [_kept(ask, dataset, rows[sample], amount, TRIAL_COPIES, seed).mean() for amount in TRIED]
+    amount = TRIED[int(np.argmin(np.abs(np.array(kept) - SURVIVE)))]
+    score = np.full(len(right), np.nan)
+    score[rows] = _kept(ask, dataset, rows, amount, COPIES, seed)
+    return score
+
+
+def count_of_rows(n_records: int) -> int:
+    """Rows that `noise_scores` asks about at most."""
+    return COPIES * n_records + TRIAL_RECORDS * TRIAL_COPIES * len(TRIED)
+
+
+def _kept(ask: Ask, dataset: Dataset, rows: np.ndarray, amount: float, copies: int, seed: int) -> np.ndarray:
+    """Share of noisy copies labelled right, of each record."""
+    right = np.zeros(len(rows))
+    for copy in range(copies):
+        noisy = disturbed(dataset.records(), rows, amount, randomness.generator(seed, "noisy copies", copy))
+        right += ask(noisy) == dataset.y[rows]
+    return right / copies
+
+
+def disturbed(records: Any, rows: np.ndarray, amount: float, rng: np.random.Generator) -> Any:
+    """A noisy copy of some of the records, of their kind and types."""
+    some = rows_of(records, rows)
+    if not is_frame(records):
+        return _disturbed_array(records, some, amount, rng)
+    if some.ndim == 1:
+        return _replaced(records, some, amount, rng)
+    some = some.copy()
+    for name in some.columns:
+        column = records[name]
+        if column.dtype.kind == "f":
+            some[name] = some[name] + amount * float(np.nanstd(column)) * rng.standard_normal(len(rows))
+        elif column.dtype.kind in "iu":
+            moved = some[name] + amount * float(column.std()) * rng.standard_normal(len(rows))
+            some[name] = np.rint(moved).clip(column.min(), column.max()).astype(column.dtype)
+        else:
+            some[name] = _replaced(column, some[name], amount, rng)
+    return some
+
+
+def _replaced(column: Any, some: Any, amount: float, rng: np.random.Generator) -> Any:
+    others = column.iloc[rng.integers(len(column), size=len(some))].set_axis(some.index)
+    return some.where(rng.random(len(some)) >= min(1.0, amount), others)
+
+
+def _disturbed_array(records: np.ndarray, some: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
+    if records.dtype.kind not in "fiu" or is_bits(records):
+        others = np.take_along_axis(records, rng.integers(len(records), size=some.shape), 0)
+        return np.where(rng.random(some.shape) < min(1.0, amount), others, some)
+    scale = np.nanstd(records, axis=0) if records.ndim == 2 else np.nanstd(records)
+    moved = some + amount * scale * rng.standard_normal(some.shape, np.float32)
+    if records.dtype == np.uint8:
+        return as_pixels(moved)
+    return moved.astype(records.dtype) if records.dtype.kind == "f" else np.rint(moved).astype(records.dtype)

@@ -10,16 +10,16 @@ from mialib.core import randomness
 from mialib.core.frames import is_frame, rows_of
 from mialib.core.types import Dataset
 
-COPIES = 30  # of a record
+COPIES_A_RECORD = 30  # of a record
 TRIED = (0.03, 0.1, 0.3, 1.0)  # amounts of noise
 TRIAL_RECORDS, TRIAL_COPIES = 50, 8
 SURVIVE = 0.8  # share of right labels that the noise leaves: where records differ most in it
-MOST_RECORDS = 600
-FEWEST_RECORDS = 50
-Ask = Callable[[Any], np.ndarray]  # places of the answered classes, int64 (m,), of m records
+MOST_COPIED = 600
+FEWEST_COPIED = 50
+AskPlaces = Callable[[Any], np.ndarray]  # places of the answered classes, int64 (m,), of m records
 
 
-def noise_scores(ask: Ask, dataset: Dataset, right: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
+def noise_scores(ask: AskPlaces, dataset: Dataset, right: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
     """The share of 30 noisy copies of each of some records, `rows`, that is labelled right; NaN elsewhere, float64 (n,).
 
     Numbers take Gaussian noise in units of their column's deviation, all other values are those of another record with a
@@ -33,16 +33,16 @@ def noise_scores(ask: Ask, dataset: Dataset, right: np.ndarray, rows: np.ndarray
     kept = [_kept(ask, dataset, rows[sample], amount, TRIAL_COPIES, seed).mean() for amount in TRIED]
     amount = TRIED[int(np.argmin(np.abs(np.array(kept) - SURVIVE)))]
     score = np.full(len(right), np.nan)
-    score[rows] = _kept(ask, dataset, rows, amount, COPIES, seed)
+    score[rows] = _kept(ask, dataset, rows, amount, COPIES_A_RECORD, seed)
     return score
 
 
 def count_of_rows(n_records: int) -> int:
     """Rows that `noise_scores` asks about at most."""
-    return COPIES * n_records + TRIAL_RECORDS * TRIAL_COPIES * len(TRIED)
+    return COPIES_A_RECORD * n_records + TRIAL_RECORDS * TRIAL_COPIES * len(TRIED)
 
 
-def _kept(ask: Ask, dataset: Dataset, rows: np.ndarray, amount: float, copies: int, seed: int) -> np.ndarray:
+def _kept(ask: AskPlaces, dataset: Dataset, rows: np.ndarray, amount: float, copies: int, seed: int) -> np.ndarray:
     """Share of noisy copies labelled right, of each record."""
     right = np.zeros(len(rows))
     for copy in range(copies):

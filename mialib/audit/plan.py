@@ -1,0 +1,50 @@
+"""What an audit will do, said before it is done: what is trained and asked, and about how long that takes."""
+
+import logging
+import sys
+import time
+
+import numpy as np
+from tqdm.std import tqdm
+
+from mialib.audit.given import FEWEST, Given
+from mialib.audit.targets import AuditTarget
+from mialib.core.types import Trainer
+
+log = logging.getLogger(__name__)
+
+
+def tell_plan(target: AuditTarget, judged: Given, trainer: Trainer | None, n_shadows: int) -> None:
+    """What will be done, on the standard error, before it is."""
+    counts = f"{judged.n_members:,} members and {judged.n_nonmembers:,} non-members"
+    lines = [f"audit of {target.name}: {counts}, {judged.n_judged:,} rows to ask"]
+    if trainer is None:
+        lines.append("no trainer: attacks on the answers alone")
+    else:
+        attackers = 1 + (len(judged.pool) > 0)
+        k = attackers * n_shadows
+        lines.append(f"trains {k} references ({type(trainer).__name__}), {_seconds(trainer, judged, k)}")
+    tqdm.write("\n".join(lines), file=sys.stderr)
+
+
+def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
+    """About how long k references take here: by the trainer's own estimate, or a line through trials on few records."""
+    n = judged.n_judged // 2
+    if hasattr(trainer, "estimate"):
+        return f"about {trainer.estimate(judged.judged, n, k).seconds:,.0f} s"
+    sizes = [min(n, max(FEWEST, n // part)) for part in (20, 20, 5)]  # what is started and imported once falls to the first
+    seconds = []
+    for size in sizes:
+        rows = np.sort(np.random.default_rng(0).choice(judged.n_judged, size, replace=False))
+        began = time.perf_counter()
+        try:
+            trainer.fit_many(judged.judged, rows[None], 0)
+        except Exception:
+            log.debug("the trial failed", exc_info=True)
+            return "for a time that a trial could not tell"
+        seconds.append(time.perf_counter() - began)
+    slope = max(0.0, seconds[2] - seconds[1]) / max(1, sizes[2] - sizes[1])
+    one = seconds[1] + slope * (n - sizes[1])
+    return (
+        f"about {max(1.0, one * k / getattr(trainer, 'at_once', 1)):,.0f} s, by trials on {sizes[0]:,} and {sizes[2]:,} records"
+    )

@@ -19,9 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from mialib import audit, shadow
-from mialib.audit import Remote, connection, meter
-from mialib.audit.connection import BadAnswer, ServiceFailed
-from mialib.audit.meter import BudgetSpent
+from mialib.audit import BadAnswer, BudgetSpent, Remote, ServiceFailed, connection, meter
 from mialib.audit.payloads import Payload
 from mialib.audit.protocols import follow
 from mialib.core import Dataset, Split
@@ -98,6 +96,12 @@ def test_answers_are_the_model_s_own_in_each_protocol(serve, protocol):
     service, remote = serve({"batch": 128}, protocol=protocol)
     assert close(remote.predict_proba(DIGITS), TRUTH) and close(remote.ask(DIGITS), TRUTH)
     assert service.rows == [128, 128, 44] * 2 and remote.queries == 600
+    said = remote.describe()
+    assert json.loads(json.dumps(said)) == said and said["answers"] == "vectors of 10 numbers"
+    about = ("1", "tests", ["predict_proba"]) if protocol == "v2" else (None, None, [])
+    assert (said["model_version"], said["platform"], said["outputs"]) == about
+    assert (said["url"], said["requests"], said["retries"]) == (service.address, 8 if protocol == "v2" else 6, 0)
+    assert repr(remote).startswith(f"Remote('{service.address}'")
 
 
 @pytest.mark.parametrize("protocol", SERVICES)

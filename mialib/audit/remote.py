@@ -140,6 +140,8 @@ class Remote:
             "model": self.model,
             "protocol": self.protocol,
             "model_version": self._speech.version,
+            "platform": None,
+            "outputs": [],
             **self._speech.describe(),
             "answers": self._kind,
             "batch": self.batch,

@@ -25,6 +25,7 @@ BELOW = {  # what each room may import
     "runs": {"core", "plots"},
     "study": {"core", "data", "training", "shadow", "attack", "metrics", "mitigations"},
     "paper": {"core", "shadow", "metrics", "plots", "study", "runs"},
+    "__main__": {"core", "audit", "runs"},
 }
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -20,12 +20,16 @@ BENCHMARKS = .venv-benchmark/.installed
 SERVERS_PY = .venv-servers/bin/python
 RUNNER = $(PY) -m mialib.runs
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
-COMMANDS = help setup data lab reproduce summary list figures benchmark test test-servers mutants lint lock clean
+COMMANDS = help setup audit data lab reproduce summary list figures benchmark test test-servers mutants lint lock clean
 # Variables of the command line that are no options are parameters of notebooks: N_SHADOWS=20 is handed on as -p N_SHADOWS 20.
-OPTIONS = PROFILE DATA JOBS PARAMS ONLY REPEATS PYTHON SHELL
+OPTIONS = PROFILE DATA JOBS PARAMS ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED))
+AUDITED = MODEL URL MEMBERS NONMEMBERS POOL LABEL GROUPS OUT
 GIVEN := $(strip $(foreach name,$(filter-out $(OPTIONS),$(.VARIABLES)),$(if $(findstring command,$(origin $(name))),$(name))))
 QUOTE = '$(subst ','\'',$(value $(1)))'
 RUN_OPTIONS = --profile $(PROFILE) --data $(DATA) $(PARAMS) $(foreach name,$(GIVEN),-p $(name) $(call QUOTE,$(name)))
+# MODEL=model.skops is handed on as --model model.skops; only what is on the command line, not what the environment may hold.
+LOWER = $(shell echo $(1) | tr A-Z a-z)
+ASKED = $(foreach name,$(AUDITED),$(if $(findstring command,$(origin $(name))),--$(call LOWER,$(name)) $(call QUOTE,$(name))))
 CHECK_PYTHON = import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: make setup PYTHON=/path/to/python" % sys.version_info[:2])
 LOCK_HEADER = '\# What the results were made with (written by make lock).' 'appnope==0.1.4 ; platform_system == "Darwin"'
 LOCK_EDITS = -e '/^pip==/d' -e 's/\+[a-z0-9.]+$$//' -e 's/^((cuda|nvidia|triton).*)/\1 ; platform_system == "Linux"/'
@@ -50,6 +54,9 @@ $(ENVIRONMENT): pyproject.toml requirements.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
+
+audit: setup ## audit a model of your own: MODEL=model.skops MEMBERS=in.csv NONMEMBERS=out.csv LABEL=income (OUT=report FORCE=1)
+	@$(PY) -m mialib audit $(ASKED) $(if $(findstring command,$(origin FORCE)),--force) $(PARAMS)
 
 data: setup ## get the data sets; says what is real, what is a stand-in, sizes and sources
 	@$(PY) -m mialib.data --mode $(DATA)

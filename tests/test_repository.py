@@ -127,3 +127,18 @@ def test_a_name_that_is_none_is_answered_with_the_one_meant(make, name):
     ended = make(name)
     assert ended.returncode == 2 and f"no target {name}; do you mean 04_location?" in ended.stderr
     assert "there are help setup" in make("nothing").stderr
+
+
+def test_an_audit_is_of_the_files_that_are_named(make, monkeypatch):
+    monkeypatch.setenv("MODEL", "of the environment")
+    asked = make("audit", "MEMBERS=my in.csv", "NONMEMBERS=$out.csv", "LABEL=it's", "PARAMS=--shadows 32", "FORCE=1").stdout
+    given = "<--members><my in.csv><--nonmembers><$out.csv><--label><it's><--force><--shadows><32>"
+    assert asked == f"<-m><mialib><audit>{given}\n"
+    assert make("audit", "MODEL=m.skops", "GROUPS=a,b").stdout == "<-m><mialib><audit><--model><m.skops><--groups><a,b>\n"
+    refused = make("audit", "MODEL=m.skops", "N_SHADOWS=3")
+    assert (
+        refused.returncode == 2
+        and "N_SHADOWS: no option; there are PROFILE" in refused.stderr
+        and "MODEL URL" in refused.stderr
+    )
+    assert "MODEL: no option" in make("test", "MODEL=m.skops").stderr

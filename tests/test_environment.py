@@ -1,6 +1,8 @@
 """pyproject.toml, environment.yml and requirements.lock name the same packages with versions that agree."""
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -62,3 +64,48 @@ def test_lock_holds_exact_pins_and_no_address():
 def test_lock_asks_for_gpu_packages_on_linux_only():
     gpu = [line for line in lock_lines() if re.match("nvidia|cuda|triton", line)]
     assert gpu and all(line.endswith('; platform_system == "Linux"') for line in gpu)
+
+
+# Which packages the library imports
+
+IMPORT_NAMES = {"scikit-learn": "sklearn", "pyyaml": "yaml"}
+LIBRARY = ("core", "data", "training", "shadow", "attack", "metrics", "plots", "audit")
+
+
+def declared(extra: str | None) -> set[str]:
+    """Import names of the packages of an extra, or of the base."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = project["dependencies"] if extra is None else project["optional-dependencies"][extra]
+    return {IMPORT_NAMES.get(name, name) for name in (Requirement(line).name for line in lines)}
+
+
+def foreign_imports(path: Path) -> tuple[set[str], set[str]]:
+    """Packages of others that a module imports when it is imported, and all that it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = []
+    for nodes in (tree.body, ast.walk(tree)):
+        names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        found.append(names)
+    for place, nodes in enumerate((tree.body, ast.walk(tree))):
+        found[place] += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    at_once, all_of_them = (
+        {name.partition(".")[0] for name in names} - {*sys.stdlib_module_names, "mialib"} for names in found
+    )
+    return at_once, all_of_them
+
+
+@pytest.mark.parametrize("room", [*LIBRARY, "."])
+def test_what_the_library_imports_is_declared(room):
+    """What audits import is in the base; what they may import late, in an extra that says so."""
+    modules = sorted((ROOT / "mialib" / room).glob("*.py" if room == "." else "**/*.py"))
+    assert modules
+    base, extras = declared(None), declared("audit") | declared("study") | declared("private")
+    for path in modules:
+        at_once, all_of_them = foreign_imports(path)
+        assert at_once <= base, path
+        assert all_of_them <= base | extras, path
+
+
+def test_the_base_is_without_notebooks_and_pictures():
+    assert not declared(None) & (declared("study") | declared("audit") | declared("private") | declared("dev"))
+    assert {"jupyterlab", "papermill", "torchvision"} <= declared("study")

@@ -79,7 +79,7 @@ class Called:
 def engine(monkeypatch):
     called = Called()
     for name in ("model", "answers"):
-        monkeypatch.setattr(audit, name, called, raising=False)
+        monkeypatch.setattr(audit, name, called)
     return called
 
 
@@ -315,6 +315,12 @@ def test_commands_of_the_study_say_what_to_install(capsys, monkeypatch):
 def test_the_module_is_the_command_and_help_costs_no_heavy_import():
     code = "import sys, runpy; sys.argv = ['mialib', 'audit', '--help']\n"
     code += "try:\n    runpy.run_module('mialib', run_name='__main__')\nexcept SystemExit as end:\n    code = end.code\n"
-    code += "print(code, {'sklearn', 'skops', 'onnxruntime', 'yaml'} & set(sys.modules))"
+    code += "print(code, {'pandas', 'torch', 'sklearn', 'skops', 'onnxruntime', 'yaml', 'matplotlib'} & set(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.startswith("usage: mialib audit") and ended.stdout.endswith("0 set()\n")
+
+
+def test_the_room_has_what_it_names_and_refuses_the_rest():
+    assert all(getattr(audit, name).__name__ == name for name in audit.__all__) and set(audit.__all__) <= set(dir(audit))
+    with pytest.raises(AttributeError, match=r"module 'mialib.audit' has no attribute 'nothing'"):
+        _ = audit.nothing

@@ -145,16 +145,15 @@ def _given(options: argparse.Namespace, **names: str) -> dict[str, Any]:
     return {name: value for name, option in names.items() if (value := getattr(options, option)) is not None}
 
 
-def _of_files(options: argparse.Namespace) -> Any:
+def _of_files(options: argparse.Namespace) -> "Audit":
     from mialib import audit
 
-    engine: Any = audit
-    return engine.answers(
+    return audit.answers(
         options.members, options.nonmembers, label=options.label, **_given(options, seed="seed", groups="groups")
     )
 
 
-def _of_a_model(options: argparse.Namespace) -> Any:
+def _of_a_model(options: argparse.Namespace) -> "Audit":
     from mialib import audit
     from mialib.audit.files import read_records
 
@@ -163,11 +162,10 @@ def _of_a_model(options: argparse.Namespace) -> Any:
     trainer = _trainer(options)
     target = _service(options) if options.model is None else _model(options)
     groups = _group_values(options.groups, [records[name][0] for name in ("members", "nonmembers")])
-    taken = {name: (_as_the_model_takes(target, x, files[name]), y) for name, (x, y) in records.items()}
+    taken: dict[str, Any] = {name: (_as_the_model_takes(target, x, files[name]), y) for name, (x, y) in records.items()}
     _tell_of_others(records["members"][0], taken["members"][0])
     arguments = _given(options, n_shadows="shadows", max_queries="max_queries", seed="seed", keep="keep")
-    engine: Any = audit
-    return engine.model(target, **taken, trainer=trainer, groups=groups, **arguments)
+    return audit.model(target, **taken, trainer=trainer, groups=groups, **arguments)
 
 
 def _model(options: argparse.Namespace) -> Any:

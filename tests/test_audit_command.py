@@ -171,13 +171,19 @@ def test_findings_go_out_and_notes_to_the_errors(files, engine, capsys):
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[:3] == ["It leaks.", "A second sentence.", ""] and lines[-1] == "report: audit-report/report.html"
-    assert lines[3].split() == ["attack", "attacker", "AUC", "TPR", "at", "1%", "FPR", "epsilon", ">="]
+    assert " ".join(lines[3].split()) == "attack (*: of the verdict) attacker AUC TPR at 1% FPR epsilon >="
     assert [line.split()[0] for line in lines[4:7]] == ["attack_1", "attack_2", "attack_0"]  # the headline, then by AUC
     assert lines[4].split()[1] == "*" and "0.510 [0.510, 0.510]" in lines[4] and lines[6].split()[-2:] == ["-", "1.25"]
     told = err.splitlines()
     assert {"what will be done", "a note", "warning: a warning"} <= set(told) and told.count("warning: of a library") == 1
     assert any("a bar" in line for line in told)
     assert told.count("columns that the model was not fitted on are not given to it: sex") == 1
+
+
+def test_attacks_are_called_as_in_the_report():
+    table = attacks().assign(attack=["lira_online_global", "base", "confidence"])
+    lines = findings_in_lines(SimpleNamespace(summary="It leaks.", attacks=table))
+    assert all(any(word in line for line in lines) for word in ("LiRA, global variance", "BASE *", "one threshold"))
 
 
 def test_quiet_leaves_the_folder_and_warnings(files, engine, capsys):

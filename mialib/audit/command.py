@@ -241,9 +241,11 @@ def findings_in_lines(found: "Audit") -> list[str]:
 def _attack_rows(attacks: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
+    from mialib.plots.names import in_words
+
     return pd.DataFrame(
         {
-            "attack": [f"{row.attack}{' *' if row.headline else ''}" for row in attacks.itertuples()],
+            "attack (*: of the verdict)": [in_words(row.attack) + " *" * bool(row.headline) for row in attacks.itertuples()],
             "attacker": attacks["attacker"].tolist(),
             "AUC": [_value(*each) for each in attacks[["auc", "auc_low", "auc_high"]].to_numpy(float)],
             "TPR at 1% FPR": [

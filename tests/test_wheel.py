@@ -78,8 +78,11 @@ def test_the_wheel_names_its_command_and_needs_no_notebooks(wheel):
 def test_the_rooms_of_the_library_need_the_base_alone(run):
     rooms = ["audit", "core", "training", "shadow", "attack", "metrics", "plots", "data"]
     printed = run(
-        "import importlib, mialib\n"
-        f"for room in {rooms}: importlib.import_module('mialib.' + room)\n"
+        "import importlib, pkgutil, mialib\n"
+        f"for room in {rooms}:\n"
+        "    folder = importlib.import_module('mialib.' + room).__path__\n"
+        "    names = [each.name for each in pkgutil.iter_modules(folder) if each.name != '__main__']\n"
+        "    assert names and all(importlib.import_module(f'mialib.{room}.{name}') for name in names)\n"
         "print(mialib.__file__)\n"
         "print([name for name in mialib.__all__ if getattr(mialib, name) is None])\n"
         "try: mialib.load('mnist', mode='real')\n"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mialib.core import cache
-from mialib.core.types import Features
+from mialib.core.types import Dataset, Features
 from mialib.data import adult
 from mialib.data.download import DataCorrupt
 from mialib.data.loading import load
@@ -103,3 +103,40 @@ def test_the_official_files(official_folder):
     first, second = load("adult", "real"), load("adult", "real")
     assert first.x.shape == (48_842, 108) and first.y.sum() == 11_687 and first.y[:32_561].sum() == 7_841
     assert np.array_equal(first.x, second.x) and first.features == second.features == Features((108,), adult.KINDS)
+
+
+# As the table that UCI publishes
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_table_of_adult_and_its_numbers_are_two_forms_of_one_thing(seed):
+    x, y = adult.people(np.random.default_rng(seed), 3000)
+    frame = adult.adult_frame(Dataset("adult", x, y.astype(np.int64), 2, "standin"))
+    assert [*frame.columns] == [*adult.ATTRIBUTES, "income"]
+    assert frame["income"].tolist() == [adult.INCOMES[c] for c in y]
+    columns = {
+        name: np.array([adult.CATEGORIES[name].index(value) for value in frame[name]])
+        if name in adult.CATEGORIES
+        else frame[name].to_numpy()
+        for name in adult.ATTRIBUTES
+    }
+    assert (adult.table(columns) == x).all()
+    assert all((frame[name].min() >= low) and (frame[name].max() <= high) for name, (low, high) in adult.RANGES.items())
+
+
+def test_every_number_of_a_range_comes_back_as_it_was():
+    low, high = adult.RANGES["fnlwgt"]
+    weights = np.random.default_rng(0).integers(low, high + 1, 20_000)
+    columns = {name: np.zeros(20_000, int) for name in adult.CATEGORIES} | {
+        name: np.full(20_000, ends[0]) for name, ends in adult.RANGES.items()
+    }
+    x = adult.table(columns | {"fnlwgt": weights})
+    assert (adult.adult_frame(Dataset("adult", x, np.zeros(20_000, np.int64), 2, "standin"))["fnlwgt"] == weights).all()
+
+
+def test_a_table_of_another_data_set_is_refused():
+    x = np.zeros((4, 3), np.float32)
+    with pytest.raises(ValueError, match=r"dataset must be adult, records of 108, got digits of \(3,\)"):
+        adult.adult_frame(Dataset("digits", x, np.array([0, 1, 0, 1]), 2, "standin"))
+    with pytest.raises(TypeError, match="dataset must be"):
+        adult.adult_frame(x)

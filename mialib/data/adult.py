@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from mialib.core import checks
+from mialib.core.types import Dataset
 from mialib.data.download import DataCorrupt
 
 RANGES = {  # of the official records, both ends included
@@ -117,6 +120,27 @@ def table(columns: Mapping[str, np.ndarray]) -> np.ndarray:
             low, high = RANGES[name]
             parts.append(((values - low) / (high - low))[:, None])
     return np.concatenate(parts, 1, dtype=np.float32)
+
+
+def adult_frame(dataset: Dataset) -> pd.DataFrame:
+    """The records of Adult as UCI has them: ATTRIBUTES (whole numbers, and categories as texts) and "income", one of INCOMES.
+
+    A row a record, in the order of `dataset`, which is Adult, official or stand-in, or some of its records; `table` takes the
+    same way forth, and nothing is lost on either. Raises TypeError or ValueError for another data set.
+    """
+    checks.instance("dataset", dataset, Dataset)
+    if dataset.name != "adult" or dataset.x.shape[1:] != (len(KINDS),):
+        raise ValueError(f"dataset must be adult, records of {len(KINDS)}, got {dataset.name} of {dataset.x.shape[1:]}")
+    columns, start = {}, 0
+    for name in ATTRIBUTES:
+        if name in CATEGORIES:
+            end = start + len(CATEGORIES[name])
+            columns[name] = np.array(CATEGORIES[name], object)[dataset.x[:, start:end].argmax(1)]
+        else:
+            end, (low, high) = start + 1, RANGES[name]
+            columns[name] = np.rint(low + (high - low) * dataset.x[:, start].astype(np.float64)).astype(np.int64)
+        start = end
+    return pd.DataFrame(columns | {"income": np.array(INCOMES, object)[dataset.y]})
 
 
 def stand_in() -> tuple[np.ndarray, np.ndarray]:

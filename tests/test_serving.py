@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from mialib import audit
-from mialib.audit.serving import serve
 
 
 class Model:
@@ -31,14 +30,14 @@ X = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
     "x", [X, X.astype(np.float32), X.astype(np.int64), pd.DataFrame({"age": range(6), "city": list("abcdef")})]
 )
 def test_what_comes_back_is_what_the_model_says(x):
-    with serve(Model(), "ages") as url:
+    with audit.serve(Model(), "ages") as url:
         assert np.allclose(audit.Remote(url, model="ages", batch=4).ask(x), Model().predict_proba(x), atol=1e-12)
 
 
 def test_answers_can_be_rounded_or_labels_alone():
-    with serve(Model(), decimals=1) as url:
+    with audit.serve(Model(), decimals=1) as url:
         assert audit.Remote(url, model="model").ask(X)[:, 1].tolist() == [0.0, 0.1, 0.3, 0.4, 0.6, 0.7]
-    with serve(Model(), labels=True) as url:
+    with audit.serve(Model(), labels=True) as url:
         assert audit.Remote(url, model="model").ask(X).tolist() == ["no", "no", "no", "no", "yes", "yes"]
 
 
@@ -46,7 +45,7 @@ def test_labels_are_numbers_of_classes_where_the_model_names_none():
     class Unnamed:
         predict_proba = staticmethod(lambda x: Model().predict_proba(x))
 
-    with serve(Unnamed(), labels=True) as url:
+    with audit.serve(Unnamed(), labels=True) as url:
         assert audit.Remote(url, model="model").ask(X).tolist() == [0, 0, 0, 0, 1, 1]
 
 
@@ -57,7 +56,7 @@ def refused(url, body=None):
 
 
 def test_what_it_cannot_answer_it_says_and_it_goes_on():
-    with serve(Model()) as url:
+    with audit.serve(Model()) as url:
         negative = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP32", "data": [-1.0]}]}
         assert refused(f"{url}/v2/models/model/infer", negative) == (400, "ValueError: an age below 0")
         assert refused(f"{url}/v2/models/other/infer", negative) == (404, "nothing at /v2/models/other/infer")
@@ -68,7 +67,7 @@ def test_what_it_cannot_answer_it_says_and_it_goes_on():
 
 
 def test_what_cannot_be_served_is_named():
-    with pytest.raises(TypeError, match=r"model must have predict_proba .*got a str"), serve("model"):
+    with pytest.raises(TypeError, match=r"model must have predict_proba .*got a str"), audit.serve("model"):
         pass
-    with pytest.raises(ValueError, match="decimals must be"), serve(Model(), decimals=0):
+    with pytest.raises(ValueError, match="decimals must be"), audit.serve(Model(), decimals=0):
         pass

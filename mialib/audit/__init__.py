@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from mialib.audit.engine import answers, model
     from mialib.audit.meter import BudgetSpent
     from mialib.audit.remote import Remote
+    from mialib.audit.serving import serve
 
-__all__ = ["Audit", "BadAnswer", "BudgetSpent", "Moment", "Remote", "ServiceFailed", "answers", "model"]
+__all__ = ["Audit", "BadAnswer", "BudgetSpent", "Moment", "Remote", "ServiceFailed", "answers", "model", "serve"]
 _HOMES = {
     "audit": ("Audit", "Moment"),
     "connection": ("BadAnswer", "ServiceFailed"),
     "engine": ("answers", "model"),
     "meter": ("BudgetSpent",),
     "remote": ("Remote",),
+    "serving": ("serve",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

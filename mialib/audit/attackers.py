@@ -23,7 +23,7 @@ from mialib.metrics import auc
 from mialib.shadow.signals import log_odds
 
 REHEARSALS = 4
-OF_OUTSIDER = ("attack_r", "watson", "base", "lira_offline_global")  # attacks that need OUT references alone
+OF_OUTSIDER = ("attack_r", "watson", "lira_offline_global")  # attacks that need OUT references alone
 OF_AUDITOR = (
     "attack_r", "watson", "sablayrolles", "base", "rmia_offline", "rmia_online", "lira_offline_global", "lira_online_global",
 )  # fmt: skip

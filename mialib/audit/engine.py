@@ -18,6 +18,7 @@ from mialib.audit.given import Given, given, given_answers
 from mialib.audit.moments import less_table, moment_of
 from mialib.audit.plan import tell_plan
 from mialib.audit.private import kept_until_done
+from mialib.audit.references import FEWEST_REFERENCES
 from mialib.audit.targets import Clock, target_of, understood
 from mialib.core import checks
 from mialib.core.frames import is_frame
@@ -48,7 +49,7 @@ def model(
     members, nonmembers: pairs (x, y) of records that were in the training set, and that were not; pool: further records of the
     same kind that the outsider trains his shadows on. x: an array, a pandas table or a column of one, and given to models as it
     is; y: labels of any one kind. trainer: of references (None: clones of a scikit-learn target; others have none without).
-    n_shadows: references of each attacker, at least 4. max_queries: rows that the target may be asked. groups: columns of x, or
+    n_shadows: references of each attacker, at least 6. max_queries: rows that the target may be asked. groups: columns of x, or
     values (n_members + n_nonmembers,) by name: are some more exposed? keep: answers and trained models stay in the cache;
     otherwise they wait in a private temporary folder, where the same audit finds them after a stop, and end with the audit.
 
@@ -57,7 +58,7 @@ def model(
     """
     began, asked = time.perf_counter(), target_of(target)
     whole = given(members, nonmembers, pool, asked.known)
-    checks.whole("n_shadows", n_shadows, 4)
+    checks.whole("n_shadows", n_shadows, FEWEST_REFERENCES)
     checks.whole("seed", seed, 0)
     checks.flag("keep", keep)
     columns = _group_columns(groups, whole)
@@ -200,7 +201,8 @@ def _found(asked: Asked, columns: Mapping[str, Sequence[Any]], about: dict[str, 
     groups = findings.group_table(headline.score, data.member, {"class": classes, **columns})
     ranking = _per_record(scores, headline)
     records = findings.record_table(judged, data, ranking, auditor, seed)
-    help_ = remedies.of_answers(data, asked.answering.kind, auditor, headline, seed)
+    followed = headline if auditor is None else findings.headline_of([s for s in scores if s.attacker == "auditor"])
+    help_ = remedies.of_answers(data, asked.answering.kind, auditor, followed, seed)
     if asked.trainer is not None and (chosen := remedies.changes(asked.trainer)):
         help_ = pd.concat([help_, remedies.of_trainings(asked.trainer, judged, k, seed, chosen)], ignore_index=True)
     own = data.predictions[np.arange(len(data)), data.labels]

@@ -32,19 +32,17 @@ def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
     n = judged.n_judged // 2
     if hasattr(trainer, "estimate"):
         return f"about {trainer.estimate(judged.judged, n, k).seconds:,.0f} s"
-    sizes = [min(n, max(FEWEST, n // part)) for part in (20, 20, 5)]  # what is started and imported once falls to the first
-    seconds = []
-    for size in sizes:
+    sizes = [min(n, max(FEWEST, n // part)) for part in (20, 20, 5)]
+    together, seconds = getattr(trainer, "at_once", 1), []
+    for size in sizes:  # what is started and imported once falls to the first
         rows = np.sort(np.random.default_rng(0).choice(judged.n_judged, size, replace=False))
         began = time.perf_counter()
         try:
-            trainer.fit_many(judged.judged, rows[None], 0)
+            trainer.fit_many(judged.judged, rows[None].repeat(together, 0), 0)
         except Exception:
             log.debug("the trial failed", exc_info=True)
             return "for a time that a trial could not tell"
         seconds.append(time.perf_counter() - began)
     slope = max(0.0, seconds[2] - seconds[1]) / max(1, sizes[2] - sizes[1])
-    one = seconds[1] + slope * (n - sizes[1])
-    return (
-        f"about {max(1.0, one * k / getattr(trainer, 'at_once', 1)):,.0f} s, by trials on {sizes[0]:,} and {sizes[2]:,} records"
-    )
+    whole = max(1.0, (seconds[1] + slope * (n - sizes[1])) * k / together)
+    return f"about {whole:,.0f} s, by trials on {sizes[0]:,} and {sizes[2]:,} records"

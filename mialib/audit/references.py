@@ -17,6 +17,7 @@ from mialib.shadow.halves import sample_halves
 from mialib.shadow.signals import log_odds
 from mialib.shadow.splits import sample_splits
 
+FEWEST_REFERENCES = 6  # so that those of one in the target's place can be tuned on, too
 FEWEST_MEMBERS = 10  # of a shadow model
 
 
@@ -71,7 +72,7 @@ def of_auditor(trainer: Trainer, given: Given, k: int, seed: int) -> References:
     """k models on random halves of all judged records: models 2j and 2j + 1 on complementary ones. Of an odd number of
     records, one (at random) is in no half.
     """
-    checks.whole("n_shadows", k, 4)
+    checks.whole("n_shadows", k, FEWEST_REFERENCES)
     judged = given.judged
     n = len(judged.y)
     kept = np.sort(randomness.generator(seed, "odd one out").permutation(n)[: n - n % 2])
@@ -85,7 +86,7 @@ def of_auditor(trainer: Trainer, given: Given, k: int, seed: int) -> References:
 
 def of_outsider(trainer: Trainer, given: Given, k: int, seed: int) -> References:
     """k shadow models on records of the pool, of the target's training size or of half of the pool, if that is less."""
-    checks.whole("n_shadows", k, 2)
+    checks.whole("n_shadows", k, FEWEST_REFERENCES)
     pool = given.pool
     size = min(given.n_members, len(pool) // 2)
     if size < FEWEST_MEMBERS:

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from mialib.audit.attackers import BLIND
-from mialib.plots.names import in_words
 
 ALPHA = 0.05  # of a false alarm: half for the headline attack, half for all others together
 RULED_OUT = 0.6  # an AUC that must lie above the interval before "no leak found" is said
@@ -56,6 +55,8 @@ def strongest(attacks: pd.DataFrame) -> pd.Series:
 
 def summary_of(verdict: str, attacks: pd.DataFrame, groups: pd.DataFrame, about: Mapping[str, Any]) -> str:
     """The findings in a few sentences, each of which stands in a table."""
+    from mialib.plots.names import in_words  # late: plots draw, which takes long to import
+
     best = strongest(attacks)
     counts = f"{about['n_members']:,} members and {about['n_nonmembers']:,} non-members"
     ranks = (

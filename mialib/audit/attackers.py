@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mialib.attack import relative
 from mialib.attack.ablations import Fit
@@ -95,7 +96,8 @@ def blind(dataset: Dataset, member: np.ndarray, seed: int) -> np.ndarray:
     model = HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=15, early_stopping=False, random_state=0)
     folds = StratifiedKFold(min(FOLDS, int(member.sum()), int((~member).sum())), shuffle=True, random_state=0)
     score = np.full(len(member), np.nan)
-    score[rows] = cross_val_predict(model, x, member[rows], cv=folds, method="predict_proba")[:, 1]
+    with threadpool_limits(1, "openmp"):  # trees so small wait for one another's threads longer than they compute
+        score[rows] = cross_val_predict(model, x, member[rows], cv=folds, method="predict_proba")[:, 1]
     return score
 
 

@@ -141,7 +141,7 @@ def assumptions_of(attacks: pd.DataFrame, about: Mapping[str, Any]) -> list[str]
         said.append("No reference models were trained: attacks that compare a record with them find more.")
     if about["n_asked"] < about["n_given"]:
         said.append(
-            f"Of {about['n_given']:,} records {about['n_asked']:,} were asked about, drawn at random: the budget's limit."
+            f"Of {about['n_given']:,} records {about['n_asked']:,} were asked about, at random: the budget allows no more."
         )
     said.append("Rates for a single record are judged on one training of the target; another seed may expose other records.")
     return said

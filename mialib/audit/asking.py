@@ -10,11 +10,9 @@ from mialib.audit import noisy_copies
 from mialib.audit.attackers import Scored
 from mialib.audit.given import FEWEST, Given
 from mialib.audit.references import References, of_auditor, of_outsider
-from mialib.audit.targets import Answering, AuditTarget, Clock, answers_of, floor_of, places_of
+from mialib.audit.targets import Answering, AuditTarget, answers_of, floor_of, places_of
 from mialib.core import checks, randomness
 from mialib.core.types import AttackData, Trainer, answered_right
-
-SECONDS_OF_COPIES = 8.0  # that a model at hand may take to answer about noisy copies
 
 
 class Asked(NamedTuple):
@@ -60,7 +58,6 @@ def asked_all(
     k: int,
     seed: int,
     folder: Path | None,
-    clock: Clock,
     budget: int | None,
 ) -> Asked:
     """The target's answers first: a service that fails costs no training."""
@@ -68,7 +65,7 @@ def asked_all(
         target.model.keep_in(folder / "answers")
     answering = answers_of(target, judged.judged, judged.member)
     data = AttackData(answering.predictions, judged.judged.y, judged.member)
-    noisy = _noisy(target, judged, data, _copied(target, data, answering, clock, budget), seed)
+    noisy = _noisy(target, judged, data, _copied(target, data, answering, budget), seed)
     references = []
     if trainer is not None:
         references.append(of_auditor(trainer, judged, k, seed))
@@ -78,9 +75,9 @@ def asked_all(
     return Asked(judged, answering, data, tuple(seen), trainer, noisy)
 
 
-def _copied(target: AuditTarget, data: AttackData, answering: Answering, clock: Clock, budget: int | None) -> int:
-    """How many records can be asked about in noisy copies: within the budget, or within seconds of a model at hand; of a
-    service without a budget, none unless it answers labels alone.
+def _copied(target: AuditTarget, data: AttackData, answering: Answering, budget: int | None) -> int:
+    """How many records are asked about in noisy copies, within the budget; of a service without one, none unless it answers
+    labels alone.
     """
     most = noisy_copies.MOST_COPIED
     if budget is not None:
@@ -88,7 +85,7 @@ def _copied(target: AuditTarget, data: AttackData, answering: Answering, clock: 
     elif hasattr(target.model, "keep_in"):
         rows = noisy_copies.count_of_rows(most) if answering.kind == "labels" else 0
     else:
-        rows = int(SECONDS_OF_COPIES * clock.rows / max(clock.seconds, 1e-6))
+        rows = noisy_copies.count_of_rows(most)
     records = (rows - noisy_copies.count_of_rows(0)) // noisy_copies.COPIES_A_RECORD
     return min(most, len(data), records) if records >= noisy_copies.FEWEST_COPIED else 0
 

@@ -4,7 +4,9 @@ import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -71,7 +73,7 @@ def model(
     tell_plan(asked, judged, trainer, n_shadows)
     with kept_until_done(keep, judged.dataset.digest(), judged.n_members, judged.n_nonmembers, settings) as folder:
         clock = Clock()
-        answered = asked_all(clock.timed(asked), judged, trainer, n_shadows, seed, folder, clock, budget)
+        answered = asked_all(clock.timed(asked), judged, trainer, n_shadows, seed, folder, budget)
         about = _about(answered, settings, len(whole.member))
         about |= {"rows_asked": clock.rows, "seconds_asking": round(clock.seconds, 3)}
         audit = _found(answered, {name: values[rows] for name, values in columns.items()}, about, n_shadows, seed)
@@ -157,6 +159,8 @@ def _about(asked: Asked, settings: Mapping[str, Any], n_given: int) -> dict[str,
     right, member = answered_right(asked.data), asked.data.member
     versions = {"numpy": np.__version__, "pandas": pd.__version__, "scipy": scipy.__version__}
     versions |= {"scikit-learn": sklearn.__version__, "torch": torch.__version__, "python": sys.version.split()[0]}
+    with suppress(metadata.PackageNotFoundError):  # a checkout that nobody installed
+        versions = {"mialib": metadata.version("mialib")} | versions
     return {
         "schema": REPORT_SCHEMA,
         **settings,
@@ -204,7 +208,8 @@ def _found(asked: Asked, columns: Mapping[str, Sequence[Any]], about: dict[str, 
     followed = headline if auditor is None else findings.headline_of([s for s in scores if s.attacker == "auditor"])
     help_ = remedies.of_answers(data, asked.answering.kind, auditor, followed, seed)
     if asked.trainer is not None and (chosen := remedies.changes(asked.trainer)):
-        help_ = pd.concat([help_, remedies.of_trainings(asked.trainer, judged, k, seed, chosen)], ignore_index=True)
+        trainings = remedies.of_trainings(asked.trainer, judged, k, seed, chosen, ranking.attack)
+        help_ = pd.concat([help_, trainings], ignore_index=True)
     own = data.predictions[np.arange(len(data)), data.labels]
     return Audit(
         verdict=said,

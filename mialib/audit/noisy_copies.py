@@ -14,7 +14,7 @@ COPIES_A_RECORD = 30  # of a record
 TRIED = (0.03, 0.1, 0.3, 1.0)  # amounts of noise
 TRIAL_RECORDS, TRIAL_COPIES = 50, 8
 SURVIVE = 0.8  # share of right labels that the noise leaves: where records differ most in it
-MOST_COPIED = 600
+MOST_COPIED = 400
 FEWEST_COPIED = 50
 AskPlaces = Callable[[Any], np.ndarray]  # places of the answered classes, int64 (m,), of m records
 

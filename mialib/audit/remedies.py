@@ -148,19 +148,21 @@ def _of_estimator(estimator: Any) -> Iterator[Change]:
             )
 
 
-def of_trainings(trainer: Trainer, given: Given, k: int, seed: int, chosen: list[Change]) -> pd.DataFrame:
-    """References of the training as it is, and of each change, attacked in turn by the others: the mean over four of them."""
+def of_trainings(trainer: Trainer, given: Given, k: int, seed: int, chosen: list[Change], attack: str) -> pd.DataFrame:
+    """References of the training as it is, and of each change, attacked in turn by the others: the mean over four of
+    them. attack: one of `STOCK_ATTACKS`."""
     rows = []
     for words, kind, each in [("none", "none", trainer), *((c.words, "training", c.trainer) for c in chosen)]:
         references = of_auditor(each, given, min(k, _MOST_REFERENCES), seed)
         references = replace(references, floor=floor_of(references.predictions, references.labels))
-        rows.append(_of_references(words, kind, references, seed))
+        rows.append(_of_references(words, kind, references, attack, seed))
     return _table(rows)
 
 
-def _of_references(words: str, kind: str, references: References, seed: int) -> dict[str, Any]:
-    attack = STOCK_ATTACKS["lira_online_global"]
-    found = [rehearse(references, attack, mock, seed) for mock in range(0, min(len(references), 2 * _TARGETS), 2)]
+def _of_references(words: str, kind: str, references: References, attack: str, seed: int) -> dict[str, Any]:
+    found = [
+        rehearse(references, STOCK_ATTACKS[attack], mock, seed) for mock in range(0, min(len(references), 2 * _TARGETS), 2)
+    ]
     scores, member = (np.stack(part) for part in zip(*found, strict=True))
-    said = {"mitigation": words, "kind": kind, "measured_on": "references", "attack": "lira_online_global"}
+    said = {"mitigation": words, "kind": kind, "measured_on": "references", "attack": attack}
     return said | measured(scores, member, seed) | {"accuracy": references.accuracy[1]}

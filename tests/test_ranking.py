@@ -227,7 +227,9 @@ def test_the_first_draw_is_the_sample_and_the_others_draw_with_replacement():
     assert np.corrcoef(weights[1], weights[2])[0, 1] < 0.2
 
 
-@pytest.mark.parametrize(("measure", "name"), [(low_rates._auc, "auc"), (low_rates._balanced_accuracy, "balanced_accuracy")])
+@pytest.mark.parametrize(
+    ("measure", "name"), [(low_rates.auc_influence, "auc"), (low_rates._balanced_accuracy, "balanced_accuracy")]
+)
 @pytest.mark.parametrize("kind", ["distinct", "ties"])
 def test_influence_is_what_drawing_a_record_does(measure, name, kind):
     """Against the metric of the records repeated: to first order the same, so draw by draw nearly the same."""

@@ -69,6 +69,15 @@ def test_references_are_all_models_but_the_target_and_its_complement_pair_by_pai
         assert (counts == 2).all(), "the number of a record's IN references must tell nothing of the target"
 
 
+def test_a_record_that_is_in_no_half_hides_no_complement():
+    all_models = signals(k=6)
+    member = np.column_stack([all_models.member, np.zeros(6, bool)])
+    odd = Stock(np.column_stack([all_models.signal, np.zeros(6, np.float32)]), member, np.zeros(N + 1, np.int64))
+    assert odd.references(0).tolist() == [2, 3, 4, 5]
+    with pytest.raises(ValueError, match="beside model 0 and its complement"):
+        odd[np.array([2, 3])].references(0)
+
+
 # Formulas, literally
 
 

@@ -14,6 +14,7 @@ from mialib.attack import relative
 from mialib.attack.ablations import Fit
 from mialib.attack.likelihood_ratio import ENOUGH
 from mialib.attack.quantile import quantile_regression
+from mialib.attack.references import mean_where
 from mialib.attack.suite import ANSWER_ATTACKS, STOCK_ATTACKS, Attacked, StockAttack
 from mialib.attack.thresholds import confidence, negative_entropy, negative_modified_entropy
 from mialib.audit.references import References
@@ -23,13 +24,16 @@ from mialib.core.types import AttackData, Dataset, answered_right
 from mialib.metrics import auc
 from mialib.shadow.signals import log_odds
 
-REHEARSALS = 4
+REHEARSALS = 8  # of both models of a pair: what the one finds hard by chance, the other finds easy
 OF_OUTSIDER = ("attack_r", "watson", "lira_offline_global")  # attacks that need OUT references alone
 OF_AUDITOR = (
     "attack_r", "watson", "sablayrolles", "base", "rmia_offline", "rmia_online", "lira_offline_global", "lira_online_global",
 )  # fmt: skip
 PER_RECORD = (*OF_AUDITOR, "lira_online")
-BLIND = "blind"
+BLIND, BLIND_REFERENCES = "blind", "blind_references"
+BLINDS = (BLIND, BLIND_REFERENCES)  # that do not look at the model
+CROSSED = 2.0  # variance of the AUC of scores that records learned from one another, in that of independent ones: each pair of
+# records of two folds counts twice, once with the one in training and once with the other
 FOLDS = 5
 MOST_LOOKED_AT = 5000  # records a side that tell whether members and non-members differ
 OF_ANSWERS: dict[str, Callable[[AttackData], np.ndarray]] = {  # one number of an answer: what needs no other model
@@ -101,6 +105,14 @@ def blind(dataset: Dataset, member: np.ndarray, seed: int) -> np.ndarray:
     return score
 
 
+def references_alone(references: References) -> Scored:
+    """What references without a record say of it, the target unasked: no attack, but a warning that members are easier, or
+    rightly labelled, and non-members not.
+    """
+    stock = _cut(references.stock, slice(references.n_judged))
+    return Scored(references.attacker, BLIND_REFERENCES, mean_where(stock.signal, ~stock.member))
+
+
 def _small(x: np.ndarray) -> np.ndarray:
     """Records as (n, d) with d at most about 256: of more columns, means of neighbours."""
     flat = x.reshape(len(x), -1)
@@ -153,14 +165,14 @@ def crossed(attack: StockAttack, signal: np.ndarray, stock: Stock, seed: int) ->
 def rehearse(references: References, attack: StockAttack, mock: int, seed: int) -> Rehearsal:
     """A reference in the target's place."""
     rows = np.flatnonzero(references.asked[mock])
-    stock = references.stock
-    others = _cut(stock[stock.references(mock)], rows)
-    return crossed(attack, stock.signal[mock, rows], others, seed), references.member[mock, rows]
+    stock = _cut(references.stock, rows)
+    return crossed(attack, stock.signal[mock], stock[stock.references(mock)], seed), stock.member[mock]
 
 
 def rehearsed_auc(scored: Scored) -> float:
-    """Mean AUC over rehearsals."""
-    return float(np.mean([auc(member, score) for score, member in scored.rehearsed]))
+    """Mean AUC over rehearsals, less its standard error: an attack that is now strong and now weak is not relied upon."""
+    found = [auc(member, score) for score, member in scored.rehearsed]
+    return float(np.mean(found) - (np.std(found, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else 0))
 
 
 def _by_answers(data: AttackData, references: References, attacks: Mapping[str, Fit]) -> Iterator[Scored]:
@@ -181,8 +193,8 @@ def _by_answers(data: AttackData, references: References, attacks: Mapping[str, 
 
 
 def _mocks(references: References) -> list[int]:
-    """References that take the target's place: one of each of the first pairs."""
-    return [*range(0, len(references), 2)][:REHEARSALS]
+    """References that take the target's place: both of each of the first pairs."""
+    return [*range(len(references))][:REHEARSALS]
 
 
 def _half(n: int, seed: int, use: str) -> np.ndarray:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mialib.audit import findings, remedies, verdict
 from mialib.audit.asking import Asked, asked_all, budget_of, rows_within
-from mialib.audit.attackers import PER_RECORD, Scored, rehearsed_auc, with_references, without_shadows
+from mialib.audit.attackers import PER_RECORD, Scored, references_alone, rehearsed_auc, with_references, without_shadows
 from mialib.audit.audit import REPORT_SCHEMA, Audit
 from mialib.audit.given import Given, given, given_answers
 from mialib.audit.moments import less_table, moment_of
@@ -198,6 +198,7 @@ def _found(asked: Asked, columns: Mapping[str, Sequence[Any]], about: dict[str, 
     scores += [] if asked.noisy is None else [asked.noisy]
     for references in asked.references:
         scores += with_references(data, references, seed)
+    scores += [] if auditor is None else [references_alone(auditor)]
     headline = findings.headline_of(scores)
     attacks = findings.attack_table(scores, data.member, headline, seed)
     said = verdict.verdict_of(attacks)

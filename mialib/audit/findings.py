@@ -8,17 +8,29 @@ import pandas as pd
 import scipy.special
 
 from mialib.attack.thresholds import best_threshold
-from mialib.audit.attackers import Rehearsal, Scored, record_attacks, rehearse, rehearsed_auc
+from mialib.audit.attackers import BLIND, CROSSED, Rehearsal, Scored, record_attacks, rehearse, rehearsed_auc
 from mialib.audit.given import Given
 from mialib.audit.references import References
 from mialib.core import randomness
 from mialib.core.types import AttackData
-from mialib.metrics import auc, auc_influence, audited_epsilon, can_carry, ppv_of_rates, roc, threshold_at_fpr, tpr_table
+from mialib.metrics import (
+    auc,
+    auc_influence,
+    auc_interval,
+    audited_epsilon,
+    can_carry,
+    ppv_of_rates,
+    roc,
+    threshold_at_fpr,
+    tpr_table,
+)
 
 _FPRS = (0.1, 0.01, 0.001)
 _PRIORS = (0.01, 0.1, 0.5)
 AT_FPR = 0.01  # where thresholds are set for precision, and for "gives it away"
 _DRAWS = 1000
+_REDRAWN = 9999  # memberships, where few scores differ
+_FEW_DIFFER = 200
 _TOO_FEW = 20  # members or non-members of a group
 MOST_VALUES_SHOWN = 30  # of a column: the largest groups; the others are one
 MOST_NUMBERS = 10  # different numbers of a column, before it is cut into quarters
@@ -34,15 +46,17 @@ def _measured(scored: Scored, member: np.ndarray, seed: int) -> dict[str, Any]:
     known = ~np.isnan(scored.score)
     score, inside = scored.score[known], member[known]
     row: dict[str, Any] = {"attacker": scored.attacker, "attack": scored.attack}
+    dependence = CROSSED if scored.attack == BLIND else 1.0
+    row |= dict(zip(("auc", "auc_low", "auc_high"), auc_interval(score, inside, dependence), strict=True))
     rates = tpr_table(score[None], inside[None], fprs=_FPRS, seed=seed)
     for metric, fpr, value, low, high in rates[["metric", "fpr", "value", "low", "high"]].itertuples(index=False):
-        if metric != "balanced_accuracy":
-            name = metric if np.isnan(fpr) else f"tpr_at_{fpr:g}"
+        if metric == "tpr":
+            name = f"tpr_at_{fpr:g}"
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
     row = {**dict.fromkeys(_columns(), np.nan), **row}
     row |= _decided(scored, score, inside, seed)
     bound = _epsilon(scored, score, inside, seed)
-    row |= {"epsilon": bound.epsilon, "epsilon_ceiling": bound.ceiling, "p": p_of_chance(score, inside)}
+    row |= {"epsilon": bound.epsilon, "epsilon_ceiling": bound.ceiling, "p": p_of_chance(score, inside, dependence)}
     return row | {"n_members": int(inside.sum()), "n_nonmembers": int((~inside).sum())}
 
 
@@ -55,7 +69,11 @@ def rehearsals(scored: Scored) -> Rehearsal | None:
     """Scores and membership of all references that took the target's place, in one."""
     if scored.attacker == "no shadows" or not scored.rehearsed:
         return None
-    score, member = (np.concatenate(part) for part in zip(*scored.rehearsed, strict=True))
+    return _joined(scored.rehearsed)
+
+
+def _joined(parts: Sequence[Rehearsal]) -> Rehearsal:
+    score, member = (np.concatenate(part) for part in zip(*parts, strict=True))
     known = ~np.isnan(score)
     return score[known], member[known]
 
@@ -105,15 +123,26 @@ def _epsilon(scored: Scored, score: np.ndarray, member: np.ndarray, seed: int) -
     return audited_epsilon(score, member, method="references", references=rehearsed)
 
 
-def p_of_chance(score: np.ndarray, member: np.ndarray) -> float:
-    """How likely an AUC at least so high is for scores that know nothing of membership (Mann and Whitney, ties corrected)."""
+def p_of_chance(score: np.ndarray, member: np.ndarray, dependence: float = 1.0) -> float:
+    """How likely an AUC at least so high is for scores that know nothing of membership: by Mann and Whitney, ties corrected,
+    or, where few scores differ from the most frequent one, by drawing memberships anew: the few mistakes of a model that is
+    nearly always right are not many enough for a normal law. dependence: as of `auc_interval`.
+    """
     n, p, q = len(score), int(member.sum()), int((~member).sum())
-    _, counts = np.unique(score, return_counts=True)
+    values, counts = np.unique(score, return_counts=True)
     ties = float((counts.astype(float) ** 3 - counts).sum()) / (n * (n - 1))
-    variance = p * q / 12 * (n + 1 - ties)
+    variance = dependence * p * q / 12 * (n + 1 - ties)
     if variance <= 0:
         return 1.0
-    return float(scipy.special.ndtr(-(auc(member, score) - 0.5) * p * q / np.sqrt(variance)))
+    normal = float(scipy.special.ndtr(-(auc(member, score) - 0.5) * p * q / np.sqrt(variance)))
+    if (
+        n - counts.max() >= _FEW_DIFFER or 4 * counts.max() < n or dependence > 1 or not 1e-6 < normal < 0.2
+    ):  # beyond, no decision hangs on it
+        return normal
+    middles = np.cumsum(counts) - (counts - 1) / 2  # ranks, ties at their mean
+    found = np.bincount(np.searchsorted(values, score[member]), minlength=len(values)) @ middles
+    drawn = np.random.default_rng(0).multivariate_hypergeometric(counts, p, _REDRAWN, method="marginals") @ middles
+    return float((1 + (drawn >= found - 1e-6).sum()) / (1 + _REDRAWN))
 
 
 def headline_of(scores: Sequence[Scored]) -> Scored:
@@ -158,7 +187,7 @@ def _group(score: np.ndarray, member: np.ndarray, rows: np.ndarray) -> dict[str,
         return counts | dict.fromkeys(["auc", "auc_low", "auc_high", "auc_rest", "p"], np.nan)
     (value, error), (of_rest, error_of_rest) = (_auc_and_error(score[part], member[part]) for part in (rows, others))
     z = (value - of_rest) / np.hypot(error, error_of_rest)
-    ends = {"auc_low": max(0.0, value - 1.96 * error), "auc_high": min(1.0, value + 1.96 * error)}
+    ends = dict(zip(("auc_low", "auc_high"), auc_interval(score[rows], member[rows])[1:], strict=True))
     return counts | {"auc": value} | ends | {"auc_rest": of_rest, "p": 2 * float(scipy.special.ndtr(-abs(z)))}
 
 
@@ -229,14 +258,13 @@ def _of_references(n: int, references: References | None, scored: Scored, seed: 
     if references.attacker != "auditor" or attack is None:
         return found | {"seeds_in": member.sum(0), "seeds_agree": np.full(n, np.nan)}
     given_away, seeds = np.zeros(n), np.zeros(n, int)
-    for mock in range(len(references)):
-        score, inside = rehearse(references, attack, mock, seed)
-        rows = np.flatnonzero(references.asked[mock])
-        known = ~np.isnan(score)
-        if not can_carry(AT_FPR, int((known & ~inside).sum())):
+    rehearsed = [rehearse(references, attack, mock, seed) for mock in range(len(references))]
+    for mock, (score, inside) in enumerate(rehearsed):
+        score_of_others, theirs = _joined(rehearsed[:mock] + rehearsed[mock + 1 :])
+        if not can_carry(AT_FPR, int((~theirs).sum())):
             return found | {"seeds_in": member.sum(0), "seeds_agree": np.full(n, np.nan)}
-        reached = score >= threshold_at_fpr(score, inside, AT_FPR)
-        given_away[rows] += reached & inside
+        rows = np.flatnonzero(references.asked[mock])
+        given_away[rows] += (score >= threshold_at_fpr(score_of_others, theirs, AT_FPR)) & inside
         seeds[rows] += inside
     agree = np.divide(given_away, seeds, out=np.full(n, np.nan), where=seeds > 0)
     return found | {"seeds_in": seeds, "seeds_agree": agree}

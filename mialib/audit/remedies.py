@@ -15,7 +15,7 @@ from mialib.audit.given import Given
 from mialib.audit.references import References, of_auditor
 from mialib.audit.targets import floor_of
 from mialib.core.types import AttackData, Trainer, answered_right
-from mialib.metrics import tpr_table
+from mialib.metrics import auc_interval, tpr_table
 from mialib.shadow.answers import Filter
 
 log = logging.getLogger(__name__)
@@ -78,8 +78,9 @@ def _row(
 def measured(scores: np.ndarray, member: np.ndarray, seed: int) -> dict[str, float]:
     """AUC with its interval, and the members found at 1% false positives (NaN where not carried), of (t, n) scores."""
     rates = tpr_table(scores, member, fprs=(0.01,), seed=seed).set_index("metric")
-    area, tpr = rates.loc["auc"], rates["value"].get("tpr", np.nan)
-    return {"auc": area["value"], "auc_low": area["low"], "auc_high": area["high"], "tpr_at_0.01": tpr}
+    one = auc_interval(scores[0], member[0]) if len(scores) == 1 else None
+    value, low, high = rates.loc["auc", ["value", "low", "high"]] if one is None else one
+    return {"auc": value, "auc_low": low, "auc_high": high, "tpr_at_0.01": rates["value"].get("tpr", np.nan)}
 
 
 def _accuracy(data: AttackData) -> float:

@@ -1,12 +1,12 @@
 """What an audit says in words, from its numbers: whether the model leaks, how sure that is, and what it rests on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mialib.audit.attackers import BLIND
+from mialib.audit.attackers import BLIND, BLINDS
 
 ALPHA = 0.05  # of a false alarm: half for the headline attack, half for all others together
 RULED_OUT = 0.6  # an AUC that must lie above the interval before "no leak found" is said
@@ -19,36 +19,47 @@ ATTACKERS = {
 
 def verdict_of(attacks: pd.DataFrame) -> str:
     """One of `AUDIT_VERDICTS`, from the table of attacks: a model leaks if the headline attack ranks members higher than chance
-    does at a level of 2.5%, or any other at 2.5% divided by their number; unless records alone tell members just as well.
+    does at a level of 2.5%, or any other at 2.5% divided by their number; unless records, or references, tell members just as
+    well where the model is not asked.
     """
-    on_model = attacks[attacks["attack"] != BLIND]
-    headline = on_model[on_model["headline"]].iloc[0]
-    others = on_model[~on_model["headline"]]
-    found = headline["p"] < ALPHA / 2 or bool((others["p"] * max(1, len(others)) < ALPHA / 2).any())
-    blind = attacks[attacks["attack"] == BLIND]
-    if (
-        len(blind)
-        and blind["p"].iloc[0] < ALPHA / 2
-        and blind["auc_low"].iloc[0] > 0.5
-        and (headline["auc"] < blind["auc_high"].iloc[0])
-    ):
+    if (_different(attacks)["auc_high"] > strongest(attacks)["auc"]).any():
         return "members differ"
-    if found:
+    headline, others = _on_model(attacks)
+    if _is_found(headline, others):
         return "leaks"
-    return "no leak found" if headline["auc_high"] <= RULED_OUT else "cannot tell"
+    return "no leak found" if _ruled_out(headline) <= RULED_OUT else "cannot tell"
+
+
+def _on_model(attacks: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    """The headline attack, and all others that look at the model."""
+    on_model = attacks[~attacks["attack"].isin(BLINDS)]
+    return on_model[on_model["headline"]].iloc[0], on_model[~on_model["headline"]]
+
+
+def _is_found(headline: pd.Series, others: pd.DataFrame) -> bool:
+    return bool(headline["p"] < ALPHA / 2 or (others["p"] * max(1, len(others)) < ALPHA / 2).any())
+
+
+def _different(attacks: pd.DataFrame) -> pd.DataFrame:
+    """What tells members from non-members without a look at the model, if anything does, at 2.5% together."""
+    blind = attacks[attacks["attack"].isin(BLINDS)]
+    return blind[(blind["p"] * len(blind) < ALPHA / 2) & (blind["auc_low"] > 0.5)]
+
+
+def _ruled_out(headline: pd.Series) -> float:
+    """The AUC above which the interval excludes all; an AUC below 0.5 is chance, and no evidence beyond it."""
+    return float(max(0.5, headline["auc"]) + headline["auc_high"] - headline["auc"])
 
 
 def strongest(attacks: pd.DataFrame) -> pd.Series:
     """The headline attack; another one that is clearly better, its interval lying above; or, where the headline attack found
     nothing, one that did.
     """
-    on_model = attacks[attacks["attack"] != BLIND]
-    headline = on_model[on_model["headline"]].iloc[0]
-    others = on_model[~on_model["headline"]]
+    headline, others = _on_model(attacks)
     better = others[others["auc_low"] > headline["auc_high"]]
     if len(better):
         return better.loc[better["auc"].idxmax()]
-    if headline["p"] < ALPHA / 2 or not (others["p"] * max(1, len(others)) < ALPHA / 2).any():
+    if headline["p"] < ALPHA / 2 or not _is_found(headline, others):
         return headline
     return others.loc[others["p"].idxmin()]
 
@@ -64,9 +75,11 @@ def summary_of(verdict: str, attacks: pd.DataFrame, groups: pd.DataFrame, about:
         f"{_percent(best['auc'])} of pairs [{_percent(best['auc_low'])}, {_percent(best['auc_high'])}]; a coin, in 50%"
     )
     if verdict == "members differ":
-        blind = attacks[attacks["attack"] == BLIND].iloc[0]
+        different = _different(attacks)
+        blind = different.loc[different["auc"].idxmax()]
+        who = "their records alone tell" if blind["attack"] == BLIND else "other models, which know of no member, tell"
         return (
-            "Members and non-members differ before any model is asked: their records alone tell a member from a non-member in "
+            f"Members and non-members differ before the model is asked: {who} a member from a non-member in "
             f"{_percent(blind['auc'])} of pairs, and no attack on the model does clearly better ({ranks}). So this audit "
             "cannot say what the model gives away: give it non-members that were drawn like the members."
         )
@@ -77,7 +90,7 @@ def summary_of(verdict: str, attacks: pd.DataFrame, groups: pd.DataFrame, about:
         )
     if verdict == "no leak found":
         return (
-            f"No attack told {counts} apart better than chance. {_capital(ranks)}. An AUC above {best['auc_high']:.2f} is not "
+            f"No attack told {counts} apart better than chance. {_capital(ranks)}. An AUC above {_ruled_out(best):.2f} is not "
             "compatible with these records, at 95%; a stronger attack, or other records, may still find something."
         )
     sentences = [f"The model gives its training records away. {_capital(ranks)}.", _at_low_rates(best, about)]
@@ -122,14 +135,7 @@ def assumptions_of(attacks: pd.DataFrame, about: Mapping[str, Any]) -> list[str]
     ]
     if about["answers"] == "labels":
         said.append("Answers are labels alone: probabilities would give away more.")
-    blind = attacks[attacks["attack"] == BLIND]
-    if len(blind):
-        told = blind.iloc[0]
-        said.append(
-            f"Records alone, without the model, tell a member from a non-member in {_percent(told['auc'])} of pairs "
-            f"[{_percent(told['auc_low'])}, {_percent(told['auc_high'])}]"
-            + (": part of the leak may be that." if told["auc_low"] > 0.5 and told["p"] < ALPHA / 2 else ", which is chance.")
-        )
+    said += [*_of_blinds(attacks)]
     for each in about["references"]:
         said.append(
             f"The {each['attacker']}'s {each['n']} references were trained on {each['size']:,} records each, the target on "
@@ -145,6 +151,17 @@ def assumptions_of(attacks: pd.DataFrame, about: Mapping[str, Any]) -> list[str]
         )
     said.append("Rates for a single record are judged on one training of the target; another seed may expose other records.")
     return said
+
+
+def _of_blinds(attacks: pd.DataFrame) -> Iterator[str]:
+    different = set(_different(attacks)["attack"])
+    for _, told in attacks[attacks["attack"].isin(BLINDS)].iterrows():
+        what = "Records" if told["attack"] == BLIND else "References"
+        yield (
+            f"{what} alone, without the model, tell a member from a non-member in {_percent(told['auc'])} of pairs "
+            f"[{_percent(told['auc_low'])}, {_percent(told['auc_high'])}]"
+            + (": part of the leak may be that." if told["attack"] in different else ", which is chance.")
+        )
 
 
 def _percent(value: float) -> str:

@@ -47,13 +47,15 @@ class Stock:
 
     def references(self, target: int, n: int | None = None) -> np.ndarray:
         """Numbers of the models that may serve as references where model `target` is attacked, int64: all others but its
-        complement, with which the number of a record's other IN references would betray its membership.
+        complement, with which the number of a record's other IN references would betray its membership. Records that no model
+        was trained on, such as the last of an odd number, are in no half.
 
         n: that many of them alone, those that come next after the target, in a circle.
         """
         checks.whole("target", target, 0, len(self) - 1)
         others = np.roll(np.arange(len(self)), -target)[1:]
-        allowed = others[[not np.array_equal(self.member[i], ~self.member[target]) for i in others]]
+        member = self.member[:, self.member.any(0)]
+        allowed = others[[not (member.size and np.array_equal(member[i], ~member[target])) for i in others]]
         if not len(allowed):
             raise ValueError(f"stock must hold models beside model {target} and its complement, got {len(self)} in all")
         if n is not None:

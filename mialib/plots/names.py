@@ -50,6 +50,7 @@ WORDS = {  # targets, shadow data, data sets, readings of noise, metrics, attack
     "label_augmentation": "label alone: views",
     "label_boundary": "label alone: boundary",
     "blind": "records alone, model unseen",
+    "blind_references": "references alone, model unseen",
 }
 OF_THE_PAPER = {"our_target": "target"}  # columns that are called otherwise in tables of the paper's values
 

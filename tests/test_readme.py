@@ -13,11 +13,14 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_examples_of_an_audit_run_as_printed(monkeypatch, capsys):
+def test_the_examples_of_an_audit_run_as_printed(monkeypatch, capsys, tmp_path):
     examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(examples) == 2 and "RandomForestClassifier" in examples[0]
+    assert len(examples) == 4 and "audit.model" in examples[0] and "FunctionTrainer" in examples[1]
     monkeypatch.setattr("mialib.data.loading.load", partial(loading.load, mode="standin"))  # no test needs a network
-    exec(compile("\n".join(examples), "README.md", "exec"), {})
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile("\n".join(examples), "README.md", "exec"), names)
+    assert names["audited"].verdict == "leaks" and (tmp_path / "report" / "report.html").is_file()
     printed = capsys.readouterr().out
     precision = float(re.search(r"'precision': ([0-9.]+)", printed)[1])
     assert precision > 0.8  # a random forest answers its own training records with far more confidence

@@ -1,13 +1,15 @@
 """Who is measured, by name: mialib in its several parts, the plain loop, and the libraries."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks import climbs, scoring
 from benchmarks.phases import Contender, Found, Stopwatch, judged, ranked, train_accuracy
 from benchmarks.plain import loader, plain, sliced
-from benchmarks.workloads import Answers, Halves, TargetAndPool, TrainingSets, Workload, make_model, untrained_forest
-from mialib import shadow
+from benchmarks.workloads import FORESTS, Answers, Halves, TargetAndPool, TrainingSets, Workload, make_model, untrained_forest
+from mialib import audit, shadow
 from mialib.attack import thresholds
 from mialib.attack.learned import fit_attack
 from mialib.attack.likelihood_ratio import lira
@@ -27,6 +29,8 @@ def ours(workload: Workload, material: Any, seed: int, watch: Stopwatch) -> Foun
         return _our_attack(workload, material, seed, watch, fit_attack)
     if workload.kind == "signals":
         return scoring.ours(workload, material, seed, watch)
+    if workload.name == "U":
+        return _our_audit(workload, material, seed, watch)
     if workload.kind == "halves":
         return _our_halves(workload, material, seed, watch)
     trainer = _trainer(workload)
@@ -70,13 +74,23 @@ def _our_attack(
 
 def _our_halves(workload: Workload, material: Halves, seed: int, watch: Stopwatch) -> Found:
     dataset, member, target = material
-    trainer: Trainer = EstimatorTrainer(untrained_forest()) if workload.name == "F" else _trainer(workload)
+    trainer: Trainer = EstimatorTrainer(untrained_forest()) if workload.name in FORESTS else _trainer(workload)
     with watch("attack"):
         halves = shadow.sample_halves(len(dataset.y), workload.k, seed)
         stock = shadow.stock(trainer, dataset, halves, seed)
-        answers = target.predict_proba(dataset.x) if workload.name == "F" else black_box(target).predict_proba(dataset.x)
+        answers = target.predict_proba(dataset.x) if workload.name in FORESTS else black_box(target).predict_proba(dataset.x)
         score = lira(shadow.log_odds(answers, dataset.y), stock)
     return ranked(member, score)
+
+
+def _our_audit(workload: Workload, material: Halves, seed: int, watch: Stopwatch) -> Found:
+    dataset, member, target = material
+    sides = [(dataset.x[side], dataset.y[side]) for side in (member, ~member)]
+    with tempfile.TemporaryDirectory() as folder, watch("attack"):
+        audited = audit.model(target, *sides, n_shadows=max(workload.k, 6), seed=seed)
+        audited.save(Path(folder) / "report")
+    records = audited.records.sort_values(["member", "record"], ascending=[False, True])
+    return ranked(records["member"].to_numpy(), records["score"].to_numpy())
 
 
 def _our_stage(material: Answers, seed: int, watch: Stopwatch) -> Found:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks import climbs
 from benchmarks.phases import Contender, Found, Stopwatch, judged, ranked, train_accuracy
 from benchmarks.scoring import authors_lira
-from benchmarks.workloads import Answers, Halves, TargetAndPool, Workload, attack_network, forest, make_model
+from benchmarks.workloads import FORESTS, Answers, Halves, TargetAndPool, Workload, attack_network, forest, make_model
 from mialib import shadow
 from mialib.attack.learned import MIN_STEPS, RECIPE
 from mialib.core.stocks import Stock
@@ -112,14 +112,14 @@ def _plain_halves(workload: Workload, material: Halves, seed: int, watch: Stopwa
     (x, y), member = (material.dataset.x, material.dataset.y), material.member
 
     def signal(model: Any) -> np.ndarray:
-        answers = model.predict_proba(x) if workload.name == "F" else plain_answers(model, x)
+        answers = model.predict_proba(x) if workload.name in FORESTS else plain_answers(model, x)
         return shadow.log_odds(answers, y)
 
     with watch("attack"):
         halves, signals = shadow.sample_halves(len(y), workload.k, seed), []
         for i, rows in enumerate(halves):
             own = workload, x[rows], y[rows], seed + i
-            signals.append(signal(forest(*own) if workload.name == "F" else plain_model(*own, batches)))
+            signals.append(signal(forest(*own) if workload.name in FORESTS else plain_model(*own, batches)))
         score = authors_lira(signal(material.target), Stock(np.stack(signals), halves, y))
     return ranked(member, score)
 

@@ -35,7 +35,7 @@ def sacro(fixed: bool) -> Contender:
 
     def contender(workload: Workload, material: Any, _: int, watch: Stopwatch) -> Found:
         with tempfile.TemporaryDirectory() as folder:
-            options = {"n_shadow_models": workload.k, "mode": MODE, "fix_variance": fixed, "write_report": False}
+            options = {"n_shadow_models": workload.k, "mode": MODE, "fix_variance": fixed, "write_report": workload.name == "U"}
             attack = _Attack(output_dir=folder, **options)
             if workload.kind == "signals":
                 return _scoring(attack, material, watch)

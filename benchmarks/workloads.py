@@ -23,7 +23,8 @@ from mialib.training.recipe import Recipe
 FLIPPED = 0.40  # W1: share of a prototype's bits that a record has flipped
 DENSITY = 0.1  # W2: mean share of ones
 ONES, FAVOURED = 80, 240  # W3: ones of a record, drawn among so many features of its class
-FOREST = {"n_estimators": 100, "min_samples_leaf": 20}  # F: with single leaves it would know all of its members
+FORESTS = ("F", "U")  # workloads of forests; all others are of networks
+FOREST = {"n_estimators": 100, "min_samples_leaf": 20}  # with single leaves it would know all of its members
 BLOCK = 4096  # records made at once, so that the making needs little memory
 
 
@@ -61,7 +62,7 @@ class Workload:
         if self.kind == "signals":
             population = f", {self.n:,} of them the population" if self.n else ""
             return f"{self.records:,} records{population}, {self.k} reference models, float32 signals"
-        if self.name == "F":
+        if self.name in FORESTS:
             trees, leaf = FOREST.values()
             return f"n = {self.n:,}, k = {self.k}, {trees} trees, {leaf} records a leaf or more"
         texts = [f"n = {self.n:,}", f"k = {self.k}", f"{recipe.epochs} epochs", f"batch {recipe.batch_size}", recipe.precision]
@@ -164,6 +165,10 @@ WORKLOADS = {
             "F", "LiRA with forests, end to end", "halves", 4_000, (600,), 10, 2_000, 32, _recipe(1),
             ("ours", "plain loop", *SACRO), AGAINST_HALVES,
         ),
+        Workload(
+            "U", "a whole audit of a forest, with its report", "halves", 1_800, (64,), 10, 900, 16, _recipe(1),
+            ("ours", "SACRO-ML"), AGAINST_HALVES,
+        ),
     )
 }  # fmt: skip
 
@@ -204,7 +209,7 @@ def make_material(workload: Workload, seed: int, train: Callable[..., nn.Module]
         splits = sample_splits(np.arange(workload.records), workload.n, workload.k, seed)
         return TrainingSets(dataset, np.stack([split.members for split in splits]))
     split, pool = split_target(dataset, workload.n, np.random.default_rng(seed))
-    target = (forest if workload.name == "F" else train)(workload, dataset.x[split.members], dataset.y[split.members], seed)
+    target = (forest if workload.name in FORESTS else train)(workload, dataset.x[split.members], dataset.y[split.members], seed)
     if workload.kind == "halves":
         return Halves(dataset[split.rows], np.arange(2 * workload.n) < workload.n, target)
     return TargetAndPool(dataset, split, pool, target)
@@ -285,6 +290,7 @@ MAKERS = {
     "S": _prototypes,
     "H": _prototypes,
     "F": _prototypes,
+    "U": _prototypes,
     "W2": _baskets,
     "W3": _stays,
     "W4": _pictures,

@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 NAMES = notebooks(ROOT)
 READERS = {"99_scoreboard": "04_location"}  # what reads the others' tables, and a notebook that leaves some
 BY_HAND = "00_attack_by_hand"  # saves no published values beside ours: 04_location does
-COMPARED = {BY_HAND: None, "09_modern_attacks": "modern_compared"}  # the table of them, where it is not `compared`
+AUDIT = "11_audit"  # of models of one's own: nothing was published of them
+COMPARED = {BY_HAND: None, AUDIT: None, "09_modern_attacks": "modern_compared"}  # the table of them, where it is not `compared`
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,9 @@ def test_a_reader_says_what_to_run_first(name, tmp_path):
     with pytest.raises(execute.RunFailed, match=r"nothing was run: results/smoke-standin .*run one first, such as 04_location"):
         execute.run(name, "smoke", "standin", {}, tmp_path)
     assert not (tmp_path / "results" / "smoke-standin").exists()
+
+
+def test_the_audit_leaves_no_report_behind():
+    cells = nbformat.read(ROOT / "notebooks" / f"{AUDIT}.ipynb", as_version=4).cells
+    (saving,) = [cell.source for cell in cells if cell.cell_type == "code" and ".save(" in cell.source]
+    assert saving.startswith("with tempfile.TemporaryDirectory() as folder:")

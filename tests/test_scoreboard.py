@@ -111,8 +111,9 @@ def test_real_data_go_before_standins_and_the_scoreboard_reads_not_itself(result
     assert set(read(results).values["run"]) == {"paper-standin"}  # an empty folder is no run
 
 
-def test_the_attack_by_hand_has_no_table_to_read_and_is_none_of_the_runs(results):
-    (save_run(results, location(), notebook="00_attack_by_hand") / "compared.csv").unlink()
+@pytest.mark.parametrize("notebook", ["00_attack_by_hand", "11_audit"])
+def test_what_has_no_table_to_read_is_none_of_the_runs(notebook, results):
+    (save_run(results, location(), notebook=notebook) / "compared.csv").unlink()
     assert read(results).runs["notebook"].tolist() == ["04_location"]
 
 

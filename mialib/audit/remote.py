@@ -180,7 +180,8 @@ class Remote:
         rate = self._meter.per_second
         size = self.batch if rate is None else min(self.batch, max(1, int(rate)))
         batches = [places[start : start + size] for start in range(0, len(places), size)]
-        return tqdm(batches, desc="asking", unit="batch", leave=False, disable=len(batches) < LONG)
+        quiet: dict[str, Any] = {"disable": True} if len(batches) < LONG else {}  # else, as TQDM_DISABLE says
+        return tqdm(batches, desc="asking", unit="batch", leave=False, **quiet)
 
     def _answers(self, records: Payload, which: str) -> np.ndarray:
         """The checked answers to one batch."""

@@ -21,7 +21,7 @@ from mialib.paper.values import KEY, published
 from mialib.runs import run
 from mialib.runs.run import read_run, read_table, results_folder, standins
 
-UNREAD = ("00_", "99_")  # notebooks without published values of their own: one attack by hand, and the reader of the others
+UNREAD = ("00_", "11_", "99_")  # without published values of their own: an attack by hand, an audit, the reader of the others
 MODERN = "09_modern_attacks"  # has tables of its own: its values are no paper of 2017's
 STANDIN_SUFFIX = "-standin"
 STUDY_SOURCES = ("real", "standin")

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mialib.audit import findings, remedies, verdict
 from mialib.audit.asking import Asked, asked_all, budget_of, rows_within
-from mialib.audit.attackers import PER_RECORD, Scored, references_alone, rehearsed_auc, with_references, without_shadows
+from mialib.audit.attackers import BLIND, PER_RECORD, Scored, references_alone, rehearsed_auc, with_references, without_shadows
 from mialib.audit.audit import REPORT_SCHEMA, Audit
 from mialib.audit.given import Given, given, given_answers
 from mialib.audit.moments import less_table, moment_of
@@ -198,6 +198,9 @@ def _found(asked: Asked, columns: Mapping[str, Sequence[Any]], about: dict[str, 
     scores += [] if asked.noisy is None else [asked.noisy]
     for references in asked.references:
         scores += with_references(data, references, seed)
+    if (data.predictions == data.predictions[0]).all():
+        log.warning("the target answers the same to all records: what it tells of the frequency of classes is not counted")
+        scores = [each if each.attack == BLIND else _blank(each) for each in scores]
     scores += [] if auditor is None else [references_alone(auditor)]
     headline = findings.headline_of(scores)
     attacks = findings.attack_table(scores, data.member, headline, seed)
@@ -226,6 +229,11 @@ def _found(asked: Asked, columns: Mapping[str, Sequence[Any]], about: dict[str, 
         moment=moment_of(judged, data, auditor, ranking),
         about=about,
     )
+
+
+def _blank(scored: Scored) -> Scored:
+    """The same score for all records that are judged."""
+    return scored._replace(score=np.where(np.isnan(scored.score), np.nan, 0.0))
 
 
 def _per_record(scores: Sequence[Scored], headline: Scored) -> Scored:

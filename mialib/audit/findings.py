@@ -15,8 +15,8 @@ from mialib.core import randomness
 from mialib.core.types import AttackData
 from mialib.metrics import (
     auc,
-    auc_influence,
     auc_interval,
+    auc_log_odds,
     audited_epsilon,
     can_carry,
     ppv_of_rates,
@@ -185,16 +185,12 @@ def _group(score: np.ndarray, member: np.ndarray, rows: np.ndarray) -> dict[str,
     rest = int((others & member).sum()), int((others & ~member).sum())
     if min(*counts.values(), *rest) < _TOO_FEW:
         return counts | dict.fromkeys(["auc", "auc_low", "auc_high", "auc_rest", "p"], np.nan)
-    (value, error), (of_rest, error_of_rest) = (_auc_and_error(score[part], member[part]) for part in (rows, others))
-    z = (value - of_rest) / np.hypot(error, error_of_rest)
+    (value, odds, error), (of_rest, odds_of_rest, error_of_rest) = (
+        auc_log_odds(score[part], member[part]) for part in (rows, others)
+    )
+    z = (odds - odds_of_rest) / np.hypot(error, error_of_rest)
     ends = dict(zip(("auc_low", "auc_high"), auc_interval(score[rows], member[rows])[1:], strict=True))
     return counts | {"auc": value} | ends | {"auc_rest": of_rest, "p": 2 * float(scipy.special.ndtr(-abs(z)))}
-
-
-def _auc_and_error(score: np.ndarray, member: np.ndarray) -> tuple[float, float]:
-    value, influence = auc_influence(score, member)
-    least = 0.5 / min(member.sum(), (~member).sum())  # a ranking without a mistake is not known without error
-    return value, max(float(np.sqrt((influence**2).sum())), float(least))
 
 
 def _values(values: Sequence[Any]) -> np.ndarray:

@@ -160,18 +160,25 @@ def auc_influence(score: np.ndarray, member: np.ndarray) -> tuple[float, np.ndar
 def auc_interval(score: np.ndarray, member: np.ndarray, dependence: float = 1.0) -> tuple[float, float, float]:
     """Area under the ROC curve of one target, and its 95% interval: low and high.
 
-    Normal in log-odds, with DeLong's standard error: near 1 the interval is skewed, as the estimate is, and where a bootstrap
-    of few records finds no mistake to draw, it has a width still. dependence: by how much the variance is larger than that
-    of independent scores. Other arguments as of `auc_influence`.
+    Normal in log-odds (`auc_log_odds`): near 1 the interval is skewed, as the estimate is. dependence: by how much the variance
+    is larger than that of independent scores. Other arguments as of `auc_influence`.
+    """
+    value, middle, error = auc_log_odds(score, member)
+    half = 1.96 * np.sqrt(dependence) * error
+    low, high = scipy.special.expit([middle - half, middle + half])
+    return value, min(value, float(low)), max(value, float(high))
+
+
+def auc_log_odds(score: np.ndarray, member: np.ndarray) -> tuple[float, float, float]:
+    """Area under the ROC curve, its log-odds, and their standard error, DeLong's but never 0: where few records show no
+    mistake, that does not mean that there is none. Arguments as of `auc_influence`.
     """
     value, influence = auc_influence(score, member)
     known = ~np.isnan(score)
-    fewest = min((known & member).sum(), (known & ~member).sum())
-    error = max(float(np.sqrt((influence**2).sum())), 0.5 / fewest)  # a ranking without a mistake is not known without error
-    within = float(np.clip(value, 0.5 / fewest, 1 - 0.5 / fewest))
-    half = 1.96 * np.sqrt(dependence) * error / (within * (1 - within))
-    low, high = scipy.special.expit(scipy.special.logit(within) + np.array([-half, half]))
-    return value, min(value, float(low)), max(value, float(high))
+    least = 0.5 / min((known & member).sum(), (known & ~member).sum())
+    error = max(float(np.sqrt((influence**2).sum())), least)
+    within = float(np.clip(value, least, 1 - least))
+    return value, float(scipy.special.logit(within)), error / (within * (1 - within))
 
 
 def _share_below(score: np.ndarray, others: np.ndarray) -> np.ndarray:

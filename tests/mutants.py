@@ -24,6 +24,27 @@ class Fault(NamedTuple):
 
 
 FAULTS = [
+    Fault("core/frames.py", "np.where(np.isfinite(numbers), numbers, 0.0)", "numbers", "test_frames.py"),
+    Fault("core/types.py", "y=self.y[rows], frame=frame)", "y=self.y[rows])", "test_frames.py"),
+    Fault("training/estimators.py", 'derive(seed, "function", first + j)', 'derive(seed, "function", j)', "test_frames.py"),
+    Fault(
+        "audit/findings.py",
+        "threshold(score[~judged], member[~judged])",
+        "threshold(score[judged], member[judged])",
+        "test_audit_results.py",
+    ),
+    Fault("audit/findings.py", "(false_positives + 1) / (n + 1)", "false_positives / n", "test_audit_results.py"),
+    Fault(
+        "audit/attackers.py", "stock[stock.references(mock)]", "stock[np.arange(len(stock)) != mock]", "test_audit_results.py"
+    ),
+    Fault("audit/attackers.py", "np.where(half, attack(Attacked(signal, stock, ~half)), first)", "first", "test_audit.py"),
+    Fault("audit/verdict.py", 'headline["p"] < ALPHA / 2 or (', 'headline["auc"] > 0.5 or (', "test_audit_results.py"),
+    Fault("audit/given.py", "np.isin(first, second))", "np.isin(first, second) & False)", "test_audit.py"),
+    Fault("audit/private.py", "shutil.rmtree(folder)", "pass", "test_audit.py"),
+    Fault("audit/private.py", "folder.mkdir(mode=0o700, exist_ok=True)", "folder.mkdir(exist_ok=True)", "test_audit.py"),
+    Fault("audit/targets.py", '"labels", mitigations.label_only)', '"labels", None)', "test_audit.py"),
+    Fault("audit/remedies.py", "table[name] - table[name].iloc[0]", "table[name]", "test_audit.py"),
+    Fault("audit/asking.py", "(data.member, ~data.member)", "(data.member, data.member)", "test_audit.py"),
     Fault("study/stocks.py", "self.others[self.own.references", "self.own[self.own.references", "test_modern_study.py"),
     Fault("study/stocks.py", "data[np.argsort(split.rows)]", "data", "test_modern_study.py"),
     Fault("study/stocks.py", "score[:, trial.population] = np.nan", "pass", "test_modern_study.py"),
@@ -40,7 +61,7 @@ FAULTS = [
     Fault("study/exposure.py", "/ (count - 1)", "/ count", "test_modern_study.py"),
     Fault("study/mitigated.py", "order[-quarter:]", "order[quarter:]", "test_modern_study.py"),
     Fault("plots/modern.py", "place.last:", "True:", "test_modern_figures.py"),
-    Fault("core/stocks.py", "~self.member[target]) for i", "self.member[target]) for i", "test_stocks.py"),
+    Fault("core/stocks.py", "member[i], ~member[target])", "member[i], member[target])", "test_stocks.py"),
     Fault("shadow/halves.py", "] = ~member[2 * pair]", "] = member[2 * pair]", "test_stocks.py"),
     Fault("shadow/signals.py", '{"queries": views, ', "{", "test_stocks.py"),
     Fault(

@@ -309,6 +309,8 @@ def test_a_budget_asks_about_some_of_both_sides():
         assert inside == (min(budget // 2, 200) if budget <= 200 else min(200, budget - 100))
     constant = audit.model(answering(np.full((300, 10), 0.1)), (x[:200], y[:200]), (x[200:], y[200:]), max_queries=100)
     assert constant.about["n_asked"] == 100 == constant.about["rows_asked"]
+    records = constant.records
+    assert (records["record"] == records["index"]).all() and records["record"].max() > 100  # places among all that were given
     assert "Of 300 records 100 were asked" in " ".join(constant.assumptions)
 
 

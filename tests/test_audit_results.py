@@ -330,3 +330,21 @@ def test_an_interval_below_chance_rules_nothing_out():
     row = {"attacker": "auditor", "attack": "base", "headline": True, "auc": 0.42, "auc_low": 0.27, "auc_high": 0.57, "p": 0.9}
     assert verdict.verdict_of(pd.DataFrame([row])) == "cannot tell"
     assert verdict.verdict_of(pd.DataFrame([row | {"auc": 0.5, "auc_low": 0.41, "auc_high": 0.59}])) == "no leak found"
+
+
+def test_no_record_is_judged_by_a_threshold_that_was_set_on_it():
+    """Of scores that know nothing, the best threshold on the records themselves would be right for 60% of them."""
+    member, found = np.arange(60) < 30, []
+    for repeat in range(100):
+        scored = attackers.Scored("no shadows", "confidence", np.random.default_rng(repeat).normal(size=60))
+        found.append(findings.attack_table([scored], member, scored, seed=repeat)["accuracy"].iloc[0])
+    assert np.mean(found) == pytest.approx(0.5, abs=4 * np.std(found) / 10)
+
+
+def test_precision_counts_one_false_accusation_more_than_was_seen():
+    member = np.arange(400) < 200
+    score = member + np.random.default_rng(0).random(400) * 0.5  # a perfect attack
+    scored = attackers.Scored("no shadows", "confidence", score)
+    row = findings.attack_table([scored], member, scored, seed=0).iloc[0]
+    assert row["fpr"] == 0
+    assert row["precision_at_0.01"] == pytest.approx(0.01 / (0.01 + 0.99 / 201), rel=0.02)

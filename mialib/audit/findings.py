@@ -224,7 +224,7 @@ def record_table(given: Given, data: AttackData, scored: Scored, references: Ref
     n = given.n_judged
     own = data.predictions[np.arange(n), data.labels]
     table = pd.DataFrame({
-        "record": np.concatenate([np.arange(given.n_members), np.arange(given.n_nonmembers)]),
+        "record": given.place[:n],
         "index": given.index[:n],
         "member": given.member,
         "label": names[data.labels],

@@ -20,12 +20,15 @@ SIDES = ("members", "nonmembers", "pool")
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """dataset: members, then non-members, then the pool. index: of each record, its name in the user's table, or its place."""
+    """dataset: members, then non-members, then the pool. index: of each record, its name in the user's table, or its place.
+    place: its place on its side, int64, from 0.
+    """
 
     dataset: Dataset
     n_members: int
     n_nonmembers: int
     index: np.ndarray
+    place: np.ndarray
 
     @property
     def n_judged(self) -> int:
@@ -50,7 +53,7 @@ class Given:
         """With these of the judged records alone (rising), and the whole pool."""
         kept = np.concatenate([rows, self.pool])
         n_members = int((rows < self.n_members).sum())
-        return Given(self.dataset[kept], n_members, len(rows) - n_members, self.index[kept])
+        return Given(self.dataset[kept], n_members, len(rows) - n_members, self.index[kept], self.place[kept])
 
 
 def given(members: Any, nonmembers: Any, pool: Any = None, known: Sequence[Any] | None = None) -> Given:
@@ -79,7 +82,8 @@ def given_answers(records: Any, y: np.ndarray, classes: list[Any], n_members: in
 def _whole(records: Any, y: np.ndarray, classes: list[Any], sizes: dict[str, int], index: np.ndarray) -> Given:
     n_members, n_nonmembers = sizes["members"], sizes["nonmembers"]
     _check_classes(y[: n_members + n_nonmembers], n_members, classes)
-    return Given(_dataset(records, y, classes), n_members, n_nonmembers, index)
+    place = np.concatenate([np.arange(size) for size in sizes.values()])
+    return Given(_dataset(records, y, classes), n_members, n_nonmembers, index, place)
 
 
 def _check_sizes(sizes: dict[str, int]) -> None:

@@ -56,7 +56,7 @@ class Called:
 
     def __init__(self):
         self.arguments, self.saved, self.raises = None, None, None
-        self.summary, self.attacks = "It leaks.\nA second sentence.", attacks()
+        self.summary, self.attacks, self.about = "It leaks.\nA second sentence.", attacks(), {}
 
     def __call__(self, *positional, **named):
         self.arguments = positional, named

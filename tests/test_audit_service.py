@@ -1,5 +1,6 @@
 """`mialib audit` of services that fail: what is wrong is named, what was answered is kept, the exit code is 2."""
 
+import json
 import tempfile
 
 import numpy as np
@@ -55,7 +56,8 @@ def test_a_service_that_fails_in_mid_audit_is_named_and_loses_nothing(files, cap
         assert before >= 40
         assert audited(folder, service.url) == 0
         assert sum(service.rows) <= before + 80  # what was answered is not asked again
-    assert (folder / "report" / "report.html").is_file()
+    about = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))["about"]
+    assert about["command"].startswith("mialib audit --members") and about["command"].endswith("--quiet")
     assert not [*folder.glob("mialib-audits-*/*")]
 
 

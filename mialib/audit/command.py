@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import shlex
 import sys
 import textwrap
 import warnings
@@ -46,6 +47,7 @@ The report says what leaks about whom, how sure that is and what helps. Exit cod
 def main(arguments: Sequence[str]) -> int:
     """Audit as the arguments say; returns the exit code: 0 done, 2 bad input, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    options.command = shlex.join(["mialib", "audit", *arguments])
     errors = sys.stderr
     try:
         with _told(errors, options.quiet):
@@ -115,6 +117,7 @@ def _work(options: argparse.Namespace) -> None:
     _check_together(options)
     folder = check_folder(options.out, options.force)
     found = _of_files(options) if options.model is None and options.url is None else _of_a_model(options)
+    found.about["command"] = options.command
     found.save(folder, force=options.force)
     lines = [] if options.quiet else [*findings_in_lines(found), ""]
     print("\n".join([*lines, f"report: {Path(options.out) / 'report.html'}"]), flush=True)

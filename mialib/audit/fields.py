@@ -64,4 +64,4 @@ class AuditFindings:
     curves: pd.DataFrame
     answers: pd.DataFrame
     moment: Moment | None
-    about: Mapping[str, Any]
+    about: dict[str, Any]

@@ -37,7 +37,9 @@ FAULTS = [
     Fault(
         "audit/attackers.py", "stock[stock.references(mock)]", "stock[np.arange(len(stock)) != mock]", "test_audit_results.py"
     ),
-    Fault("audit/attackers.py", "np.where(half, attack(Attacked(signal, stock, ~half)), first)", "first", "test_audit.py"),
+    Fault(
+        "audit/attackers.py", "np.where(half, attack(Attacked(signal, stock, ~half)), first)", "first", "test_audit_results.py"
+    ),
     Fault("audit/verdict.py", 'headline["p"] < ALPHA / 2 or (', 'headline["auc"] > 0.5 or (', "test_audit_results.py"),
     Fault("audit/given.py", "np.isin(first, second))", "np.isin(first, second) & False)", "test_audit.py"),
     Fault("audit/private.py", "shutil.rmtree(folder)", "pass", "test_audit.py"),

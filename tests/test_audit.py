@@ -79,6 +79,8 @@ def audited():
 
 def test_a_pipeline_on_a_table_is_audited_as_it_is(audited):
     assert audited.verdict == "leaks" and "gives its training records away" in audited.summary
+    first = int(audited.records["member"].head(30).sum())
+    assert f"Of the 30 records that look most like members, {first} are." in audited.summary and first > 20
     attacks = audited.attacks
     assert set(attacks["attacker"]) == {"no shadows", "auditor"} and attacks["headline"].sum() == 1
     assert {"confidence", "quantile", "blind", "lira_online_global", "rmia_online", "shokri", "label_noise"} <= {

@@ -348,3 +348,29 @@ def test_precision_counts_one_false_accusation_more_than_was_seen():
     row = findings.attack_table([scored], member, scored, seed=0).iloc[0]
     assert row["fpr"] == 0
     assert row["precision_at_0.01"] == pytest.approx(0.01 / (0.01 + 0.99 / 201), rel=0.02)
+
+
+def test_in_a_rehearsal_the_complement_is_no_reference():
+    references, _ = of_models(leak=2.0, seed=5)
+    seen = []
+
+    def spy(t):
+        seen.append(t.references.member)
+        return t.signal
+
+    for mock in range(K):
+        attackers.rehearse(references, spy, mock, seed=0)
+        complement = ~references.member[mock]
+        assert len(seen[-1]) == K - 2 and not (seen[-1] == complement).all(1).any()
+
+
+def test_every_record_is_judged_with_the_other_half_as_population():
+    references, _ = of_models(leak=2.0, seed=6)
+    signal, stock = references.stock.signal[0], references.stock[references.stock.references(0)]
+    attack = attackers.STOCK_ATTACKS["rmia_online"]
+    half = attackers._half(N, 0, "population")
+    found = attackers.crossed(attack, signal, stock, seed=0)
+    for judged in (half, ~half):
+        alone = attack(attackers.Attacked(signal, stock, ~judged))
+        np.testing.assert_array_equal(found[judged], alone[judged])
+    assert not np.isnan(found).any()

@@ -217,7 +217,7 @@ def _found(asked: Asked, columns: Mapping[str, Sequence[Any]], about: dict[str, 
     own = data.predictions[np.arange(len(data)), data.labels]
     return Audit(
         verdict=said,
-        summary=verdict.summary_of(said, attacks, groups, about),
+        summary=verdict.summary_of(said, attacks, groups, records, about),
         assumptions=verdict.assumptions_of(attacks, about),
         attacks=attacks,
         groups=groups,

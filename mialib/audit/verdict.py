@@ -10,6 +10,7 @@ from mialib.audit.attackers import BLIND, BLINDS
 
 ALPHA = 0.05  # of a false alarm: half for the headline attack, half for all others together
 RULED_OUT = 0.6  # an AUC that must lie above the interval before "no leak found" is said
+RANKED_FIRST = 30  # records, the most exposed
 ATTACKERS = {
     "auditor": "who has the judged records, and trains references on halves of them",
     "outsider": "who has a pool of other records, and trains shadow models on it",
@@ -64,7 +65,9 @@ def strongest(attacks: pd.DataFrame) -> pd.Series:
     return others.loc[others["p"].idxmin()]
 
 
-def summary_of(verdict: str, attacks: pd.DataFrame, groups: pd.DataFrame, about: Mapping[str, Any]) -> str:
+def summary_of(
+    verdict: str, attacks: pd.DataFrame, groups: pd.DataFrame, records: pd.DataFrame, about: Mapping[str, Any]
+) -> str:
     """The findings in a few sentences, each of which stands in a table."""
     from mialib.plots.names import in_words  # late: plots draw, which takes long to import
 
@@ -93,7 +96,12 @@ def summary_of(verdict: str, attacks: pd.DataFrame, groups: pd.DataFrame, about:
             f"No attack told {counts} apart better than chance. {_capital(ranks)}. An AUC above {_ruled_out(best):.2f} is not "
             "compatible with these records, at 95%; a stronger attack, or other records, may still find something."
         )
-    sentences = [f"The model gives its training records away. {_capital(ranks)}.", _at_low_rates(best, about)]
+    first = records.head(RANKED_FIRST)
+    sentences = [
+        f"The model gives its training records away. {_capital(ranks)}.",
+        _at_low_rates(best),
+        f"Of the {len(first)} records that look most like members, {int(first['member'].sum())} are.",
+    ]
     if best["epsilon"] > 0:
         sentences.append(
             f"No training that is ε-differentially private with ε below {best['epsilon']:.2f} leaks so much (95%; so many "
@@ -103,7 +111,7 @@ def summary_of(verdict: str, attacks: pd.DataFrame, groups: pd.DataFrame, about:
     return " ".join(each for each in sentences if each)
 
 
-def _at_low_rates(best: pd.Series, about: Mapping[str, Any]) -> str:
+def _at_low_rates(best: pd.Series) -> str:
     """At the lowest false positive rate that the records carry."""
     for fpr, words in ((0.001, "1 non-member in 1,000"), (0.01, "1 non-member in 100"), (0.1, "1 non-member in 10")):
         value = best.get(f"tpr_at_{fpr:g}", np.nan)

@@ -271,6 +271,7 @@ def test_it_finds_out_what_is_answered(shown, kind):
     found = targets.answers_of(target, judged.judged, judged.member)
     assert found.kind == kind
     assert (found.predictions.argmax(1) == model.predict_proba(x).argmax(1)).mean() > 0.98
+    assert (found.sees is None) == (kind == "full vectors")
     if found.sees is not None:  # references carry the same
         full = model.predict_proba(x).astype(np.float32)
         np.testing.assert_allclose(found.sees(full), found.predictions, atol=1e-6)

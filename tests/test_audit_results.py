@@ -209,6 +209,16 @@ def test_quantile_regression_across_halves_is_not_biased():
 # Rehearsals
 
 
+def test_of_an_odd_number_of_records_one_is_not_judged_and_nothing_is_said_of_it(caplog):
+    references, answers = of_models(2.0, 0, n=100)
+    wider = [np.concatenate([part, part[:, :1]], 1) for part in (references.predictions, references.member, references.asked)]
+    wider[1][:, -1] = wider[2][:, -1] = False
+    odd = References("auditor", *wider[:2], np.append(references.labels, 0), wider[2], 101, 50)
+    data = AttackData(np.concatenate([answers, answers[:1]]), odd.labels, np.arange(101) < 50)
+    scores = attackers.with_references(data, odd, 0, attackers.PER_RECORD)
+    assert all(np.flatnonzero(np.isnan(each.score)).tolist() == [100] for each in scores) and not caplog.records
+
+
 def test_of_an_odd_number_of_records_complements_are_still_no_references():
     references, _ = of_models(0.0, 0, n=100)
     wider = [np.concatenate([part, part[:, :1]], 1) for part in (references.predictions, references.member, references.asked)]
@@ -348,6 +358,9 @@ def test_precision_counts_one_false_accusation_more_than_was_seen():
     row = findings.attack_table([scored], member, scored, seed=0).iloc[0]
     assert row["fpr"] == 0
     assert row["precision_at_0.01"] == pytest.approx(0.01 / (0.01 + 0.99 / 201), rel=0.02)
+    tied = attackers.Scored("no shadows", "label_gap", np.ones(400))  # at 1% it accuses nobody
+    row = findings.attack_table([tied], member, tied, seed=0).iloc[0]
+    assert row["fpr"] == 0 and np.isnan(row["precision_at_0.5"])
 
 
 def test_in_a_rehearsal_the_complement_is_no_reference():

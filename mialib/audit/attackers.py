@@ -133,10 +133,15 @@ def with_references(data: AttackData, references: References, seed: int, names: 
 
 def _by_record(data: AttackData, references: References, seed: int, attacks: Mapping[str, StockAttack]) -> Iterator[Scored]:
     signal = log_odds(data.predictions, data.labels, references.floor)
-    stock = _cut(references.stock, slice(references.n_judged))
+    rows = np.arange(references.n_judged)
+    if references.attacker == "auditor":  # of an odd number of records one is in no half
+        rows = rows[references.asked[:, : len(rows)].all(0)]
+    stock = _cut(references.stock, rows)
     for name, attack in attacks.items():
+        score = np.full(len(signal), np.nan)
+        score[rows] = crossed(attack, signal[rows], stock, seed)
         rehearsed = tuple(rehearse(references, attack, mock, seed) for mock in _mocks(references))
-        yield Scored(references.attacker, name, crossed(attack, signal, stock, seed), rehearsed)
+        yield Scored(references.attacker, name, score, rehearsed)
 
 
 def record_attacks(references: References, seed: int) -> dict[str, StockAttack]:

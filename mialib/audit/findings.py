@@ -95,6 +95,8 @@ def _decided(scored: Scored, score: np.ndarray, member: np.ndarray, seed: int) -
         return found | dict.fromkeys(["fpr", *names], np.nan)
     called = _called(score, member, rehearsed, lambda s, m: threshold_at_fpr(s, m, AT_FPR), seed)
     tpr, false_positives = float(called[member].mean()), int(called[~member].sum())
+    if not called.any():
+        return found | {"fpr": 0.0} | dict.fromkeys(names, np.nan)
     fpr = (false_positives + 1) / (n + 1)  # one more than seen: none seen is not none
     return (
         found

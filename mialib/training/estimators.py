@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 from tqdm.std import tqdm
 
-from mialib.core import checks, randomness
+from mialib.core import checks, processes, randomness
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys
 from mialib.training.black_boxes import OUTPUTS, black_box
@@ -46,13 +46,13 @@ class EstimatorTrainer:
         """What determines each model: stored data, rows, the estimator's classes and parameters, their code and the versions of
         its libraries, (seed, number) and the code that trains.
         """
-        return keys.of_models(self, [_clone(self.estimator, 0)], {}, dataset, rows, seed, first)
+        return keys.of_models(self, [processes.clone_of(self.estimator, 0)], {}, dataset, rows, seed, first)
 
     def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
         """Train one clone a row of `rows` (k, n), on all cores (see `joblib.parallel_config`)."""
         rows = check_rows(dataset, rows, first)
         seeds = [randomness.derive(seed, "estimator", first + j) % 2**32 for j in range(len(rows))]
-        models = _in_parallel(_fit_clone, self.estimator, dataset, rows, seeds)
+        models = _in_parallel(processes.fitted_clone, self.estimator, dataset, rows, seeds)
         return [_ClassifierBlackBox(model, dataset) for model in models]
 
 
@@ -91,7 +91,7 @@ class FunctionTrainer:
         """Call the function once a row of `rows` (k, n). TypeError for a model that cannot be asked."""
         rows = check_rows(dataset, rows, first)
         seeds = [randomness.derive(seed, "function", first + j) % 2**32 for j in range(len(rows))]
-        models = _in_parallel(_call, self.fit, dataset, rows, seeds, self.n_jobs)
+        models = _in_parallel(processes.called, self.fit, dataset, rows, seeds, self.n_jobs)
         return [self._black_box(model, dataset) for model in models]
 
     def _black_box(self, model: Any, dataset: Dataset) -> BlackBox:
@@ -100,11 +100,6 @@ class FunctionTrainer:
         if not hasattr(model, "predict_proba"):
             raise TypeError(f"fit must return a model with predict_proba, or a torch module, got {model!r:.80}")
         return _ClassifierBlackBox(model, dataset) if hasattr(model, "classes_") else model
-
-
-def _call(fit: Callable[..., Any], x: Any, y: np.ndarray, seed: int) -> Any:
-    model = fit(x, y, seed)
-    return model.cpu() if isinstance(model, nn.Module) else model  # another process may have another device
 
 
 def _in_parallel(
@@ -142,23 +137,6 @@ def _renew_workers(estimator: Any) -> None:
             _IMPORTED.update(sources)
 
 
-def _fit_clone(estimator: Any, x: Any, y: np.ndarray, random_state: int) -> Any:
-    return _clone(estimator, random_state).fit(_flat(x), y)
-
-
-def _flat(x: Any) -> Any:
-    """Records of many dimensions as rows of numbers; all others, tables too, as they are."""
-    return x.reshape(len(x), -1) if isinstance(x, np.ndarray) and x.ndim > 2 else x
-
-
-def _clone(estimator: Any, random_state: int) -> Any:
-    from sklearn.base import clone
-
-    model = clone(estimator)
-    names = [name for name in model.get_params() if name == "random_state" or name.endswith("__random_state")]
-    return model.set_params(**dict.fromkeys(names, random_state))
-
-
 class _ClassifierBlackBox:
     """A fitted classifier behind `predict_proba`, with a column for every class of the data set."""
 
@@ -172,9 +150,9 @@ class _ClassifierBlackBox:
         """Prediction vectors, float32 (n, n_classes)."""
         answers = np.zeros((len(x), self._n_classes), np.float32)
         if hasattr(self._model, "predict_proba"):
-            answers[:, self._places] = self._model.predict_proba(_flat(x))
+            answers[:, self._places] = self._model.predict_proba(processes.flat(x))
         else:
-            known, said = np.asarray(self._model.classes_), np.asarray(self._model.predict(_flat(x)))
+            known, said = np.asarray(self._model.classes_), np.asarray(self._model.predict(processes.flat(x)))
             order = np.argsort(known)
             answers[np.arange(len(x)), np.array(self._places)[order[np.searchsorted(known[order], said)]]] = 1
         return answers

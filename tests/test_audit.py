@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from torch import nn
 
 from mialib import audit
@@ -78,7 +78,7 @@ def audited():
 
 
 def test_a_pipeline_on_a_table_is_audited_as_it_is(audited):
-    assert audited.verdict == "leaks" and "gives its training records away" in audited.summary
+    assert audited.verdict == "leaks" and "gives away who was in its training set" in audited.summary
     first = int(audited.records["member"].head(30).sum())
     assert f"Of the 30 records that look most like members, {first} are." in audited.summary and first > 20
     attacks = audited.attacks
@@ -335,6 +335,45 @@ def test_two_files_of_answers_are_audited_without_a_model(tmp_path):
     assert blind < 0.7  # a column that names each record tells nothing
 
 
+def test_sides_that_were_swapped_are_no_leak_and_no_comfort():
+    members, nonmembers = halves(120)
+    target = pipeline().fit(*members)
+    found = audit.model(target, nonmembers, members, n_shadows=6)
+    assert found.verdict == "members differ" and "Are the two sides swapped" in found.summary
+    assert repr(found).startswith("Audit(members differ: Non-members look more like members")
+
+
+def test_one_table_on_two_sides_is_refused():
+    (x, y), _ = halves()
+    table = x.assign(truth=y, p_high=np.linspace(0, 1, len(x)), p_low=1 - np.linspace(0, 1, len(x)))
+    with pytest.raises(ValueError, match="different records, got 140 of 140 nonmembers' rows that are among the members'"):
+        audit.answers(table, table, label="truth")
+
+
+def test_an_array_of_numbers_and_texts_is_a_table():
+    x, y = people()
+    mixed = x[["pay", "sex"]].to_numpy(object)
+    model = make_pipeline(make_column_transformer((OneHotEncoder(), [1]), remainder="passthrough"), DecisionTreeClassifier())
+    whole = given((mixed[:140], y[:140]), (mixed[140:], y[140:]))
+    assert whole.dataset.x.shape == (240, 1 + 3) and whole.dataset.records(np.array([3]))[0, 1] == mixed[3, 1]
+    answering = targets.answers_of(targets.target_of(model.fit(mixed[:140], y[:140])), whole.judged, whole.member)
+    assert answering.predictions.shape == (240, 2)
+
+
+def test_labels_of_a_service_in_the_wrong_order_are_named():
+    x, y = digits()
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(x[:150], y[:150])
+    with Served(model) as server, pytest.raises(ValueError, match="far better"):
+        wrong = audit.Remote(server.url, model="digits", classes=[1, 2, 3, 4, 5, 6, 7, 8, 9, 0])
+        audit.model(wrong, (x[:150], y[:150]), (x[150:], y[150:]))
+
+
+def test_a_model_that_cannot_answer_is_told_so_before_anything_is_trained(monkeypatch):
+    monkeypatch.setattr(EstimatorTrainer, "fit_many", None)
+    with pytest.raises(ValueError, match="not fitted"):
+        audit.model(DecisionTreeClassifier(), *pairs())
+
+
 # Bad input
 
 
@@ -439,6 +478,11 @@ FITTED = DecisionTreeClassifier().fit(*pairs()[0])
             "a fitted model, got the class DecisionTreeClassifier",
         ),
         (lambda: audit.model(LinearSVC(), *pairs()), TypeError, "got a LinearSVC that is not fitted"),
+        (
+            lambda: audit.model(DecisionTreeRegressor().fit(*pairs()[0]), *pairs()),
+            TypeError,
+            "DecisionTreeRegressor: no classifier",
+        ),
         (lambda: audit.model(object(), *pairs()), TypeError, "target must have predict_proba, .* got a object"),
         (lambda: audit.model(FITTED, *pairs(), n_shadows=4), ValueError, "n_shadows must be at least 6, got 4"),
         (lambda: audit.model(FITTED, *pairs(), trainer=3), TypeError, "trainer must have fit_many and keys"),

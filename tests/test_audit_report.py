@@ -347,7 +347,7 @@ def test_the_truth_waits_until_it_is_asked_for_and_is_printed(audits):
 def test_a_moment_without_a_threshold_says_so(audits):
     moment = audits["two classes"].moment._replace(threshold=np.nan)
     text = re.sub("<[^>]*>", "", page.sections.moment_section(replace(audits["two classes"], moment=moment)))
-    assert "too few to set a threshold" in text and "accus" not in text and "nan" not in text
+    assert "no threshold for 1% of strangers" in text and "accus" not in text and "nan" not in text
     assert "In the training set? No, it was not." in text
 
 
@@ -487,3 +487,9 @@ def test_remedies_of_an_attacker_who_adapts_share_a_panel(audit):
     adapted = audit.remedies.assign(attack=["lira_online_global", "shokri"] * 3)
     (panel,) = replace(audit, remedies=adapted).figure("remedies").axes
     assert sum(not text.get_text() for text in panel.texts) == 4  # arrows
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder here that is open and holds no others")
+def test_a_folder_that_holds_no_others_is_known_before_the_work():
+    with pytest.raises(PermissionError, match="may not be written to"):
+        report.check_folder("/proc/audit-report")

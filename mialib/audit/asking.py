@@ -65,7 +65,7 @@ def asked_all(
         target.model.keep_in(folder / "answers")
     answering = answers_of(target, judged.judged, judged.member)
     data = AttackData(answering.predictions, judged.judged.y, judged.member)
-    noisy = _noisy(target, judged, data, _copied(target, data, answering, budget), seed)
+    noisy = _noisy(target, judged, data, copied(target, len(data), answering.kind, budget), seed)
     references = []
     if trainer is not None:
         references.append(of_auditor(trainer, judged, k, seed))
@@ -75,19 +75,19 @@ def asked_all(
     return Asked(judged, answering, data, tuple(seen), trainer, noisy)
 
 
-def _copied(target: AuditTarget, data: AttackData, answering: Answering, budget: int | None) -> int:
-    """How many records are asked about in noisy copies, within the budget; of a service without one, none unless it answers
-    labels alone.
+def copied(target: AuditTarget, n: int, kind: str, budget: int | None) -> int:
+    """How many of n records are asked about in noisy copies, within the budget; of a service without one, none unless it
+    answers labels alone. kind: of `Answering`.
     """
     most = noisy_copies.MOST_COPIED
     if budget is not None:
-        rows = budget - len(data)
+        rows = budget - n
     elif hasattr(target.model, "keep_in"):
-        rows = noisy_copies.count_of_rows(most) if answering.kind == "labels" else 0
+        rows = noisy_copies.count_of_rows(most) if kind == "labels" else 0
     else:
         rows = noisy_copies.count_of_rows(most)
     records = (rows - noisy_copies.count_of_rows(0)) // noisy_copies.COPIES_A_RECORD
-    return min(most, len(data), records) if records >= noisy_copies.FEWEST_COPIED else 0
+    return min(most, n, records) if records >= noisy_copies.FEWEST_COPIED else 0
 
 
 def _noisy(target: AuditTarget, judged: Given, data: AttackData, n: int, seed: int) -> Scored | None:

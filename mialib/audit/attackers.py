@@ -169,7 +169,8 @@ def crossed(attack: StockAttack, signal: np.ndarray, stock: Stock, seed: int) ->
 
 def rehearse(references: References, attack: StockAttack, mock: int, seed: int) -> Rehearsal:
     """A reference in the target's place."""
-    rows = np.flatnonzero(references.asked[mock])
+    others = references.member[references.stock.references(mock)]
+    rows = np.flatnonzero(references.asked[mock] & ~others.all(0))  # of the outsider's pool, all others may have some record
     stock = _cut(references.stock, rows)
     return crossed(attack, stock.signal[mock], stock[stock.references(mock)], seed), stock.member[mock]
 

@@ -10,7 +10,7 @@ from mialib.audit.fields import AUDIT_VERDICTS, REPORT_SCHEMA, AuditFindings, Mo
 __all__ = ["AUDIT_VERDICTS", "REPORT_SCHEMA", "Audit", "AuditFindings", "Moment"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Audit(AuditFindings):
     """What an audit found (its fields: see AuditFindings). A notebook shows it; `save` writes the report, `figure` draws."""
 
@@ -29,6 +29,9 @@ class Audit(AuditFindings):
         from mialib.audit.figures import audit_figure  # late: it draws, which takes long to import
 
         return audit_figure(self, name)
+
+    def __repr__(self) -> str:
+        return f"Audit({self.verdict}: {self.summary})"
 
     def _repr_html_(self) -> str:
         from mialib.audit.page import audit_card  # late: it draws, which takes long to import

@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from mialib.audit import findings, remedies, verdict
-from mialib.audit.asking import Asked, asked_all, budget_of, rows_within
+from mialib.audit.asking import Asked, asked_all, budget_of, copied, rows_within
 from mialib.audit.attackers import BLIND, PER_RECORD, Scored, references_alone, rehearsed_auc, with_references, without_shadows
 from mialib.audit.audit import REPORT_SCHEMA, Audit
-from mialib.audit.given import Given, given, given_answers
+from mialib.audit.given import Given, check_same, given, given_answers
 from mialib.audit.moments import less_table, moment_of
+from mialib.audit.noisy_copies import count_of_rows
 from mialib.audit.plan import tell_plan
 from mialib.audit.private import kept_until_done
 from mialib.audit.references import FEWEST_REFERENCES
@@ -70,7 +71,10 @@ def model(
     judged = whole.some(rows)
     settings = {"n_shadows": n_shadows, "seed": seed, "max_queries": budget, "target": asked.name}
     settings |= {"trainer": None if trainer is None else type(trainer).__name__}
-    tell_plan(asked, judged, trainer, n_shadows)
+    if budget is None and not hasattr(asked.model, "keep_in"):
+        asked.ask(judged.dataset.records(slice(0, 2)))  # a model that cannot answer is told so before it is waited for
+    copies = copied(asked, judged.n_judged, "labels", budget)
+    tell_plan(asked, judged, trainer, n_shadows, count_of_rows(copies) if copies else 0)
     with kept_until_done(keep, judged.dataset.digest(), judged.n_members, judged.n_nonmembers, settings) as folder:
         clock = Clock()
         answered = asked_all(clock.timed(asked), judged, trainer, n_shadows, seed, folder, budget)
@@ -100,14 +104,20 @@ def answers(
     y = np.array([place[each] for part in both for each in part.labels.tolist()], np.int64)
     index = np.concatenate([np.asarray(each.rest.index.to_numpy(), object) for each in both])
     known = _without_names(table)
+    check_same(known.assign(answered=[str(each) for part in both for each in _answered(part)]), y, n_members)
     judged = given_answers(known, y, [*both[0].classes], n_members, index)
-    raw = [each.predicted if each.predictions is None else each.predictions for each in both]
-    answering = understood(np.concatenate([part for part in raw if part is not None]), judged.dataset, judged.member, place)
+    raw = np.concatenate([_answered(each) for each in both])
+    answering = understood(raw, judged.dataset, judged.member, place)
     asked = Asked(judged, answering, AttackData(answering.predictions, y, judged.member), (), None)
     settings = {"target": "answers", "trainer": None, "n_shadows": 0, "seed": seed, "max_queries": None}
     about = _about(asked, settings, len(y))
     audit = _found(asked, _group_columns(groups, judged), about, 0, seed)
     return replace(audit, about=dict(audit.about) | {"seconds": round(time.perf_counter() - began, 3)})
+
+
+def _answered(part: Any) -> np.ndarray:
+    """Of a file: prediction vectors, or labels that were answered."""
+    return part.predicted if part.predictions is None else part.predictions
 
 
 def _without_names(table: pd.DataFrame) -> pd.DataFrame:

@@ -155,7 +155,8 @@ def headline_of(scores: Sequence[Scored]) -> Scored:
     if rehearsed:
         return max(rehearsed, key=rehearsed_auc)
     by_name = {each.attack: each for each in scores}
-    return by_name["confidence"]
+    of_labels = len(np.unique(by_name["confidence"].score)) <= 2  # then the probability tells whether the label is right
+    return by_name["label_gap" if of_labels else "confidence"]
 
 
 # By class and group

@@ -188,6 +188,19 @@ def _check_apart(records: Any, y: np.ndarray, sizes: dict[str, int], index: np.n
         log.warning("%s are copies of others on their side: they are judged one by one", counted)
 
 
+def check_same(table: Any, y: np.ndarray, n_members: int) -> None:
+    """ValueError where most of the non-members' rows stand among the members', too, although rows mostly differ: one file on
+    two sides. Some equal rows may be different people, of whom little is known.
+    """
+    rows = _fingerprints(table, y)
+    shared = np.isin(rows[n_members:], rows[:n_members])
+    if len(np.unique(rows[:n_members])) > n_members / 2 and shared.mean() > 0.5:
+        raise ValueError(
+            f"members and nonmembers must be different records, got {shared.sum()} of {len(shared)} nonmembers' rows that are "
+            "among the members', too"
+        )
+
+
 def _fingerprints(records: Any, y: np.ndarray) -> np.ndarray:
     """A number or a string of bytes a record with its label: equal only for equal ones (but for collisions of 64 bits)."""
     import pandas as pd
@@ -220,7 +233,8 @@ def _dataset(records: Any, y: np.ndarray, classes: list[Any]) -> Dataset:
     import pandas as pd
 
     if frames.is_frame(records) or records.dtype.kind in "OUS" or records.ndim == 1:
-        table = records if frames.is_frame(records) and records.ndim == 2 else pd.DataFrame({"record": pd.Series(records)})
+        table = records if records.ndim == 2 else pd.Series(records).to_frame("record")
+        table = table if frames.is_frame(table) else pd.DataFrame(table).infer_objects()
         encoder = frames.Encoder.of(table)
         kept = encoder if table is records else None
         return Dataset("own", encoder.encode(table), y, len(classes), "own", None, records, classes, kept)

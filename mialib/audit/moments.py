@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mialib.audit import findings, remedies
-from mialib.audit.attackers import BLIND, PER_RECORD, Scored, rehearsed_auc, with_references
+from mialib.audit.attackers import BLIND, CROSSED, PER_RECORD, Scored, rehearsed_auc, with_references
 from mialib.audit.audit import Moment
 from mialib.audit.given import Given
 from mialib.audit.references import References
@@ -46,7 +46,7 @@ def less_table(
         best["no answer at all"] = by_name[BLIND]
     rows = []
     for words, scored in best.items():
-        row = remedies.measured(scored.score[None], data.member[None], seed)
+        row = remedies.measured(scored.score[None], data.member[None], seed, CROSSED if scored.attack == BLIND else 1.0)
         rows.append({"attacker": words, "attack": scored.attack} | row)
     return pd.DataFrame(rows)
 
@@ -61,7 +61,8 @@ def moment_of(judged: Given, data: AttackData, auditor: References | None, ranki
     rehearsed = findings.rehearsals(ranking)
     threshold = np.nan
     if rehearsed is not None and findings.can_carry(findings.AT_FPR, int((~rehearsed[1]).sum())):
-        threshold = findings.threshold_at_fpr(*rehearsed, findings.AT_FPR)
+        found = findings.threshold_at_fpr(*rehearsed, findings.AT_FPR)
+        threshold = found if np.isfinite(found) else np.nan  # infinite: even the highest scores are too many strangers'
     record = judged.dataset.records(np.array([row]))
     return Moment(
         fields=_fields(record),

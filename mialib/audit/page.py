@@ -138,7 +138,7 @@ def _people(audit: AuditFindings) -> str:
     if row is None or all(is_missing(row[f"precision_at_{prior:g}"]) for prior, _ in PRIORS_ASKED):
         return ""
     bars = "".join(_bar(prior, words, row[f"precision_at_{prior:g}"]) for prior, words in PRIORS_ASKED)
-    real = "" if is_missing(row["fpr"]) else f" On these records it accused {percent(row['fpr'])} of the strangers."
+    real = "" if is_missing(row["fpr"]) else f" Here it accused {percent(row['fpr'])} of the strangers; below counts one more."
     return (
         "<p>Somebody accuses people of having been in the training set, at a threshold that is meant to accuse 1% of strangers "
         f"(of {escape(in_words(row['attack']))}, set on {escape(str(row['threshold_set_on']))}).{real} How many of those "

@@ -14,24 +14,29 @@ from mialib.core.types import Trainer
 log = logging.getLogger(__name__)
 
 
-def tell_plan(target: AuditTarget, judged: Given, trainer: Trainer | None, n_shadows: int) -> None:
-    """What will be done, on the standard error, before it is."""
+def tell_plan(target: AuditTarget, judged: Given, trainer: Trainer | None, n_shadows: int, copies: int) -> None:
+    """What will be done, on the standard error, before it is. copies: rows that are asked beside the records, at most."""
     counts = f"{judged.n_members:,} members and {judged.n_nonmembers:,} non-members"
-    lines = [f"audit of {target.name}: {counts}, {judged.n_judged:,} rows to ask"]
+    more = f", and up to {copies:,} noisy copies" if copies else ""
+    _say(f"audit of {target.name}: {counts}, {judged.n_judged:,} rows to ask{more}")
     if trainer is None:
-        lines.append("no trainer: attacks on the answers alone")
-    else:
-        attackers = 1 + (len(judged.pool) > 0)
-        k = attackers * n_shadows
-        lines.append(f"trains {k} references ({type(trainer).__name__}), {_seconds(trainer, judged, k)}")
-    tqdm.write("\n".join(lines), file=sys.stderr)
+        _say("no trainer: attacks on the answers alone")
+        return
+    attackers = 1 + (len(judged.pool) > 0)
+    k = attackers * n_shadows
+    _say(f"trains {k} references ({type(trainer).__name__}), and some with other settings where these are known")
+    _say(f"which takes {_seconds(trainer, judged, k)}")
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
 
 
 def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
     """About how long k references take here: by the trainer's own estimate, or a line through trials on few records."""
     n = judged.n_judged // 2
     if hasattr(trainer, "estimate"):
-        return f"about {trainer.estimate(judged.judged, n, k).seconds:,.0f} s"
+        return f"about {trainer.estimate(judged.judged, n, k).seconds:,.0f} s for the former"
     sizes = [min(n, max(FEWEST, n // part)) for part in (20, 20, 5)]
     together, seconds = getattr(trainer, "at_once", 1), []
     for size in sizes:  # what is started and imported once falls to the first
@@ -41,8 +46,8 @@ def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
             trainer.fit_many(judged.judged, rows[None].repeat(together, 0), 0)
         except Exception:
             log.debug("the trial failed", exc_info=True)
-            return "for a time that a trial could not tell"
+            return "a time that a trial could not tell"
         seconds.append(time.perf_counter() - began)
     slope = max(0.0, seconds[2] - seconds[1]) / max(1, sizes[2] - sizes[1])
     whole = max(1.0, (seconds[1] + slope * (n - sizes[1])) * k / together)
-    return f"about {whole:,.0f} s, by trials on {sizes[0]:,} and {sizes[2]:,} records"
+    return f"about {whole:,.0f} s for the former, by trials on {sizes[0]:,} and {sizes[2]:,} records"

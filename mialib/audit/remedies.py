@@ -75,10 +75,12 @@ def _row(
     return said | measured(scored.score[None], member[None], seed) | {"accuracy": accuracy}
 
 
-def measured(scores: np.ndarray, member: np.ndarray, seed: int) -> dict[str, float]:
-    """AUC with its interval, and the members found at 1% false positives (NaN where not carried), of (t, n) scores."""
+def measured(scores: np.ndarray, member: np.ndarray, seed: int, dependence: float = 1.0) -> dict[str, float]:
+    """AUC with its interval, and the members found at 1% false positives (NaN where not carried), of (t, n) scores.
+    dependence: of one target's scores, as of `auc_interval`.
+    """
     rates = tpr_table(scores, member, fprs=(0.01,), seed=seed).set_index("metric")
-    one = auc_interval(scores[0], member[0]) if len(scores) == 1 else None
+    one = auc_interval(scores[0], member[0], dependence) if len(scores) == 1 else None
     value, low, high = rates.loc["auc", ["value", "low", "high"]] if one is None else one
     return {"auc": value, "auc_low": low, "auc_high": high, "tpr_at_0.01": rates["value"].get("tpr", np.nan)}
 

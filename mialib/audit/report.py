@@ -36,8 +36,10 @@ def check_folder(folder: str | os.PathLike[str], force: bool = False) -> Path:
     above = next(parent for parent in path.parents if parent.exists())
     if not above.is_dir():
         raise NotADirectoryError(f"folder {path} cannot be made: {above} is not a folder")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise PermissionError(f"folder {path} cannot be made: {above} may not be written to")
+    try:  # some folders may be written to, and hold no others: /proc
+        Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=above)).rmdir()
+    except OSError as error:
+        raise PermissionError(f"folder {path} cannot be made: {above} may not be written to") from error
     return path
 
 

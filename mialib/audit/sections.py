@@ -66,7 +66,7 @@ def moment_section(audit: AuditFindings) -> str:
 def _judgement(moment: Moment) -> str:
     scores = f"{escape(in_words(moment.attack))} scores the record <strong>{_short(moment.score)}</strong>"
     if is_missing(moment.threshold):
-        return f"{scores}; these records are too few to set a threshold."
+        return f"{scores}; no threshold for 1% of strangers could be set on these references."
     accuses = "accuses" if moment.score >= moment.threshold else "does not accuse"
     return (
         f"{scores}, and accuses from <strong>{_short(moment.threshold)}</strong> on, a threshold set on references: it "
@@ -129,9 +129,8 @@ def attack_section(audit: AuditFindings) -> str:
     attacks = _best_first(attacks, "attacker")
     present = [name for name in attacks["attacker"].unique() if name in WHO_ATTACKS]
     who = "".join(f"<p><strong>{WHO_ATTACKS[name][0]}</strong> {WHO_ATTACKS[name][1]}</p>" for name in present)
-    drawing = (
-        "AUC of each attack with its 95% interval. Dashed: guessing. Orange: the attack that the verdict reads; it was "
-        "chosen on references."
+    drawing = "AUC of each attack with its 95% interval. Dashed: guessing. Orange: the attack that the verdict reads" + (
+        "; it was chosen on references." if (attacks["attacker"] != "no shadows").any() else "."
     )
     places = attacks["threshold_set_on"].dropna().unique()
     of = f" (set on {places[0]})" if len(places) == 1 else ""

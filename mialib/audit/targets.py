@@ -60,9 +60,10 @@ def target_of(target: Any) -> AuditTarget:
         return AuditTarget(target.predict, known, _trainer(target), name, target)
     if callable(target):
         return AuditTarget(target, None, None, getattr(target, "__name__", name), target)
+    fitted = hasattr(target, "n_features_in_") or hasattr(target, "classes_")
+    why = "" if not hasattr(target, "fit") else ": no classifier" if fitted else " that is not fitted"
     raise TypeError(
-        f"target must have predict_proba, be a torch module, a service (audit.Remote) or a function, got a {name}"
-        + (" that is not fitted" if hasattr(target, "fit") else "")
+        f"target must have predict_proba, be a torch module, a service (audit.Remote) or a function, got a {name}{why}"
     )
 
 
@@ -83,7 +84,10 @@ def answers_of(target: AuditTarget, dataset: Dataset, member: np.ndarray) -> Ans
     if len({part.shape[1:] for part in parts}) > 1:
         raise ValueError(f"target must answer in one way, got {sorted({str(part.shape[1:]) for part in parts})} a record")
     known = target.known if target.known is not None else getattr(target.model, "classes_", None)
-    return understood(np.concatenate(parts), dataset, member, known)
+    answering = understood(np.concatenate(parts), dataset, member, known)
+    if target.known is not None and hasattr(target.model, "keep_in"):  # a service's labels, in the order that its user gave
+        check_order(answering.predictions[member], dataset.y[member])
+    return answering
 
 
 def understood(raw: np.ndarray, dataset: Dataset, member: np.ndarray, known: Any = None) -> Answering:

@@ -9,6 +9,7 @@ import pandas as pd
 from mialib.audit.attackers import BLIND, BLINDS
 
 ALPHA = 0.05  # of a false alarm: half for the headline attack, half for all others together
+SURE = 0.001  # of a false alarm about sides that were swapped
 RULED_OUT = 0.6  # an AUC that must lie above the interval before "no leak found" is said
 RANKED_FIRST = 30  # records, the most exposed
 ATTACKERS = {
@@ -23,7 +24,7 @@ def verdict_of(attacks: pd.DataFrame) -> str:
     does at a level of 2.5%, or any other at 2.5% divided by their number; unless records, or references, tell members just as
     well where the model is not asked.
     """
-    if (_different(attacks)["auc_high"] > strongest(attacks)["auc"]).any():
+    if _is_swapped(attacks) or (_different(attacks)["auc_high"] > strongest(attacks)["auc"]).any():
         return "members differ"
     headline, others = _on_model(attacks)
     if _is_found(headline, others):
@@ -35,6 +36,15 @@ def _on_model(attacks: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
     """The headline attack, and all others that look at the model."""
     on_model = attacks[~attacks["attack"].isin(BLINDS)]
     return on_model[on_model["headline"]].iloc[0], on_model[~on_model["headline"]]
+
+
+def _is_swapped(attacks: pd.DataFrame) -> bool:
+    """Whether non-members look more like members than members do, to the headline attack and to one threshold: no training
+    makes its own records the ones that it knows less well.
+    """
+    headline, others = _on_model(attacks)
+    looks = pd.concat([headline.to_frame().T, others[others["attack"] == "confidence"]])
+    return bool(((looks["p"] > 1 - SURE) & (looks["auc_high"] < 0.5)).all())
 
 
 def _is_found(headline: pd.Series, others: pd.DataFrame) -> bool:
@@ -77,6 +87,14 @@ def summary_of(
         f"an attacker {ATTACKERS[best['attacker']]}, ranks with {in_words(best['attack'])} a member above a non-member in "
         f"{_percent(best['auc'])} of pairs [{_percent(best['auc_low'])}, {_percent(best['auc_high'])}]; a coin, in 50%"
     )
+    if _is_swapped(attacks):
+        headline, _ = _on_model(attacks)
+        return (
+            f"Non-members look more like members than members do ({in_words(headline['attack'])} ranks a member above a "
+            f"non-member in {_percent(headline['auc'])} of pairs; the model is right on {_percent(about['train_accuracy'])} of "
+            f"members, on {_percent(about['test_accuracy'])} of non-members). Are the two sides swapped, or were they drawn "
+            "differently? This audit cannot say what the model gives away."
+        )
     if verdict == "members differ":
         different = _different(attacks)
         blind = different.loc[different["auc"].idxmax()]
@@ -98,7 +116,7 @@ def summary_of(
         )
     first = records.head(RANKED_FIRST)
     sentences = [
-        f"The model gives its training records away. {_capital(ranks)}.",
+        f"The model gives away who was in its training set. {_capital(ranks)}.",
         _at_low_rates(best),
         f"Of the {len(first)} records that look most like members, {int(first['member'].sum())} are.",
     ]
@@ -129,9 +147,10 @@ def _of_groups(groups: pd.DataFrame) -> list[str]:
         return []
     worst = more.loc[more["auc"].idxmax()]
     name = f"class {worst['value']}" if worst["column"] == "class" else f"{worst['column']} {worst['value']}"
+    kind = "classes" if (groups["column"] == "class").all() else "classes and groups"
     return [
-        f"More exposed than the rest: {len(more)} of {len(groups)} groups, most of all {name} (AUC {worst['auc']:.2f} against "
-        f"{worst['auc_rest']:.2f}, corrected for so many looks)."
+        f"More exposed than the rest, even after a correction for so many looks: {len(more)} of {len(groups)} {kind}, most of "
+        f"all {name} (AUC {worst['auc']:.2f} against {worst['auc_rest']:.2f})."
     ]
 
 

@@ -104,9 +104,9 @@ def answers(
     y = np.array([place[each] for part in both for each in part.labels.tolist()], np.int64)
     index = np.concatenate([np.asarray(each.rest.index.to_numpy(), object) for each in both])
     known = _without_names(table)
-    check_same(known.assign(answered=[str(each) for part in both for each in _answered(part)]), y, n_members)
-    judged = given_answers(known, y, [*both[0].classes], n_members, index)
     raw = np.concatenate([_answered(each) for each in both])
+    check_same(pd.concat([known, pd.DataFrame(raw).add_prefix("answered ")], axis=1), y, n_members)
+    judged = given_answers(known, y, [*both[0].classes], n_members, index)
     answering = understood(raw, judged.dataset, judged.member, place)
     asked = Asked(judged, answering, AttackData(answering.predictions, y, judged.member), (), None)
     settings = {"target": "answers", "trainer": None, "n_shadows": 0, "seed": seed, "max_queries": None}

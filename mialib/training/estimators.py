@@ -1,6 +1,7 @@
 """What trains models of other libraries: any scikit-learn classifier, a clone a model; and any function of the user's."""
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -111,7 +112,9 @@ def _in_parallel(
     _renew_workers(how)
     jobs = (joblib.delayed(work)(how, dataset.records(row), dataset.labels(row), s) for row, s in zip(rows, seeds, strict=True))
     fitted: Iterator[Any] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    return list(tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False) if len(rows) > 1 else fitted)
+    with warnings.catch_warnings():  # joblib replaces workers that grew large, and says so; nothing is lost by it
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
+        return list(tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False) if len(rows) > 1 else fitted)
 
 
 def _is_classifier(estimator: Any) -> bool:

@@ -150,7 +150,7 @@ def record_attacks(references: References, seed: int) -> dict[str, StockAttack]:
         names = (*OF_AUDITOR, "lira_online") if len(references) >= ENOUGH else OF_AUDITOR
         return {name: STOCK_ATTACKS[name] for name in names}
     pool = _cut(references.stock, slice(references.n_judged, None))
-    offset = relative.tuned_offset(pool, _half(len(pool.labels), seed, "offset")) if len(pool) > 2 else 0.5
+    offset = relative.tuned_offset(pool, _half(len(pool.labels), seed, "offset"))
 
     def rmia(t: Attacked) -> np.ndarray:
         return relative.rmia(t.signal, t.references, t.population, a=offset, mode="offline")
@@ -190,8 +190,6 @@ def _by_answers(data: AttackData, references: References, attacks: Mapping[str, 
         score = fit(everything).membership_score(data).astype(float)
         rehearsed: list[Rehearsal] = []
         for fitted_on, judged in ((halves[0], halves[1]), (halves[1], halves[0])):
-            if not len(fitted_on) or not len(judged):
-                continue
             attack = fit(AttackData.joined(references.data(int(i)) for i in fitted_on))
             mocks = (references.data(int(i)) for i in judged[: REHEARSALS // 2])
             rehearsed += [(attack.membership_score(mock).astype(float), mock.member) for mock in mocks]

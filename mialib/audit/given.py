@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mialib.audit.tables import few
 from mialib.core import frames
 from mialib.core.types import Dataset
 
@@ -14,7 +15,6 @@ log = logging.getLogger(__name__)
 
 FEWEST = 50  # records, members and non-members together: below, no interval says anything
 _FEWEST_A_SIDE = 10
-_NAMED = 5  # records or classes that an error names
 SIDES = ("members", "nonmembers", "pool")
 
 
@@ -133,7 +133,7 @@ def _joined(parts: dict[str, Any]) -> tuple[Any, np.ndarray]:
         missing, strange = [c for c in first if c not in part], [c for c in part if c not in first]
         if missing or strange:
             raise ValueError(
-                f"{name} must have the members' columns: it lacks {_some(missing)}, and has {_some(strange)} that they have not"
+                f"{name} must have the members' columns: it lacks {few(missing)}, and has {few(strange)} that they have not"
             )
     tables = [part[[*first.columns]].copy() for part in parts.values()]
     for column in first.columns:
@@ -143,10 +143,6 @@ def _joined(parts: dict[str, Any]) -> tuple[Any, np.ndarray]:
             for table in tables:
                 table[column] = table[column].cat.set_categories(values)
     return pd.concat(tables, ignore_index=True), index
-
-
-def _some(names: Sequence[Any]) -> str:
-    return ", ".join(map(str, names[:_NAMED])) + (" …" if len(names) > _NAMED else "") if names else "none"
 
 
 def _classes(labels: list[Any], known: Sequence[Any] | None) -> tuple[np.ndarray, list[Any]]:
@@ -160,7 +156,7 @@ def _classes(labels: list[Any], known: Sequence[Any] | None) -> tuple[np.ndarray
         strange = sorted({repr(label) for label in labels if label not in place})
         if strange:
             raise ValueError(
-                f"labels must be among those that the model knows, {_some([repr(c) for c in classes])}, got {_some(strange)}"
+                f"labels must be among those that the model knows, {few([repr(c) for c in classes])}, got {few(strange)}"
             )
         y = np.array([place[label] for label in labels], np.int64)
     if len(classes) < 2:
@@ -177,7 +173,7 @@ def _check_apart(records: Any, y: np.ndarray, sizes: dict[str, int], index: np.n
         for other, second in [*parts.items()][i + 1 :]:
             shared = np.flatnonzero(np.isin(first, second))
             if len(shared):
-                names = _some(index[ends[[*sizes].index(one)] + shared].tolist())
+                names = few(index[ends[[*sizes].index(one)] + shared].tolist())
                 raise ValueError(
                     f"{one} and {other} must share no record, got {len(shared)} of {one} that are among {other}, too "
                     f"(records {names}): take them out of one"
@@ -223,7 +219,7 @@ def _check_classes(y: np.ndarray, n_members: int, classes: Sequence[Any]) -> Non
         if len(lacking):
             counts = [f"{classes[c]!r} ({np.count_nonzero(has == c)} {side})" for c in lacking]
             raise ValueError(
-                f"every class must have members and non-members, got none among {other} of {_some(counts)}: add some, or take "
+                f"every class must have members and non-members, got none among {other} of {few(counts)}: add some, or take "
                 "these classes out"
             )
 

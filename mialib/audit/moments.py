@@ -14,11 +14,12 @@ from mialib.audit.references import References
 from mialib.audit.targets import Answering
 from mialib.core.frames import is_frame
 from mialib.core.types import AttackData
+from mialib.metrics import can_carry, threshold_at_fpr
 from mialib.mitigations import label_only
 
 
 def less_table(
-    data: AttackData, scores: Sequence[Scored], auditor: References | None, headline: Scored, answering: Answering, seed: int
+    data: AttackData, scores: Sequence[Scored], auditor: References | None, answering: Answering, seed: int
 ) -> pd.DataFrame:
     """What attackers with less than this audit's would get."""
     best: dict[str, Scored] = {}
@@ -60,8 +61,8 @@ def moment_of(judged: Given, data: AttackData, auditor: References | None, ranki
     answers, inside = auditor.predictions[:, row, label], auditor.member[:, row]
     rehearsed = findings.rehearsals(ranking)
     threshold = np.nan
-    if rehearsed is not None and findings.can_carry(findings.AT_FPR, int((~rehearsed[1]).sum())):
-        found = findings.threshold_at_fpr(*rehearsed, findings.AT_FPR)
+    if rehearsed is not None and can_carry(findings.AT_FPR, int((~rehearsed[1]).sum())):
+        found = threshold_at_fpr(*rehearsed, findings.AT_FPR)
         threshold = found if np.isfinite(found) else np.nan  # infinite: even the highest scores are too many strangers'
     record = judged.dataset.records(np.array([row]))
     return Moment(

@@ -27,8 +27,8 @@ HEADLINES = {  # verdict: a class of the page, its words, what to make of it
     ),
     "members differ": (
         "differ", "Members and non-members differ before the model is asked",
-        "An attack that never looks at the model tells them apart by their records alone. What follows may therefore measure "
-        "how the two sets were drawn rather than what the model gives away: draw both from one source, and audit again.",
+        "What follows may measure how the two sets were drawn, or that they were swapped, rather than what the model gives "
+        "away: draw both from one source, and audit again.",
     ),
 }  # fmt: skip
 PRIORS_ASKED = ((0.01, "one in a hundred"), (0.1, "one in ten"), (0.5, "one in two"))

@@ -20,7 +20,7 @@ def kept_until_done(keep: bool, *determined_by: Any) -> Iterator[Path | None]:
     deleted; with `keep`, the usual cache holds all instead, and goes on holding it. None where nothing may be kept
     (MIALIB_CACHE=off).
     """
-    if os.environ.get("MIALIB_CACHE") == "off":
+    if cache.keeps_nothing():
         yield None
         return
     digest = cache.digest(*determined_by)[:16]

@@ -79,7 +79,7 @@ def of_auditor(trainer: Trainer, given: Given, k: int, seed: int) -> References:
     member = np.zeros((k + k % 2, n), bool)
     member[:, kept] = sample_halves(len(kept), k + k % 2, randomness.derive(seed, "audit halves"))
     member = member[:k]
-    predictions = _answers(trainer, judged, member, np.arange(n), randomness.derive(seed, "auditor"))
+    predictions = _answers(trainer, judged, member, randomness.derive(seed, "auditor"))
     asked = np.broadcast_to(np.isin(np.arange(n), kept), member.shape)
     return References("auditor", predictions, member, judged.y, asked, n, int(member[0].sum()))
 
@@ -95,22 +95,20 @@ def of_outsider(trainer: Trainer, given: Given, k: int, seed: int) -> References
     member, asked = np.zeros((2, k, len(given.dataset.y)), bool)
     for j, split in enumerate(splits):
         member[j, split.members] = asked[j, split.rows] = True
-    everything = np.arange(len(given.dataset.y))
-    predictions = _answers(trainer, given.dataset, member, everything, randomness.derive(seed, "outsider"))
+    predictions = _answers(trainer, given.dataset, member, randomness.derive(seed, "outsider"))
     return References("outsider", predictions, member, given.dataset.y, asked, given.n_judged, size)
 
 
-def _answers(trainer: Trainer, dataset: Dataset, member: np.ndarray, rows: np.ndarray, seed: int) -> np.ndarray:
-    """Train a model a row of `member`, and ask it about all `rows`, float32 (k, len(rows), n_classes); kept one by one."""
+def _answers(trainer: Trainer, dataset: Dataset, member: np.ndarray, seed: int) -> np.ndarray:
+    """Train a model a row of `member` (k, n), and ask it about all records, float32 (k, n, n_classes); kept one by one."""
     trained_on = np.stack([np.flatnonzero(each) for each in member])
-    shape = len(rows), dataset.n_classes
-    code = {"code": cache.code_digest(__name__), "asked": cache.digest(rows)}
-    keys = [{"model": key, **code} for key in trainer.keys(dataset, trained_on, seed)]
+    shape = len(dataset.y), dataset.n_classes
+    keys = [{"model": key, "code": cache.code_digest(__name__)} for key in trainer.keys(dataset, trained_on, seed)]
     check = partial(cache.expect, expected={"answers": (shape, "float32")})
 
     def ask(model: BlackBox, i: int) -> dict[str, np.ndarray]:
-        answers: Any = model.predict_proba(dataset.records(rows))
-        return {"answers": checked_answers(model, dataset, answers, member[i, rows], dataset.y[rows])}
+        answers: Any = model.predict_proba(dataset.records())
+        return {"answers": checked_answers(model, dataset, answers, member[i], dataset.y)}
 
     stored = kept_or_asked("answers", keys, check, ask, Training(trainer, dataset, trained_on, seed))
     return np.stack([each["answers"] for each in stored])

@@ -1,6 +1,5 @@
 """What mitigations would buy on this model: filters of its answers, measured on the spot, and other trainings of references."""
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,8 +16,6 @@ from mialib.audit.targets import floor_of
 from mialib.core.types import AttackData, Trainer, answered_right
 from mialib.metrics import auc_interval, tpr_table
 from mialib.shadow.answers import Filter
-
-log = logging.getLogger(__name__)
 
 _FOLLOWED = ("lira_online_global", "watson", "song_mittal")  # beside the headline: the attacker adapts to a filter
 _TARGETS = 4  # references that are attacked, of another training
@@ -104,21 +101,18 @@ def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def changes(trainer: Trainer) -> list[Change]:
     """Trainings that overfit less, of a trainer whose settings are known; none for others."""
     from mialib.training.estimators import EstimatorTrainer
-    from mialib.training.fitting import TorchTrainer
+    from mialib.training.neural import NeuralTrainer
 
     if isinstance(trainer, EstimatorTrainer):
         return [*_of_estimator(trainer.estimator)]
-    if isinstance(trainer, TorchTrainer):
-        recipe, kind = trainer.recipe, type(trainer)
-        if kind.__name__ != "NeuralTrainer":
-            return []
-        make: Callable[..., Trainer] = lambda changed: kind(trainer.make_model, changed, str(trainer.device))  # noqa: E731
-        fewer = max(1, recipe.epochs // 3)
-        return [
-            Change(f"L2 of {max(1e-3, 10 * recipe.l2):g}", make(replace(recipe, l2=max(1e-3, 10 * recipe.l2)))),
-            Change(f"{fewer} epochs, not {recipe.epochs}", make(replace(recipe, epochs=fewer))),
-        ]
-    return []
+    if type(trainer) is not NeuralTrainer:
+        return []
+    recipe = trainer.recipe
+    l2, fewer = max(1e-3, 10 * recipe.l2), max(1, recipe.epochs // 3)
+    stricter = {f"L2 of {l2:g}": replace(recipe, l2=l2), f"{fewer} epochs, not {recipe.epochs}": replace(recipe, epochs=fewer)}
+    return [
+        Change(words, NeuralTrainer(trainer.make_model, changed, str(trainer.device))) for words, changed in stricter.items()
+    ]
 
 
 OF_PARAMETER: dict[str, Callable[[Any], Any]] = {  # what makes the usual parameters of scikit-learn's classifiers stricter

@@ -83,8 +83,7 @@ def answers_of(target: AuditTarget, dataset: Dataset, member: np.ndarray) -> Ans
     parts = [_checked(target, dataset, part, raw) for part, raw in _asked(target, dataset)]
     if len({part.shape[1:] for part in parts}) > 1:
         raise ValueError(f"target must answer in one way, got {sorted({str(part.shape[1:]) for part in parts})} a record")
-    known = target.known if target.known is not None else getattr(target.model, "classes_", None)
-    answering = understood(np.concatenate(parts), dataset, member, known)
+    answering = understood(np.concatenate(parts), dataset, member, _known(target))
     if target.known is not None and hasattr(target.model, "keep_in"):  # a service's labels, in the order that its user gave
         check_order(answering.predictions[member], dataset.y[member])
     return answering
@@ -106,8 +105,13 @@ def places_of(target: AuditTarget, records: Any, dataset: Dataset) -> np.ndarray
     raw = _checked(target, dataset, slice(0, len(records)), target.ask(records))
     if raw.ndim == 1:
         return _one_hot(raw, dataset).argmax(1)
-    known = target.known if target.known is not None else getattr(target.model, "classes_", None)
+    known = _known(target)
     return in_order_of_labels(None if known is None else _named(known, dataset), dataset, raw).argmax(1)
+
+
+def _known(target: AuditTarget) -> Any:
+    """The labels of the columns, if the model tells: a service may do so with its first answer."""
+    return target.known if target.known is not None else getattr(target.model, "classes_", None)
 
 
 def _asked(target: AuditTarget, dataset: Dataset) -> Iterator[tuple[slice, Any]]:
@@ -136,7 +140,7 @@ def _checked(target: AuditTarget, dataset: Dataset, rows: slice, raw: Any) -> np
 
 
 def _one_hot(labels: np.ndarray, dataset: Dataset) -> np.ndarray:
-    names = _names(dataset)
+    names = dataset.names
     place = {label: c for c, label in enumerate(names)}
     said = _named(labels, dataset)
     if strange := sorted({repr(label) for label in said if label not in place}):
@@ -146,13 +150,9 @@ def _one_hot(labels: np.ndarray, dataset: Dataset) -> np.ndarray:
     return answers
 
 
-def _names(dataset: Dataset) -> list[Any]:
-    return [*range(dataset.n_classes)] if dataset.classes is None else np.asarray(dataset.classes).tolist()
-
-
 def _named(labels: Any, dataset: Dataset) -> list[Any]:
     """Labels as the data set has them: a service may have made texts of numbers, or numbers of another kind."""
-    names = _names(dataset)
+    names = dataset.names
     by_text = {str(name): name for name in names}
     return [each if each in names else by_text.get(str(each), each) for each in np.asarray(labels).tolist()]
 

@@ -40,6 +40,11 @@ def cache_folder() -> Path:
     return _elsewhere[-1] if _elsewhere else _folder("MIALIB_CACHE", "~/.cache/mialib/store")
 
 
+def keeps_nothing() -> bool:
+    """Whether `MIALIB_CACHE` is "off"."""
+    return os.environ.get("MIALIB_CACHE") == "off"
+
+
 @contextmanager
 def kept_in(folder: Path) -> Iterator[None]:
     """Within the block, in all threads of this process, this folder takes the place of `cache_folder`."""
@@ -184,7 +189,7 @@ _named: set[str] = set()
 
 def _why_not_kept(key: Any) -> str:
     """Why nothing is kept under `key`: what it says itself, at any depth, or "off"; empty if it is."""
-    if os.environ.get("MIALIB_CACHE") == "off":
+    if keeps_nothing():
         return "off"
     return next(_reasons(key), "")
 

@@ -100,6 +100,11 @@ class Dataset:
         """Some of the records as models take them: rows of the user's own, or of x."""
         return frames.rows_of(self.x if self.frame is None else self.frame, rows)
 
+    @property
+    def names(self) -> list[Any]:
+        """The label of each class, as estimators learn them."""
+        return [*range(self.n_classes)] if self.classes is None else np.asarray(self.classes).tolist()
+
     def labels(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
         """Some of the labels as estimators learn them: the user's own, or y."""
         return self.y[rows] if self.classes is None else np.asarray(self.classes)[self.y[rows]]

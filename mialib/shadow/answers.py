@@ -82,7 +82,7 @@ def in_order_of_labels(known: Any, dataset: Dataset, answers: Any) -> Any:
     if known is None:
         return answers
     known, answers = checks.array("model.classes_", known).tolist(), checks.array("predict_proba's answer", answers)
-    place = {label: c for c, label in enumerate(range(dataset.n_classes) if dataset.classes is None else dataset.classes)}
+    place = {label: c for c, label in enumerate(dataset.names)}
     strange = [label for label in known if isinstance(label, list) or label not in place]
     if strange:
         raise ValueError(

@@ -144,8 +144,7 @@ class _ClassifierBlackBox:
     """A fitted classifier behind `predict_proba`, with a column for every class of the data set."""
 
     def __init__(self, model: Any, dataset: Dataset) -> None:
-        names = range(dataset.n_classes) if dataset.classes is None else np.asarray(dataset.classes).tolist()
-        place = {label: c for c, label in enumerate(names)}
+        place = {label: c for c, label in enumerate(dataset.names)}
         self._model, self._n_classes = model, dataset.n_classes
         self._places = [place[label] for label in np.asarray(model.classes_).tolist()]
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mialib.core.types import BlackBox
-from mialib.training.black_boxes import NUMBERS_A_CORE, black_box
+from mialib.training.black_boxes import NUMBERS_A_CORE, black_box, module_of
 from mialib.training.networks import Pixels, Records, cnn, mlp
 from mialib.training.sparse import is_sparse
 
@@ -214,3 +214,19 @@ def test_a_network_on_pixels_scales_them():
 def test_a_network_on_pixels_may_have_dropout():
     module = mlp(16, 3, hidden=8, pixels=True, dropout=0.3)
     assert [type(layer) for layer in module] == [Pixels, nn.Flatten, nn.Linear, nn.Tanh, nn.Dropout, nn.Linear]
+
+
+def test_a_white_box_attacker_gets_the_module_whose_answers_he_saw():
+    module = cnn((8, 8, 3), 4)
+    x = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    model = black_box(module)
+    inside = module_of(model)
+    np.testing.assert_allclose(inside(torch.as_tensor(x).float()).softmax(1).detach(), model.predict_proba(x), atol=1e-6)
+    assert not inside.training and {id(p) for p in inside.parameters()} == {id(p) for p in module.parameters()}
+
+
+def test_a_model_that_shows_answers_alone_cannot_be_opened():
+    softmax = black_box(nn.Sequential(mlp(4, 2), nn.Softmax(1)), "probabilities")
+    for model, what in ((object(), "an? object, which shows no gradients"), (softmax, "probabilities, not logits")):
+        with pytest.raises(TypeError, match=what):
+            module_of(model)

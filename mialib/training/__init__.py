@@ -1,7 +1,7 @@
 """Trainers: one recipe, many models at once. Target and shadows are trained alike because one trainer makes both."""
 
 from mialib.core.types import BlackBox, Trainer
-from mialib.training.black_boxes import black_box
+from mialib.training.black_boxes import black_box, module_of
 from mialib.training.estimators import EstimatorTrainer, FunctionTrainer
 from mialib.training.networks import cnn, mlp
 from mialib.training.neural import NeuralTrainer
@@ -11,5 +11,6 @@ from mialib.training.residual import ResidualTrainer, residual
 
 __all__ = [
     "BlackBox", "Estimate", "EstimatorTrainer", "FunctionTrainer", "NeuralTrainer", "PrivateTrainer", "Recipe",
-    "ResidualTrainer", "Trainer", "black_box", "choose_precision", "cnn", "mlp", "residual",
+    "ResidualTrainer", "Trainer", "black_box", "choose_precision", "cnn", "mlp", "module_of",
+    "residual",
 ]  # fmt: skip

@@ -109,6 +109,21 @@ class EncodedBlackBox:
         return self._encoder.encode(x) if is_frame(x) else x
 
 
+def module_of(model: BlackBox) -> nn.Module:
+    """The torch module behind a black box, from records (n, ...) as float32 to logits: what a white-box attacker has.
+
+    In evaluation mode; its weights are the model's own, not copies. TypeError for a model that shows answers alone.
+    """
+    inner = model._model if isinstance(model, EncodedBlackBox) else model
+    if type(inner) is not TorchBlackBox:
+        what = "answers probabilities, not logits" if isinstance(inner, ProbabilitiesBlackBox) else "shows no gradients"
+        raise TypeError(
+            "model must be a network of a trainer or mialib.black_box(module), so that an attack sees inside, got a "
+            f"{type(model).__name__}, which {what}"
+        )
+    return inner._module
+
+
 def _are_probabilities(outputs: Tensor) -> bool:
     return bool((outputs >= -1e-6).all()) and bool(((outputs.sum(1) - 1).abs() < 1e-3).all())
 

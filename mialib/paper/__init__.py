@@ -1,6 +1,7 @@
 """What the paper published, and how ours stands beside it: values, verdicts, claims, the scoreboard."""
 
 from mialib.paper.claims import claim_6, claim_8, mitigation_claims
+from mialib.paper.claims_related import related_claims
 from mialib.paper.claims_since import modern_claims
 from mialib.paper.comparison import (
     SHORT,
@@ -21,5 +22,6 @@ from mialib.paper.values import KEY, curves, published, related
 __all__ = [
     "KEY", "SHORT", "beside_baselines", "claim_6", "claim_8", "compare", "compare_modern", "correlations", "curves",
     "mitigation_claims", "modern_claims", "modern_published", "outcome", "published", "published_histograms",
-    "published_means", "published_precisions", "published_rows", "published_scatters", "related", "results_table",
+    "published_means", "published_precisions", "published_rows", "published_scatters", "related", "related_claims",
+    "results_table",
 ]  # fmt: skip

@@ -1,17 +1,21 @@
-"""The attacks that came after 2017, on the scoreboard: LiRA's Table I beside ours, the five claims, what the figure draws."""
+"""What stands beside the paper on the scoreboard: the attacks after 2017 (LiRA's Table I beside ours, five claims, what the
+figure draws), and the claims about attacks around it.
+"""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mialib.paper.claims_related import RELATED_CLAIMS, related_claims
 from mialib.paper.claims_since import LOW_FPR, MODERN_CLAIMS, modern_claims
-from mialib.paper.comparison import NOT_RUN
+from mialib.paper.comparison import NOT_RUN, NOT_TESTABLE, OUTCOMES
 from mialib.paper.modern import MODERN_MEASURED, comparable_published, modern_verdicts
 from mialib.paper.saved import SavedModern
 from mialib.plots.names import WORDS
 
 RATES_OF_TABLE_I = {("tpr", 1e-5): "tpr_1e-5", ("tpr", LOW_FPR): "tpr_1e-3", ("balanced_accuracy", None): "balanced"}
+ALL_OUTCOMES = [*OUTCOMES[True], *OUTCOMES[False], NOT_TESTABLE, NOT_RUN]
 ACCURACIES = ["train_accuracy", "test_accuracy"]
 
 
@@ -48,6 +52,18 @@ def claims_after_2017(modern: SavedModern | None) -> pd.DataFrame:
     """`modern_claims` as 09_modern_attacks saved them, with the claim in words; "not run" without them."""
     table = modern_claims({}) if modern is None else modern.claims
     return table.assign(statement=table["claim"].map(MODERN_CLAIMS))
+
+
+def claims_around(around: pd.DataFrame | None) -> pd.DataFrame:
+    """`related_claims` as 10_related_attacks saved them, with the claim in words; "not run" without them."""
+    table = related_claims({}) if around is None else around
+    return table.assign(statement=table["claim"].map(RELATED_CLAIMS))
+
+
+def outcome_counts(claims: pd.DataFrame) -> pd.DataFrame:
+    """How many tests of each claim had each outcome: claim, statement, and a column an outcome."""
+    counts = claims.groupby(["claim", "statement"], sort=False)["outcome"].value_counts().unstack(fill_value=0)
+    return counts[[o for o in ALL_OUTCOMES if o in counts]].reset_index().rename_axis(columns=None)
 
 
 def low_rate_points(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mialib.core import checks
+from mialib.paper.claims_related import RELATED_CLAIMS
 from mialib.paper.claims_since import MODERN_CLAIMS
 from mialib.paper.comparison import NEEDED, NOT_RUN, NOT_TESTABLE, OUTCOMES, compare
 from mialib.paper.modern import MODERN_FLOATS, MODERN_KEY, MODERN_MEASURED, modern_verdicts, was_published
@@ -23,6 +24,7 @@ from mialib.runs.run import read_run, read_table, results_folder, standins
 
 UNREAD = ("00_", "11_", "99_")  # without published values of their own: an attack by hand, an audit, the reader of the others
 MODERN = "09_modern_attacks"  # has tables of its own: its values are no paper of 2017's
+AROUND = "10_related_attacks"  # has claims alone: the paper says of them in words, without a value
 STANDIN_SUFFIX = "-standin"
 STUDY_SOURCES = ("real", "standin")
 ROW_KEY = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
@@ -44,7 +46,7 @@ class Saved(NamedTuple):
 
     values: the rows of every `compared` table, with notebook and run in front; claims: the same of the `claims` tables, with
     dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`;
-    modern: what 09_modern_attacks left, None if it was not run.
+    modern: what 09_modern_attacks left, None if it was not run; around: the claims of 10_related_attacks likewise.
     """
 
     values: pd.DataFrame
@@ -52,6 +54,7 @@ class Saved(NamedTuple):
     runs: pd.DataFrame
     datasets: list[dict[str, Any]]
     modern: SavedModern | None = None
+    around: pd.DataFrame | None = None
 
 
 def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
@@ -62,13 +65,16 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
     whatever is wrong in a table (see `read_compared`), for two notebooks with the same row, and where nothing was run.
     """
     folders = find(profile, data, results_folder() if results is None else Path(results))
-    values, claims, facts, datasets, modern = [], [], [], [], None
+    values, claims, facts, datasets, modern, around = [], [], [], [], None, None
     for notebook, folder in folders.items():
         record = read_record(folder)
         front = {"notebook": notebook, "run": folder.parent.name}
         if notebook == MODERN:
             modern = read_modern(folder, record)
             counted = {"values": len(modern.compared), "claims": len(modern.claims)}
+        elif notebook == AROUND:
+            around = read_stated(folder, record, "related_claims", RELATED_CLAIMS)
+            counted = {"values": 0, "claims": len(around)}
         else:
             values.append(_in_front(read_compared(folder, record), front))
             claims.append(_in_front(read_claims(folder, record), front))
@@ -78,7 +84,7 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
         datasets += [each for each in record["datasets"] if each not in datasets]
     table = pd.concat(values, ignore_index=True)
     _check_apart(table)
-    return Saved(table, pd.concat(claims, ignore_index=True), pd.DataFrame(facts), datasets, modern)
+    return Saved(table, pd.concat(claims, ignore_index=True), pd.DataFrame(facts), datasets, modern, around)
 
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:
@@ -89,7 +95,7 @@ def find(profile: str, data: str, results: Path) -> dict[str, Path]:
         for folder in (results / name).glob("[0-9][0-9]_*/"):
             if not folder.name.startswith(UNREAD) and any(folder.iterdir()):
                 found.setdefault(folder.name, folder)
-    if not found.keys() - {MODERN}:
+    if not found.keys() - {MODERN, AROUND}:
         where = " or ".join(f"results/{name}" for name in names[data])
         raise ValueError(f"nothing was run: {where} has no notebook's results; run one first, such as 04_location")
     return dict(sorted(found.items()))
@@ -171,18 +177,20 @@ def read_modern(folder: Path, record: Mapping[str, Any]) -> SavedModern:
     check_values(name, compared, compared["metric"].isin(["tpr", "ppv"]))
     refuse(name, compared, compared.duplicated([*MODERN_KEY, "source"]), "the second row of one key")
     refuse(name, compared, ~was_published(compared), "nothing was published for this key")
-    return SavedModern(modern_verdicts(compared), _read_modern_claims(folder, record))
+    return SavedModern(modern_verdicts(compared), read_stated(folder, record, "modern_claims", MODERN_CLAIMS))
 
 
-def _read_modern_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+def read_stated(folder: Path, record: Mapping[str, Any], table: str, stated: Mapping[str, str]) -> pd.DataFrame:
+    """A table of tests of the claims `stated`: claim, test, outcome, evidence, dataset, source; every row checked as those of
+    `read_claims` are, but that tests may be "not run".
+    """
     columns = [*CLAIM_COLUMNS, "dataset", "source"]
-    name, table = _name(folder / "modern_claims.csv"), _read_saved(folder, "modern_claims", columns)[columns]
-    table = table.assign(**{column: table[column].astype(object).fillna("") for column in ("evidence", "dataset", "source")})
-    known = f"claim is {{claim!r}}; allowed are: {', '.join(MODERN_CLAIMS)}"
-    refuse(name, table, ~table["claim"].isin(list(MODERN_CLAIMS)), known)
-    _check_claims(name, table[table["outcome"] != NOT_RUN], record, folder.parent.name)
-    refuse(name, table, table.duplicated(["claim", "test", "dataset", "source"]), "the second row of one test")
-    return table
+    name, rows = _name(folder / f"{table}.csv"), _read_saved(folder, table, columns)[columns]
+    rows = rows.assign(**{column: rows[column].astype(object).fillna("") for column in ("evidence", "dataset", "source")})
+    refuse(name, rows, ~rows["claim"].isin(list(stated)), f"claim is {{claim!r}}; allowed are: {', '.join(stated)}")
+    _check_claims(name, rows[rows["outcome"] != NOT_RUN], record, folder.parent.name)
+    refuse(name, rows, rows.duplicated(["claim", "test", "dataset", "source"]), "the second row of one test")
+    return rows
 
 
 # Checks

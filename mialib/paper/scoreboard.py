@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mialib.paper.comparison import APART, NOT_RUN, of_papers_kind
-from mialib.paper.saved import MODERN, is_rate
+from mialib.paper.saved import AROUND, MODERN, is_rate
 from mialib.paper.values import KEY, published, related
 from mialib.plots.names import WORDS
 from mialib.plots.scoreboard import COUNTED
@@ -47,8 +47,8 @@ EXHIBITS = (
 
 
 def run_list(runs: pd.DataFrame) -> pd.DataFrame:
-    """`Saved.runs`, with a row for each notebook of `EXHIBITS`, and 09, that was not run: its run is "not run"."""
-    names = sorted({name for e in EXHIBITS for name in e.notebooks} | {MODERN, *runs["notebook"]})
+    """`Saved.runs`, with a row for each notebook of `EXHIBITS`, 09 and 10 that was not run: its run is "not run"."""
+    names = sorted({name for e in EXHIBITS for name in e.notebooks} | {AROUND, MODERN, *runs["notebook"]})
     table = pd.DataFrame({"notebook": names}).merge(runs, how="left", on="notebook")
     return table.fillna({"run": NOT_RUN, "source": "", "values": 0, "claims": 0}).astype({"values": int, "claims": int})
 

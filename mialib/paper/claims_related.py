@@ -1,0 +1,227 @@
+"""Six claims about what stands around membership inference, each as stated tests on the tables of 10_related_attacks.
+
+A test "holds" or "fails" on real data; on a stand-in its "direction" is "seen" or "not seen"; it is "not run" where no table
+has it. What must differ from a coin, from 0 or from 1 does so with its whole interval; orders are those of the means.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+
+from mialib.core import checks
+from mialib.paper.claims_since import Row, Tables, Told
+from mialib.paper.comparison import NEAR, NOT_RUN, outcome
+from mialib.plots.names import in_words
+
+RELATED_CLAIMS = {
+    "inversion": "an inverted picture is an average of its class, no member, and tells nothing of a given record (Sec. IX)",
+    "extraction": "a model's answers suffice to copy it, and a copy gives its members away less than the model does (Sec. IX)",
+    "white box": "an attacker who sees inside the model finds more than one who sees its answers (Sec. I)",
+    "overlap": "shadow data that overlap the target's help the attacker: disjoint ones are the worst case (Sec. V-B)",
+    "kinds": "the attack is not one on networks alone, nor one of an attacker who knows the kind of model (Sec. V)",
+    "indirect": "an app between attacker and model does not stop the attack (Sec. I)",
+}
+RELATED_TABLES = {  # what the tests look at: the columns of each table
+    "inversion_summary": ["dataset", "source", "access", "measure", "value", "low", "high"],
+    "equations": ["dataset", "source", "target", "n_queries", "n_unknowns", "worst_error"],
+    "extraction": ["dataset", "source", "records", "answers", "n_queries", "metric", "value", "low", "high"],
+    "bridge": ["dataset", "source", "way", "metric", "fpr", "value", "low", "high"],
+    "white_box": ["dataset", "source", "access", "learned_on", "features", "metric", "fpr", "value", "low", "high"],
+    "overlaps": ["dataset", "source", "share", "attack", "metric", "fpr", "value", "low", "high"],
+    "kinds": ["dataset", "source", "kind", "attack", "metric", "fpr", "value", "low", "high"],
+    "wrong_kind": ["dataset", "source", "target_kind", "shadow_kind", "attack", "metric", "fpr", "value", "low", "high"],
+    "indirect": ["dataset", "source", "app", "attack", "metric", "fpr", "value", "low", "high"],
+}
+EXACT = 1e-3  # of a weight: equation solving is exact up to the rounding of the answers
+
+Stated = Iterator[tuple[str, str, str, Told]]  # data set, source, the test in words, what it says
+
+
+def related_claims(tables: Tables) -> pd.DataFrame:
+    """A row a test and data set: claim (of RELATED_CLAIMS), test, outcome, evidence, dataset, source.
+
+    tables: those of RELATED_TABLES that there are. Raises TypeError for what is no table, ValueError for an unknown name or a
+    missing column.
+    """
+    for name, table in tables.items():
+        checks.choice("tables", name, RELATED_TABLES)
+        checks.instance(f"tables[{name!r}]", table, pd.DataFrame)
+        missing = [column for column in RELATED_TABLES[name] if column not in table]
+        if missing:
+            raise ValueError(f"tables[{name!r}] must have the columns {', '.join(RELATED_TABLES[name])}, lacks {missing}")
+    rows = []
+    for claim, test in TESTS_AROUND.items():
+        found = [row for row in test(tables)]
+        if not found:
+            rows.append(
+                {"claim": claim, "test": RELATED_CLAIMS[claim], "outcome": NOT_RUN, "evidence": "", "dataset": "", "source": ""}
+            )
+        for dataset, source, text, told in found:
+            said = outcome(bool(told.holds), source == "real")
+            rows.append(
+                {"claim": claim, "test": text, "outcome": said, "evidence": told.evidence, "dataset": dataset, "source": source}
+            )
+    return pd.DataFrame(rows)
+
+
+# Tests: one a claim, each over the data sets that its tables have
+
+
+def an_average_of_its_class(tables: Tables) -> Stated:
+    """The inverted picture lies farther from every member than pictures of the class lie from one another, no nearer to members
+    than to non-members, and the distance to it ranks members like a coin (AUC within 0.05 of 0.5).
+    """
+    for dataset, source, access, rows in _groups(tables, "inversion_summary", "access"):
+        measures = {row["measure"]: row for row in rows}
+        tests = {
+            "nearest member, relative": ("is farther from every member than real pictures are", lambda row: row["low"] > 1),
+            "nearer to members": ("is not nearer to members than to non-members", lambda row: row["low"] <= 0),
+            "auc": ("ranks records like a coin", lambda row: row["low"] > 0.5 - NEAR and row["high"] < 0.5 + NEAR),
+        }
+        for measure, (words, holds) in tests.items():
+            if measure in measures:
+                row = measures[measure]
+                yield dataset, source, f"{in_words(dataset)}, {access}: the inverted picture {words}", _told(holds(row), row)
+
+
+def suffice_to_copy(tables: Tables) -> Stated:
+    """d + 1 queries give a logistic regression's weights; of as many queries full vectors teach a copy more than labels alone;
+    copies as shadow models tell members from a coin; the copy itself gives the target's members away less than the target.
+    """
+    for dataset, source, target, rows in _groups(tables, "equations", "target"):
+        best = min(rows, key=lambda row: row["worst_error"])
+        text = f"{in_words(dataset)}, {target}: equation solving finds every weight within {EXACT:g}"
+        evidence = f"worst error {best['worst_error']:.1e} after {best['n_queries']:,.0f} queries"
+        yield dataset, source, text, Told(bool(best["worst_error"] <= EXACT), evidence)
+    for dataset, source, _, rows in _groups(tables, "extraction"):
+        real = [row for row in rows if row["records"] == "real" and row["metric"] == "agreement"]
+        most = max((row["n_queries"] for row in real), default=0)
+        last = {row["answers"]: row for row in real if row["n_queries"] == most}
+        if {"vectors", "labels"} <= set(last):
+            text = f"{in_words(dataset)}: of {most:,.0f} queries, vectors make a copy that agrees more often than labels"
+            yield (
+                dataset,
+                source,
+                text,
+                _told(last["vectors"]["value"] > last["labels"]["value"], last["vectors"], last["labels"]),
+            )
+    for dataset, source, _, rows in _groups(tables, "bridge"):
+        ways = {row["way"]: row for row in rows if row["metric"] == "auc"}
+        for way, row in ways.items():
+            if way.startswith("copies as shadow models"):
+                yield dataset, source, f"{in_words(dataset)}: {way} tell members, AUC above 0.5", _told(row["low"] > 0.5, row)
+        for way, row in ways.items():
+            if way.startswith("inside the copy") and TARGETS_OWN in ways:
+                text = f"{in_words(dataset)}: {way} members are hidden better than in the target's own answers"
+                yield dataset, source, text, _told(row["high"] < ways[TARGETS_OWN]["low"], row, ways[TARGETS_OWN])
+
+
+def sees_more_inside(tables: Tables) -> Stated:
+    """What is learned from shadow models of all that is inside ranks better than the best of what answers tell, the records and
+    targets being the same.
+    """
+    for dataset, source, _, rows in _groups(tables, "white_box"):
+        for row in rows:
+            if row["access"] == "white box" and row["metric"] == "auc_gain" and row["features"] == "everything":
+                text = (
+                    f"{in_words(dataset)}: all that is inside, learned on {row['learned_on']}, beats the best black-box attack"
+                )
+                yield dataset, source, text, _told(row["low"] > 0, row)
+
+
+def overlap_helps(tables: Tables) -> Stated:
+    """Shadow models that share their records with the target rank its records better than disjoint ones, targets and tested
+    records being the same; more of it helps more.
+    """
+    for dataset, source, attack, rows in _groups(tables, "overlaps", "attack"):
+        gains = {row["share"]: row for row in rows if row["metric"] == "auc_gain"}
+        if 1.0 in gains:
+            text = f"{in_words(dataset)}, {attack}: shadows on the target's own records beat disjoint ones, by AUC"
+            yield dataset, source, text, _told(gains[1.0]["low"] > 0, gains[1.0])
+        values = [row["value"] for row in sorted(gains.values(), key=lambda row: row["share"])]
+        if len(values) > 2:
+            text = f"{in_words(dataset)}, {attack}: no larger share of common records makes the attack worse, by AUC"
+            worst = min(gains.values(), key=lambda row: row["value"])
+            yield dataset, source, text, _told(min(values) >= -1e-9, worst)
+
+
+def not_networks_alone(tables: Tables) -> Stated:
+    """Every kind of model is told from a coin by the attack of 2017 (AUC), with shadows of its kind, and with shadows of every
+    other kind; and no kind is attacked better with shadows of another.
+    """
+    for dataset, source, kind, rows in _groups(tables, "kinds", "kind"):
+        for row in rows:
+            if row["attack"] == OLD and row["metric"] == "auc":
+                yield dataset, source, f"{in_words(dataset)}, {kind}: AUC above 0.5", _told(row["low"] > 0.5, row)
+    for dataset, source, kind, rows in _groups(tables, "wrong_kind", "target_kind"):
+        found = {row["shadow_kind"]: row for row in rows if row["attack"] == OLD and row["metric"] == "auc"}
+        wrong = [row for other, row in found.items() if other != kind]
+        if wrong and kind in found:
+            worst, best = (pick(wrong, key=lambda row: row["value"]) for pick in (min, max))
+            text = f"{in_words(dataset)}, {kind}: shadows of every other kind find members, AUC above 0.5"
+            yield dataset, source, text, _told(all(row["low"] > 0.5 for row in wrong), worst)
+            text = f"{in_words(dataset)}, {kind}: no shadows of another kind do better than those of its own"
+            yield dataset, source, text, _told(best["value"] <= found[kind]["value"], best, found[kind])
+
+
+def reaches_through_an_app(tables: Tables) -> Stated:
+    """Through every app the attack of 2017 still tells members from a coin (AUC), and through the strictest it finds less."""
+    for dataset, source, _, rows in _groups(tables, "indirect"):
+        found = {row["app"]: row for row in rows if row["attack"] == OLD and row["metric"] == "auc"}
+        for app, row in found.items():
+            if app != DIRECT:
+                yield (
+                    dataset,
+                    source,
+                    f"{in_words(dataset)}, {app}: AUC of the attack of 2017 above 0.5",
+                    _told(row["low"] > 0.5, row),
+                )
+
+
+OLD = "2017"
+DIRECT = "all answers"
+TARGETS_OWN = "the target's confidence"
+TESTS_AROUND: dict[str, Callable[[Tables], Stated]] = {
+    "inversion": an_average_of_its_class,
+    "extraction": suffice_to_copy,
+    "white box": sees_more_inside,
+    "overlap": overlap_helps,
+    "kinds": not_networks_alone,
+    "indirect": reaches_through_an_app,
+}
+
+
+def _groups(tables: Tables, name: str, by: str = "") -> Iterator[tuple[str, str, str, list[Row]]]:
+    """The rows of each data set, and of each value of a column: data set, source, the value ("" without), rows."""
+    if name in tables and len(tables[name]):
+        columns = ["dataset", "source", *([by] if by else [])]
+        for key, rows in tables[name].groupby(columns, sort=False):
+            dataset, source, value = (*key, "")[:3]
+            yield (
+                str(dataset),
+                str(source),
+                str(value),
+                [{str(c): v for c, v in row.items()} for row in rows.to_dict("records")],
+            )
+
+
+def _told(holds: bool, *rows: Row) -> Told:
+    return Told(bool(holds), "; ".join(map(_said, rows)))
+
+
+NAMING = (
+    "way",
+    "answers",
+    "features",
+    "kind",
+    "target_kind",
+    "shadow_kind",
+    "app",
+    "share",
+)  # columns that tell evidence apart
+
+
+def _said(row: Row) -> str:
+    names = [f"{row[column]:g} shared" if column == "share" else str(row[column]) for column in NAMING if column in row]
+    measure = str(row.get("metric", row.get("measure", ""))).replace("auc", "AUC").replace("_", " ")
+    return ", ".join([*names, f"{measure} {row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"])

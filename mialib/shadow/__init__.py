@@ -6,12 +6,12 @@ from mialib.shadow.answers import count_missing, query, shadow_attack_data
 from mialib.shadow.halves import sample_halves
 from mialib.shadow.records import marginal, nearest, noisy
 from mialib.shadow.signals import count_unasked, log_odds, stock
-from mialib.shadow.splits import sample_splits, swapped_splits
+from mialib.shadow.splits import overlapping_splits, sample_splits, swapped_splits
 from mialib.shadow.synthesis import Synthesis, all_classes, answered, model_based
 from mialib.shadow.views import View, views
 
 __all__ = [
     "AttackData", "Split", "Stock", "Synthesis", "View", "all_classes", "answered", "check_answers", "count_missing",
-    "count_unasked", "log_odds", "marginal", "model_based", "nearest", "noisy", "query", "sample_halves",
+    "count_unasked", "log_odds", "marginal", "model_based", "nearest", "noisy", "overlapping_splits", "query", "sample_halves",
     "sample_splits", "shadow_attack_data", "stock", "swapped_splits", "views",
 ]  # fmt: skip

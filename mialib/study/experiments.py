@@ -165,11 +165,11 @@ def announce(*experiments: Experiment) -> str:
     """What is about to be trained and what that takes here, a line an experiment; models whose answers are on disk are left
     out.
     """
-    return "\n".join(map(_announce_one, experiments))
+    return "\n".join(announce_jobs(e, plan_jobs(e)) for e in experiments)
 
 
-def _announce_one(e: Experiment) -> str:
-    jobs = plan_jobs(e)
+def announce_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> str:
+    """`announce` of one experiment with these trainings in the place of its own."""
     missing = [count_missing(job.trainer, job.dataset, job.splits, job.seed) for job in jobs]
     total = sum(len(job.splits) for job in jobs)
     name = f"{e.dataset.name}, {e.our_target}, n = {e.train_size:,}"
@@ -194,11 +194,12 @@ def run_targets(e: Experiment) -> list[AttackData]:
 
 def run_trials(*experiments: Experiment) -> list[Trial]:
     """Train what is missing of the experiments, one after another: a trial for each target and source of shadow data."""
-    return [trial for e in experiments for trial in _run_one(e)]
+    return [trial for e in experiments for trial in run_jobs(e, plan_jobs(e))]
 
 
-def _run_one(e: Experiment) -> list[Trial]:
-    targets, *shadows = plan_jobs(e)
+def run_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> list[Trial]:
+    """Train what is missing of these trainings, the targets first, then their shadows: a trial for each of the latter."""
+    targets, *shadows = jobs
     answers, trials = targets.answers(), []
     for job in shadows:
         assert job.target is not None

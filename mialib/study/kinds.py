@@ -19,7 +19,7 @@ from mialib.study.tables import accuracies
 from mialib.training.estimators import EstimatorTrainer
 
 NETWORK, SVM = "network", "SVM"
-FOLDS = 2  # of the support vector machine's calibration: each class of a training set has as many records at least
+SVM_FOLDS = 2  # of the support vector machine's calibration: each class of a training set has as many records at least
 
 
 def _svm() -> Any:
@@ -31,7 +31,7 @@ def _svm() -> Any:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.svm import LinearSVC
 
-    return CalibratedClassifierCV(LinearSVC(C=0.1), cv=FOLDS, ensemble=False)
+    return CalibratedClassifierCV(LinearSVC(C=0.1), cv=SVM_FOLDS, ensemble=False)
 
 
 def _logistic_regression() -> Any:
@@ -109,8 +109,8 @@ def _with_folds(e: Experiment) -> Experiment:
     for job in plan_jobs(e):
         for split in job.splits:
             least = np.unique(e.dataset.y[split.members], return_counts=True)[1].min()
-            if least < FOLDS:
-                why = f"the {SVM} is calibrated on {FOLDS} folds, and a training set has {least} record of one class"
+            if least < SVM_FOLDS:
+                why = f"the {SVM} is calibrated on {SVM_FOLDS} folds, and a training set has {least} record of one class"
                 raise ValueError(f"train_size must be larger ({why}), got {e.train_size}")
     return e
 

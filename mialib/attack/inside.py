@@ -18,6 +18,7 @@ from mialib.core import cache, checks
 from mialib.core.types import BlackBox, Dataset, Split, Trainer
 from mialib.shadow.answers import Training, kept_or_asked
 from mialib.training.black_boxes import module_of
+from mialib.training.estimators import EstimatorTrainer
 
 REGIONS = 2  # along each side of a map: what a channel says is averaged within each of 2 x 2 regions
 NUMBERS_IN_WORK = 2**24  # float32 numbers of a part of the records in memory, roughly; the same on every device
@@ -275,6 +276,8 @@ def insides(
     All is kept on disk, model by model. TypeError for models that show no gradients.
     """
     checks.instance("dataset", dataset, Dataset)
+    if isinstance(trainer, EstimatorTrainer):
+        raise TypeError(f"trainer must make networks, whose loss has a gradient, got one of {trainer.estimator!r:.80}")
     besides = np.empty(0, np.int64) if besides is None else checks.indices("besides", besides, len(dataset.y))
     rows = np.stack([split.members for split in splits])
     code = cache.code_digest(__name__)

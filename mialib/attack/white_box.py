@@ -23,7 +23,7 @@ MANY_RECIPE = Recipe(epochs=8, batch_size=256, lr=2e-3, l2=1e-4)
 
 
 def answer_features(seen: Inside) -> np.ndarray:
-    """The prediction vector as logs, and the true class's log-odds, float32 (n, n_classes + 1): all that a black box answers."""
+    """All that a black box answers, float32 (n, n_classes + 1): its prediction vector as logs, and the class's log-odds."""
     return np.hstack([seen.log_odds[:, None], seen.log_p])
 
 

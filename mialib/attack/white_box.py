@@ -17,7 +17,7 @@ from mialib.training.recipe import Recipe
 UNITS = 64  # as many as the attack of 2017 has (Sec. VI-C)
 FARTHEST = 10.0  # deviations from a column's mean
 # Chosen on held-out shadow models, never on a target's records.
-FEW = 5000  # records; with fewer, small batches
+FEW_TO_LEARN = 5000  # records; with fewer, small batches
 FEW_RECIPE = Recipe(epochs=20, batch_size=32, lr=1e-3, l2=1e-3)
 MANY_RECIPE = Recipe(epochs=8, batch_size=256, lr=2e-3, l2=1e-4)
 
@@ -84,7 +84,7 @@ class WhiteBoxAttack:
         self._centre, self._scale = features.mean(0), features.std(0) + np.float32(1e-6)
         x = self._standard(features, labels)
         known = Dataset("features", x, member.astype(np.int64), 2, "own")
-        recipe = FEW_RECIPE if len(x) < FEW else MANY_RECIPE
+        recipe = FEW_RECIPE if len(x) < FEW_TO_LEARN else MANY_RECIPE
         trainer = NeuralTrainer(lambda: _network(x.shape[1]), recipe)
         (self._model,) = trainer.fit_many(known, np.arange(len(x))[None], randomness.derive(seed, "white box"))
 

@@ -24,7 +24,7 @@ NOTHING_LEARNED, ON_SHADOWS, ON_KNOWN = "nothing", "shadows", "known members"
 INSIDE_RATES = (0.01, 0.001)
 DRAWS = 200  # of a bootstrap
 INSIDE = ["dataset", "source", "access", "learned_on", "features", "metric", "fpr", "value", "low", "high", "n_targets"]
-Show = Callable[[Inside], np.ndarray]
+_Show = Callable[[Inside], np.ndarray]
 
 
 class InsideOutcome(NamedTuple):
@@ -46,7 +46,7 @@ class _Judged(NamedTuple):
     decision: np.ndarray | None = None
 
 
-Found = dict[tuple[str, str, str], _Judged]  # by access, learned_on, features
+_Found = dict[tuple[str, str, str], _Judged]  # by access, learned_on, features
 
 
 def attack_inside(e: Experiment, *, ratios: bool = True) -> list[InsideOutcome]:
@@ -79,7 +79,7 @@ def _answers(e: Experiment, split: Split, seen: Inside) -> AttackData:
     return AttackData(np.exp(seen.log_p).clip(0, 1), e.dataset.y[split.rows], split.member)
 
 
-def _by_nothing(answers: AttackData, target: Inside) -> Found:
+def _by_nothing(answers: AttackData, target: Inside) -> _Found:
     return {
         (BLACK, NOTHING_LEARNED, "confidence"): _Judged(confidence(answers)),
         (WHITE, NOTHING_LEARNED, "loss"): _Judged(-target.loss),
@@ -89,7 +89,7 @@ def _by_nothing(answers: AttackData, target: Inside) -> Found:
 
 def _by_shadows(
     e: Experiment, answers: AttackData, target: Inside, splits: Sequence[Split], shadows: Sequence[Inside]
-) -> Found:
+) -> _Found:
     told = AttackData.joined(_answers(e, split, seen) for split, seen in zip(splits, shadows, strict=True))
     learned = fit_attack(told)
     found = {(BLACK, ON_SHADOWS, "2017 attack"): _Judged(learned.membership_score(answers), learned.infer(answers))}
@@ -100,9 +100,9 @@ def _by_shadows(
     return found
 
 
-def _shown(target: Inside) -> dict[tuple[str, str], Show]:
+def _shown(target: Inside) -> dict[tuple[str, str], _Show]:
     """What one and the same attack model is shown, by access and its name in the table; answers alone among it."""
-    shown: dict[tuple[str, str], Show] = {(BLACK, "answers"): answer_features}
+    shown: dict[tuple[str, str], _Show] = {(BLACK, "answers"): answer_features}
     shown[WHITE, "gradient norms by layer"] = gradient_features
     for k in range(len(target.layers)):
         shown[WHITE, f"layer {k + 1}, raw"] = partial(raw_layer, layer=k)
@@ -110,7 +110,7 @@ def _shown(target: Inside) -> dict[tuple[str, str], Show]:
     return shown | {(WHITE, "everything"): all_features}
 
 
-def _by_ratios(answers: AttackData, target: Inside, there: np.ndarray) -> Found:
+def _by_ratios(answers: AttackData, target: Inside, there: np.ndarray) -> _Found:
     """there: float32 (k, 2, 2n), log-odds and log norms of the target's records in k shadows, which were trained on none."""
     nobody = np.zeros((len(there), len(answers)), bool)
 
@@ -124,7 +124,7 @@ def _by_ratios(answers: AttackData, target: Inside, there: np.ndarray) -> Found:
     }
 
 
-def _by_known(answers: AttackData, target: Inside, seed: int) -> Found:
+def _by_known(answers: AttackData, target: Inside, seed: int) -> _Found:
     """The attacker knows of half of the target's records whether they are members (Nasr et al. 2019). Each half is judged by
     what was fitted on the other, so that all are judged, and none by an attack that knew it.
     """
@@ -133,7 +133,7 @@ def _by_known(answers: AttackData, target: Inside, seed: int) -> Found:
     for side in (True, False):
         rows = np.flatnonzero(answers.member == side)
         half[rng.choice(rows, len(rows) // 2, replace=False)] = True
-    found: Found = {}
+    found: _Found = {}
     for (access, name), show in _shown(target).items():
         features, score = show(target), np.empty(len(answers), np.float32)
         for known in (half, ~half):

@@ -21,7 +21,13 @@ HALVINGS = 8  # of a step along the normal
 
 
 def label_only_boundary(
-    model: BlackBox, x: np.ndarray, labels: np.ndarray, *, max_queries: int = 500, seed: int = 0
+    model: BlackBox,
+    x: np.ndarray,
+    labels: np.ndarray,
+    *,
+    max_queries: int = 500,
+    seed: int = 0,
+    refused: int | None = None,
 ) -> LabelOnly:
     """The distance from a record to the nearest point found that the target labels otherwise; 0 where it is labelled wrong.
 
@@ -31,25 +37,28 @@ def label_only_boundary(
     1,000 records of x that the target labels otherwise, and asks at most `max_queries` rows a record, its own included: a
     wrongly labelled record costs one; of bits, the search mostly ends long before. It finds upper bounds: of d columns, with
     500 queries about 1.2 (d = 100), 1.7 (446) and 4 (3,072) times the distance from a plane, in the right order all the same.
-    What is random depends on (seed, row) alone, the start on x as a whole.
+    What is random depends on (seed, row) alone, the start on x as a whole. refused: see `LabelOnly`; a point that is refused
+    is not taken for one beyond the boundary, and no search starts from one.
 
     Returns the distances as `score` and the `queries`. Raises TypeError or ValueError as `label_only_gap` does, and for a
     target that answers one label to all of x.
     """
-    x, labels = check_asked(model, x, labels)
+    x, labels = check_asked(model, x, labels, refused)
     checks.whole("max_queries", max_queries, 1)
     checks.whole("seed", seed, 0)
     most = rows_a_call(x)
     answered = np.concatenate([predicted_labels(model, x[start : start + most], labels) for start in range(0, len(x), most)])
     distance, queries = np.zeros(len(x)), np.ones(len(x), np.int64)
+    if refused is not None:
+        distance[answered == refused] = -np.inf
     right = np.flatnonzero(answered == labels)
     if not len(right):
         return LabelOnly(distance, queries)
     search, units = (_flip_back, _Units.of_bits(x)) if is_bits(x) else (_hop, _Units.of_reals(x))
-    starts = _some_of_each_label(answered, seed)
+    starts = _some_of_each_label(answered, seed, refused)
     others = units.of(x[starts])
     for rows in np.array_split(right, -(-len(right) // most)):
-        judge = _Judge(model, units, labels[rows], max_queries - 1)
+        judge = _Judge(model, units, labels[rows], max_queries - 1, refused)
         origin = units.of(x[rows])
         beyond = others[_nearest(origin, labels[rows], others, answered[starts])]
         distance[rows] = search(judge, origin, beyond, seed, rows)
@@ -89,8 +98,8 @@ class _Units(NamedTuple):
 class _Judge:
     """Whether a target labels points otherwise than their records, which have `left` queries each."""
 
-    def __init__(self, model: BlackBox, units: _Units, labels: np.ndarray, left: int) -> None:
-        self.model, self.units, self.labels = model, units, labels
+    def __init__(self, model: BlackBox, units: _Units, labels: np.ndarray, left: int, refused: int | None = None) -> None:
+        self.model, self.units, self.labels, self.refused = model, units, labels, refused
         self.left = np.full(len(labels), left)
 
     def __call__(self, rows: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,13 +107,15 @@ class _Judge:
         records = self.units.records(points)
         self.left -= np.bincount(rows, minlength=len(self.left))
         most = rows_a_call(records)
-        answered = [predicted_labels(self.model, records[i : i + most], self.labels) for i in range(0, len(records), most)]
-        return self.units.of(records), np.concatenate(answered) != self.labels[rows]
+        parts = [predicted_labels(self.model, records[i : i + most], self.labels) for i in range(0, len(records), most)]
+        answered = np.concatenate(parts)
+        over = answered != self.labels[rows]
+        return self.units.of(records), over if self.refused is None else over & (answered != self.refused)
 
 
-def _some_of_each_label(answered: np.ndarray, seed: int) -> np.ndarray:
+def _some_of_each_label(answered: np.ndarray, seed: int, refused: int | None = None) -> np.ndarray:
     """Rows of about POSSIBLE_STARTS records, all answered labels alike where there are enough."""
-    known = np.unique(answered)
+    known = np.setdiff1d(answered, [] if refused is None else [refused])
     if len(known) < 2:
         raise ValueError(
             f"x must hold records that the target labels differently, got label {known[0]} for all {len(answered)}"

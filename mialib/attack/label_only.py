@@ -19,20 +19,25 @@ BYTES_A_CALL = 50_000_000  # of records asked at once, as float32
 
 
 class LabelOnly(NamedTuple):
-    """score: float64 (n,), higher = likelier a member. queries: int64 (n,), how many rows the target was asked for a record."""
+    """score: float64 (n,), higher = likelier a member. queries: int64 (n,), how many rows the target was asked for a record.
+
+    A target that answers some records alone says so by a label that no record has, `refused` in the functions here: refused
+    copies of a record tell nothing, and a record without any answer has the score minus infinity.
+    """
 
     score: np.ndarray
     queries: np.ndarray
 
 
-def label_only_gap(model: BlackBox, x: np.ndarray, labels: np.ndarray) -> LabelOnly:
+def label_only_gap(model: BlackBox, x: np.ndarray, labels: np.ndarray, *, refused: int | None = None) -> LabelOnly:
     """1 where the target's label of a record is right, 0 elsewhere; one query a record (Yeom et al. 2018).
 
     model: the target, any object with `predict_proba`. x: raw records (n, ...), uint8 or float32. labels: (n,), their true
-    classes: columns of the answers or, where the model has `classes_`, labels among these. Raises TypeError or ValueError.
+    classes: columns of the answers or, where the model has `classes_`, labels among these. refused: see `LabelOnly`. Raises
+    TypeError or ValueError.
     """
-    x, labels = check_asked(model, x, labels)
-    return _share_right(model, x, labels, 1, lambda start, stop, first, last: x[start:stop])
+    x, labels = check_asked(model, x, labels, refused)
+    return _share_right(model, x, labels, 1, lambda start, stop, first, last: x[start:stop], refused)
 
 
 def label_only_augmentation(model: BlackBox, x: np.ndarray, labels: np.ndarray, views: Sequence[View]) -> LabelOnly:
@@ -65,16 +70,17 @@ def label_only_noise(
     sigma: float | None = None,
     copies: int = 100,
     seed: int = 0,
+    refused: int | None = None,
 ) -> LabelOnly:
     """The share of noisy copies of a record that the target labels right (Choquette-Choo et al. 2021); a query a copy.
 
     Bits (uint8 of 0 and 1, (n, d)) take a `rate`: each bit is flipped with that probability. All other records take a `sigma`,
     the standard deviation of Gaussian noise: of pixels, in units of their range of 0..255, rounded and kept in it; of tables
     (float32), in units of each column's standard deviation over x. The noise of the record in row i depends on (seed, i) alone.
-    How much noise tells members best is found on shadow models. model, labels and errors: as of `label_only_gap`; also for the
-    wrong one of `rate` and `sigma`.
+    How much noise tells members best is found on shadow models. model, labels, refused and errors: as of `label_only_gap`; also
+    for the wrong one of `rate` and `sigma`.
     """
-    x, labels = check_asked(model, x, labels)
+    x, labels = check_asked(model, x, labels, refused)
     disturb = _noise(x, rate, sigma)
     checks.whole("copies", copies, 1)
     streams = [randomness.generator(seed, "label-only noise", row) for row in range(len(x))]
@@ -82,7 +88,7 @@ def label_only_noise(
     def disturbed(start: int, stop: int, first: int, last: int) -> np.ndarray:
         return np.concatenate([disturb(x[row], last - first, streams[row]) for row in range(start, stop)])
 
-    return _share_right(model, x, labels, copies, disturbed)
+    return _share_right(model, x, labels, copies, disturbed, refused)
 
 
 def _noise(
@@ -104,24 +110,32 @@ def _noise(
 
 
 def _share_right(
-    model: BlackBox, x: np.ndarray, labels: np.ndarray, n: int, versions: Callable[[int, int, int, int], np.ndarray]
+    model: BlackBox,
+    x: np.ndarray,
+    labels: np.ndarray,
+    n: int,
+    versions: Callable[[int, int, int, int], np.ndarray],
+    refused: int | None = None,
 ) -> LabelOnly:
-    """Of n versions of each record, the share that the target labels right.
+    """Of n versions of each record, the share of those answered that the target labels right.
 
     versions(start, stop, first, last): of records start..stop-1, the versions first..last-1, record after record.
     """
-    right, most = np.zeros(len(x), np.int64), rows_a_call(x)
+    right, known, most = np.zeros(len(x), np.int64), np.zeros(len(x), np.int64), rows_a_call(x)
     for start in range(0, len(x), block := max(1, most // n)):
         rows = slice(start, min(start + block, len(x)))
         for first in range(0, n, most):
             last = min(first + most, n)
             answered = predicted_labels(model, versions(rows.start, rows.stop, first, last), labels).reshape(-1, last - first)
             right[rows] += (answered == labels[rows, None]).sum(1)
-    return LabelOnly(right / n, np.full(len(x), n))
+            known[rows] += last - first if refused is None else (answered != refused).sum(1)
+    return LabelOnly(np.where(known > 0, right / np.maximum(known, 1), -np.inf), np.full(len(x), n))
 
 
-def check_asked(model: Any, x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Records (n, ...), uint8 or float32, and labels int64 (n,); TypeError or ValueError if they or the model are none."""
+def check_asked(model: Any, x: np.ndarray, labels: np.ndarray, refused: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Records (n, ...), uint8 or float32, and labels int64 (n,); TypeError or ValueError if they or the model are none, or if
+    `refused` is a label.
+    """
     if not callable(getattr(model, "predict_proba", None)):
         raise TypeError(f"model must have predict_proba, got a {type(model).__name__}")
     x = check_records("x", x, 1)
@@ -130,6 +144,8 @@ def check_asked(model: Any, x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarr
     labels = checks.labels("labels", labels, np.iinfo(np.int64).max)
     if len(labels) != len(x):
         raise ValueError(f"labels must have one entry a record, {len(x)}, got {len(labels)}")
+    if refused is not None and (labels == checks.whole("refused", refused, 0)).any():
+        raise ValueError(f"refused must be a label that no record has, got {refused}")
     return x, labels
 
 

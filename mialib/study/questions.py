@@ -69,7 +69,7 @@ def _asked(
     x, y = e.dataset.x[asked], e.dataset.y[asked]
     found = {
         "label_gap": label_only_gap(model, x, y),
-        "label_noise": label_only_noise(model, x, y, copies=NOISY_COPIES, seed=e.seed, **strength),
+        "label_noise": label_only_noise(model, x, y, copies=NOISY_COPIES, seed=e.seed, refused=None, **strength),
         "label_boundary": label_only_boundary(model, x, y, max_queries=max_queries, seed=e.seed),
     }
     if x.ndim > 2:
@@ -82,7 +82,9 @@ def _strength(trial: StockTrial, reference: int, asked: np.ndarray) -> dict[str,
     x, y = e.dataset.x[asked], e.dataset.y[asked]
     name, tried = ("rate", RATES) if is_bits(x) else ("sigma", SIGMAS)
     values = {
-        strength: metrics.auc(member, label_only_noise(model, x, y, copies=NOISY_COPIES, seed=e.seed, **{name: strength}).score)
+        strength: metrics.auc(
+            member, label_only_noise(model, x, y, copies=NOISY_COPIES, seed=e.seed, refused=None, **{name: strength}).score
+        )
         for strength in tried
     }
     return {name: max(values, key=lambda strength: values[strength])}

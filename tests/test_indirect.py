@@ -1,4 +1,4 @@
-"""An app between an attacker and a model: what it shows, keeps and refuses, counted exactly; and what is left of each attack."""
+"""An app between an attacker and a model: what it shows, keeps and refuses, exactly; and what is left of each attack."""
 
 from functools import partial
 
@@ -8,6 +8,7 @@ import pytest
 from mialib import mitigations
 from mialib.attack.boundary import label_only_boundary
 from mialib.attack.label_only import label_only_gap, label_only_noise
+from mialib.core import cache
 from mialib.core.types import Dataset
 from mialib.study import apps, indirect
 from mialib.study.apps import App
@@ -174,3 +175,196 @@ def test_without_a_word_for_it_a_refusal_counts_as_another_label():
     assert set(label_only_gap(app, x, x[:, 0].astype(np.int64)).score) == {0.0, 1.0}
     with pytest.raises(ValueError, match="refused must be a label that no record has, got 1"):
         label_only_gap(app, x, x[:, 0].astype(np.int64), refused=1)
+
+
+# What is left of each attack
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    """Models that memorise: 12 clusters of noisy bits."""
+    rng = np.random.default_rng(0)
+    y = np.arange(360) % 12
+    x = (rng.random((12, 60)) < 0.3)[y] ^ (rng.random((360, 60)) < 0.25)
+    dataset = Dataset("clusters", x.astype(np.uint8), y.astype(np.int64), 12, "own")
+    return StockExperiment(dataset, NeuralTrainer(partial(mlp, 60, 12, 64), Recipe(40, 20, 0.003)), "mlp", 6, 1)
+
+
+ASKING = indirect.Asking(n_targets=2, n_references=2, n_records=60, copies=10, max_queries=30)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def table(experiment, folder):
+    with cache.kept_in(folder):
+        return indirect.indirect_table(experiment, asking=ASKING, fpr=0.05)
+
+
+def values(table, metric, column="value"):
+    rows = table[table["metric"] == metric]
+    return {(row.app, row.attack): getattr(row, column) for row in rows.itertuples()}
+
+
+def test_the_table_has_a_row_an_app_an_attack_and_a_metric(table):
+    fixed = ["dataset", "source", "app", "attack", "queries", "refused", "metric", "fpr", "value", "low", "high", "n_targets"]
+    assert list(table) == fixed and set(table["n_targets"]) == {2}
+    assert list(table["app"].unique()) == [kind.name for kind in indirect.APP_KINDS]
+    assert not table.duplicated(["app", "attack", "metric"]).any() and not table.drop(columns="fpr").isna().any().any()
+    assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
+    assert (table["fpr"].notna() == (table["metric"] == "tpr")).all()
+
+
+def test_direct_access_is_what_the_attacks_find_without_an_app(experiment, table):
+    auc = values(table, "auc")
+    assert auc["all answers", "lira_online_global"] > auc["all answers", "label_gap"] > 0.55
+    assert auc["all answers", "confidence"] > 0.6
+
+
+def test_less_is_left_where_less_is_shown_and_labels_alone_are_what_they_were(table):
+    auc, gain = values(table, "auc"), values(table, "auc_gain")
+    assert gain["label alone", "lira_online_global"] < 0 and gain["label alone", "confidence"] < 0
+    for kind in ("label and score, 2 digits", "label and score, 1 digit", "label alone"):
+        for attack in ("label_gap", "label_noise", "label_boundary"):
+            assert auc[kind, attack] == auc["all answers", attack] and gain[kind, attack] == 0
+    assert all(gain[key] == pytest.approx(auc[key] - auc["all answers", key[1]]) for key in gain)
+
+
+def test_asking_again_helps_against_noise_unless_the_answer_is_kept(table):
+    auc, accuracy = values(table, "auc"), values(table, "test_accuracy")
+    once, often, kept = "noise, asked once", "noise, asked 10 times", "noise, asked 10 times, exact cache"
+    for attack in ("confidence", "lira_online_global"):
+        assert auc[often, attack] > auc[once, attack] == pytest.approx(auc[kept, attack], abs=1e-6)
+    assert accuracy[often, "none"] > accuracy[kept, "none"]
+    assert values(table, "auc", "queries")[kept, "confidence"] == 10
+    assert values(table, "from_cache")[kept, "confidence"] == 0.9
+
+
+def test_what_is_refused_and_kept_is_counted(experiment, table, folder):
+    with cache.kept_in(folder):
+        rules = indirect.owners_rules(run_stock(experiment))
+    share = 1 - rules.gate(experiment.dataset.x).mean()
+    kept = 1 - len(set(apps.names_of(experiment.dataset.x, rules.key))) / 360
+    refused = table[table["metric"] == "auc"].set_index(["app", "attack"])["refused"]
+    assert refused["gate", "confidence"] == pytest.approx(share) and 0 < share < 0.5
+    assert values(table, "from_cache")["near cache", "confidence"] == pytest.approx(kept) and kept > 0
+    gated = refused.index.get_level_values("app").isin(["gate", "all three"])
+    assert (refused[~gated] == 0).all() and (refused[gated] > 0).any()
+
+
+def test_a_second_call_asks_no_model_again(experiment, table, folder, monkeypatch):
+    monkeypatch.setattr(NeuralTrainer, "fit_many", lambda *_: pytest.fail("a model was wanted again"))
+    with cache.kept_in(folder):
+        again = indirect.indirect_table(experiment, asking=ASKING, fpr=0.05)
+    assert again.equals(table)
+
+
+def test_a_refused_record_is_called_a_non_member(experiment, folder):
+    with cache.kept_in(folder):
+        trial = run_stock(experiment)
+        answers = np.stack([trial.answers(i).predictions for i in range(6)])
+    known = np.arange(360) % 3 > 0
+    score = indirect._judged(trial.population, known, np.ones(known.sum()))
+    assert (score[~known & ~trial.population] == -np.inf).all() and np.isnan(score[trial.population]).all()
+    rules = indirect.owners_rules(trial)._replace(gate=lambda x: x[:, 0] == 1)
+    names = apps.names_of(experiment.dataset.x, apps.same_record)
+    kind = indirect.AppKind("first bit set", gated=True)
+    outside = (experiment.dataset.x[:, 0] == 0) & ~trial.population
+    for found in indirect._by_answers(trial, kind, rules, ASKING, answers, names):
+        assert (found.score[:, outside] == -np.inf).all()
+        assert found.decision is None or not found.decision[:, outside].any()
+
+
+def test_pictures_get_a_thumbnail_and_a_gate_on_roughness():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
+    e = StockExperiment(Dataset("noise", x, np.arange(60) % 3, 3, "own"), None, "mlp", 6, 1, 0.5)
+    population = np.arange(60) < 30
+
+    class Trial:
+        experiment = e
+
+    Trial.population = population
+    rules = indirect.owners_rules(Trial, let_through=0.9)
+    assert rules.describe["kind"] == "pictures" and rules.gate(x[population]).mean() == 0.9
+    assert not rules.gate(np.where(np.indices(x.shape).sum(0) % 2, 0, 255).astype(np.uint8)).any()
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"top": 0}, r"top must be between 1 and 2 \(there are 2 classes\), got 0"),
+        ({"top": 3}, r"top must be between 1 and 2 \(there are 2 classes\), got 3"),
+        ({"digits": -1}, "digits must be between 0 and 15, got -1"),
+        ({"digits": 0}, "digits must be at least 1 unless top is 1"),
+        ({"digits": 2.0}, "digits must be a whole number, got 2.0"),
+        ({"quota": 0}, "quota must be at least 1, got 0"),
+        ({"noise": -0.1}, "noise must be at least 0, got -0.1"),
+        ({"key": 4}, "key must be a function of records, or None, got 4"),
+        ({"gate": "all"}, "gate must be a function of records, or None, got 'all'"),
+    ],
+)
+def test_an_app_refuses_bad_settings(settings, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        App(Parity(), 2, **settings)
+
+
+def test_an_app_refuses_keys_and_gates_that_are_none_and_other_models():
+    x = bits()
+    with pytest.raises(TypeError, match="key must answer a row of numbers for each of 40 records, got int64 of shape"):
+        App(Parity(), 2, key=lambda x: x.sum(1).astype(np.int64)).ask(x)
+    with pytest.raises(TypeError, match=r"gate must answer bool of shape \(40,\), got uint8 of shape \(40,\)"):
+        App(Parity(), 2, gate=lambda x: x[:, 0]).ask(x)
+    with pytest.raises(ValueError, match="model must answer 3 classes, got"):
+        App(Parity(), 3).ask(x)
+    with pytest.raises(TypeError, match="model must have predict_proba, got a int"):
+        App(3, 2)
+    with pytest.raises(ValueError, match="columns must be at least one, got none"):
+        apps.some_columns(np.array([], np.int64))
+    with pytest.raises(ValueError, match="columns must be those of records"):
+        apps.some_columns(np.array([8]))(x)
+    with pytest.raises(ValueError, match="side must be at most that of the pictures, 4, got 5"):
+        apps.thumbnail(5, 4)(np.zeros((1, 4, 4), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"kinds": []}, "kinds must hold at least one AppKind"),
+        ({"kinds": [indirect.DIRECT, indirect.DIRECT]}, "kinds must have different names"),
+        ({"kinds": [indirect.AppKind("a", top=13)]}, "top must be between 1 and 12"),
+        ({"kinds": [indirect.AppKind("a", keeps="some")]}, "keeps must be one of None, same, alike, got 'some'"),
+        ({"kinds": [indirect.AppKind("a", times=0)]}, "times must be at least 1, got 0"),
+        ({"asking": indirect.Asking(n_targets=5)}, "n_targets must be between 1 and 4"),
+        ({"asking": indirect.Asking(copies=0)}, "copies must be at least 1, got 0"),
+        ({"let_through": 0}, "let_through must be above 0"),
+        ({"alike": 2}, "alike must be at least 0 and at most 1, got 2"),
+        ({"fpr": 0}, "fpr must be above 0"),
+    ],
+)
+def test_the_table_refuses_bad_settings_before_any_training(experiment, settings, message):
+    broken = experiment._replace(trainer=None)
+    with pytest.raises((TypeError, ValueError), match=message):
+        indirect.indirect_table(broken, **settings)
+
+
+def test_a_gate_that_refuses_all_members_is_named(experiment):
+    left, member = np.arange(8) < 4, (np.arange(8) >= 4)[None]
+    with pytest.raises(ValueError, match="some members of every target, got 'gate', which refuses all of target 0's"):
+        indirect._check_left(indirect.AppKind("gate", gated=True), left, member)
+    with pytest.raises(ValueError, match="some non-members of every target"):
+        indirect._check_left(indirect.AppKind("gate", gated=True), left, ~member)
+
+
+def test_tables_of_real_numbers_have_no_app():
+    e = StockExperiment(Dataset("t", np.ones((20, 3), np.float32), np.arange(20) % 2, 2, "own"), None, "mlp", 6, 1)
+    with pytest.raises(
+        ValueError, match="dataset must hold bits or pictures, for which an app has a key and a gate, got float32"
+    ):
+        indirect.indirect_table(e)

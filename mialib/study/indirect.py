@@ -134,9 +134,8 @@ def owners_rules(trial: StockTrial, let_through: float = 0.95, alike: float = 0.
     `alike` of the owner's records look like an earlier one. Gate: of bits, the distance to the owner's nearest record, of
     pictures the `roughness`: a share `let_through` of the owner's own records pass, each measured against the others.
     """
-    checks.real("let_through", let_through, 0, 1, open_low=True)
-    checks.real("alike", alike, 0, 1)
     e = trial.experiment
+    _check_rules(e, let_through, alike)
     x = e.dataset.x[trial.population]
     if is_bits(x):
         order = randomness.generator(e.seed, "columns of an app's key").permutation(x.shape[1])
@@ -144,14 +143,20 @@ def owners_rules(trial: StockTrial, let_through: float = 0.95, alike: float = 0.
         others = [nearest(x[i : i + 1], np.delete(x, i, 0))[0] for i in range(len(x))] if len(x) > 1 else [0.0]
         most = float(np.quantile(others, let_through))
         gate, kind = near_to(x, most), "bits"
-    elif x.dtype == np.uint8 and x.ndim > 2:
+    else:
         keys = [(side, thumbnail(side, LEVELS)) for side in _ladder(min(x.shape[1:3]))]
         most = float(np.quantile(roughness(x), let_through))
         gate, kind = smooth(most), "pictures"
-    else:
-        raise ValueError(f"trial must be of bits or pictures, for which an app has a key and a gate, got {checks.kind(x)}")
     size, key = next((each for each in keys if 1 - len(set(names_of(x, each[1]))) / len(x) <= alike), keys[-1])
     return Rules(key, gate, {"records": cache.digest(x), "kind": kind, "size": size, "most": most})
+
+
+def _check_rules(e: StockExperiment, let_through: float, alike: float) -> None:
+    checks.real("let_through", let_through, 0, 1, open_low=True)
+    checks.real("alike", alike, 0, 1)
+    x = e.dataset.x
+    if not is_bits(x) and (x.dtype != np.uint8 or x.ndim < 3):
+        raise ValueError(f"dataset must hold bits or pictures, for which an app has a key and a gate, got {checks.kind(x)}")
 
 
 def _ladder(most: int) -> list[int]:
@@ -180,6 +185,8 @@ def indirect_table(
     Raises TypeError or ValueError, also where an app refuses all members, or all non-members, of a target.
     """
     _check(e, kinds, asking)
+    _check_rules(e, let_through, alike)
+    checks.real("fpr", fpr, 0, 1, open_low=True)
     trial = run_stock(e)
     rules = owners_rules(trial, let_through, alike)
     targets = trial.targets(asking.n_targets)

@@ -112,7 +112,7 @@ class Rules(NamedTuple):
     describe: dict[str, Any]
 
 
-class Found(NamedTuple):
+class ThroughApp(NamedTuple):
     """What an attack said through an app: score (t, n), -inf where nothing was answered, NaN where a record is not judged;
     decision bool (t, n), or None of an attack without a threshold; queries a record, and the shares of these rows that
     were refused, and that were answered from what the app kept.
@@ -256,7 +256,7 @@ def _shown(trial: StockTrial, kind: AppKind, rules: Rules, number: int, model: B
 
 def _by_answers(
     trial: StockTrial, kind: AppKind, rules: Rules, asking: Asking, answers: np.ndarray, names: Sequence[bytes]
-) -> list[Found]:
+) -> list[ThroughApp]:
     member, labels = trial.own.member, trial.own.labels
     shown, apps = zip(*(_shown(trial, kind, rules, i, _Recorded(names, each)) for i, each in enumerate(answers)), strict=True)
     targets = trial.targets(asking.n_targets)
@@ -265,7 +265,7 @@ def _by_answers(
     data = [AttackData(each.answers, labels, inside)[known] for each, inside in zip(shown, member, strict=True)]
     shares = [[apps[t].refused / apps[t].asked, apps[t].from_cache / apps[t].asked] for t in targets]
     counts = float(kind.times), *np.mean(shares, axis=0).tolist()
-    judged, attacks = partial(_judged, trial.population, known), list[Found]()
+    judged, attacks = partial(_judged, trial.population, known), list[ThroughApp]()
     for name, fit in FITTED.items():
         scores, decisions = [], []
         for target in targets.tolist():
@@ -273,11 +273,11 @@ def _by_answers(
             fitted = fit(AttackData.joined(data[i] for i in references))
             scores.append(judged(fitted.membership_score(data[target])))
             decisions.append(judged(np.where(fitted.infer(data[target]), 1.0, 0.0)) > 0)
-        attacks.append(Found(kind.name, name, np.stack(scores), np.stack(decisions), *counts))
+        attacks.append(ThroughApp(kind.name, name, np.stack(scores), np.stack(decisions), *counts))
     score = np.stack([judged(each) for each in _lira(data, targets, trial.population[known], kind.whole)])
-    attacks.append(Found(kind.name, BEST, score, None, *counts))
+    attacks.append(ThroughApp(kind.name, BEST, score, None, *counts))
     right = np.stack([judged(data[t].predictions.argmax(1) == data[t].labels) for t in targets])
-    return [*attacks, Found(kind.name, USERS, right, None, *counts)]
+    return [*attacks, ThroughApp(kind.name, USERS, right, None, *counts)]
 
 
 def _check_left(kind: AppKind, left: np.ndarray, member: np.ndarray) -> None:
@@ -318,12 +318,12 @@ def _lira(data: Sequence[AttackData], targets: np.ndarray, population: np.ndarra
 # Attacks that use the labels alone
 
 
-def _by_labels(trial: StockTrial, kinds: Sequence[AppKind], rules: Rules, asking: Asking) -> list[Found]:
+def _by_labels(trial: StockTrial, kinds: Sequence[AppKind], rules: Rules, asking: Asking) -> list[ThroughApp]:
     e, targets = trial.experiment, trial.targets(asking.n_targets)
     judged = np.flatnonzero(~trial.population)
     asked = randomness.generator(e.seed, "label alone").choice(judged, min(asking.n_records, len(judged)), replace=False)
     asked.sort()
-    found, alike = [], dict[tuple[str | None, bool], list[Found]]()
+    found, alike = [], dict[tuple[str | None, bool], list[ThroughApp]]()
     for kind in kinds:
         if kind.noise or kind.times > 1:
             continue
@@ -335,12 +335,12 @@ def _by_labels(trial: StockTrial, kinds: Sequence[AppKind], rules: Rules, asking
     return found
 
 
-def _spread(trial: StockTrial, asked: np.ndarray, name: str, parts: Sequence[np.ndarray]) -> Found:
+def _spread(trial: StockTrial, asked: np.ndarray, name: str, parts: Sequence[np.ndarray]) -> ThroughApp:
     """parts: of each target, the scores of the records asked, then rows asked, refused and answered from what was kept."""
     score = np.full((len(parts), len(trial.population)), np.nan)
     score[:, asked] = [part[:-3] for part in parts]
     rows, refused, from_cache = np.sum([part[-3:] for part in parts], axis=0)
-    return Found("", name, score, None, rows / (len(parts) * len(asked)), refused / rows, from_cache / rows)
+    return ThroughApp("", name, score, None, rows / (len(parts) * len(asked)), refused / rows, from_cache / rows)
 
 
 def _kept_labels(
@@ -401,7 +401,7 @@ def _label_scores(
 # The table
 
 
-def _rows(found: Found, trial: StockTrial, targets: np.ndarray, fpr: float) -> Iterable[dict[str, Any]]:
+def _rows(found: ThroughApp, trial: StockTrial, targets: np.ndarray, fpr: float) -> Iterable[dict[str, Any]]:
     front = {"app": found.app, "attack": found.attack, "queries": found.queries, "refused": found.refused}
     member = trial.own.member[targets]
     pairs = [_as_data(inside, judged) for inside, judged in zip(member, ~np.isnan(found.score), strict=True)]
@@ -435,7 +435,7 @@ def _draws(n: int, n_boot: int = 200) -> np.ndarray:
     return np.stack([np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(n_boot)]).astype(np.float32)
 
 
-def _gain(found: Found, direct: Found, member: np.ndarray) -> dict[str, Any]:
+def _gain(found: ThroughApp, direct: ThroughApp, member: np.ndarray) -> dict[str, Any]:
     """AUC less that of direct access, on the same targets and records: mean over targets, and the wider of Student's t over
     them and a bootstrap of records, which follows the draws to first order (as `metrics.tpr_table`).
     """

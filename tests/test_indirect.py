@@ -337,7 +337,7 @@ def test_an_app_refuses_keys_and_gates_that_are_none_and_other_models():
     "settings, message",
     [
         ({"kinds": []}, "kinds must hold at least one AppKind"),
-        ({"kinds": [indirect.DIRECT, indirect.DIRECT]}, "kinds must have different names"),
+        ({"kinds": [indirect.DIRECT_ACCESS, indirect.DIRECT_ACCESS]}, "kinds must have different names"),
         ({"kinds": [indirect.AppKind("a", top=13)]}, "top must be between 1 and 12"),
         ({"kinds": [indirect.AppKind("a", keeps="some")]}, "keeps must be one of None, same, alike, got 'some'"),
         ({"kinds": [indirect.AppKind("a", times=0)]}, "times must be at least 1, got 0"),

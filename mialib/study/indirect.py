@@ -73,9 +73,9 @@ class AppKind(NamedTuple):
         return self.top is None and self.digits is None and not self.noise
 
 
-DIRECT = AppKind("all answers")
+DIRECT_ACCESS = AppKind("all answers")
 APP_KINDS = (
-    DIRECT,
+    DIRECT_ACCESS,
     AppKind("label and score, 2 digits", 1, 2),
     AppKind("label and score, 1 digit", 1, 1),
     AppKind("label alone", 1, 0),
@@ -104,7 +104,7 @@ class Asking(NamedTuple):
 USUAL = Asking()
 
 
-class Rules(NamedTuple):
+class OwnersRules(NamedTuple):
     """What an app's owner sets from records that he holds, members of nothing that is judged: `describe` is for keys."""
 
     key: Key
@@ -127,7 +127,7 @@ class ThroughApp(NamedTuple):
     from_cache: float
 
 
-def owners_rules(trial: StockTrial, let_through: float = 0.95, alike: float = 0.05) -> Rules:
+def owners_rules(trial: StockTrial, let_through: float = 0.95, alike: float = 0.05) -> OwnersRules:
     """A coarse key and a gate for a stock's records, bits or pictures, set on its population alone, which no attack judges.
 
     Key: of bits, the first of the columns in random order, of pictures a thumbnail; the coarsest under which at most the share
@@ -148,7 +148,7 @@ def owners_rules(trial: StockTrial, let_through: float = 0.95, alike: float = 0.
         most = float(np.quantile(roughness(x), let_through))
         gate, kind = smooth(most), "pictures"
     size, key = next((each for each in keys if 1 - len(set(names_of(x, each[1]))) / len(x) <= alike), keys[-1])
-    return Rules(key, gate, {"records": cache.digest(x), "kind": kind, "size": size, "most": most})
+    return OwnersRules(key, gate, {"records": cache.digest(x), "kind": kind, "size": size, "most": most})
 
 
 def _check_rules(e: StockExperiment, let_through: float, alike: float) -> None:
@@ -226,7 +226,7 @@ def _check(e: StockExperiment, kinds: Sequence[AppKind], asking: Asking) -> None
         checks.whole("n_records", asking.n_records, 2)
 
 
-def _app(kind: AppKind, rules: Rules, model: BlackBox, n_classes: int, seed: int) -> App:
+def _app(kind: AppKind, rules: OwnersRules, model: BlackBox, n_classes: int, seed: int) -> App:
     key = {None: None, "same": same_record, "alike": rules.key}[kind.keeps]
     gate = rules.gate if kind.gated else None
     return App(model, n_classes, top=kind.top, digits=kind.digits, noise=kind.noise, key=key, gate=gate, seed=seed)
@@ -245,7 +245,7 @@ class _Recorded:
         return self._answers[[self._row[name] for name in names_of(x, same_record)]]
 
 
-def _shown(trial: StockTrial, kind: AppKind, rules: Rules, number: int, model: BlackBox) -> tuple[Shown, App]:
+def _shown(trial: StockTrial, kind: AppKind, rules: OwnersRules, number: int, model: BlackBox) -> tuple[Shown, App]:
     """What an app before a model shows of all records: the mean of its answers, where it is asked several times."""
     dataset = trial.experiment.dataset
     app = _app(kind, rules, model, dataset.n_classes, randomness.derive(trial.experiment.seed, "app", number))
@@ -255,7 +255,7 @@ def _shown(trial: StockTrial, kind: AppKind, rules: Rules, number: int, model: B
 
 
 def _by_answers(
-    trial: StockTrial, kind: AppKind, rules: Rules, asking: Asking, answers: np.ndarray, names: Sequence[bytes]
+    trial: StockTrial, kind: AppKind, rules: OwnersRules, asking: Asking, answers: np.ndarray, names: Sequence[bytes]
 ) -> list[ThroughApp]:
     member, labels = trial.own.member, trial.own.labels
     shown, apps = zip(*(_shown(trial, kind, rules, i, _Recorded(names, each)) for i, each in enumerate(answers)), strict=True)
@@ -318,7 +318,7 @@ def _lira(data: Sequence[AttackData], targets: np.ndarray, population: np.ndarra
 # Attacks that use the labels alone
 
 
-def _by_labels(trial: StockTrial, kinds: Sequence[AppKind], rules: Rules, asking: Asking) -> list[ThroughApp]:
+def _by_labels(trial: StockTrial, kinds: Sequence[AppKind], rules: OwnersRules, asking: Asking) -> list[ThroughApp]:
     e, targets = trial.experiment, trial.targets(asking.n_targets)
     judged = np.flatnonzero(~trial.population)
     asked = randomness.generator(e.seed, "label alone").choice(judged, min(asking.n_records, len(judged)), replace=False)
@@ -344,7 +344,7 @@ def _spread(trial: StockTrial, asked: np.ndarray, name: str, parts: Sequence[np.
 
 
 def _kept_labels(
-    trial: StockTrial, kind: AppKind, rules: Rules, asking: Asking, target: int, asked: np.ndarray
+    trial: StockTrial, kind: AppKind, rules: OwnersRules, asking: Asking, target: int, asked: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Of each label-only attack the scores of a target's records, then the rows asked, refused and answered from what the app
     kept: from the cache, or asked for it.
@@ -368,7 +368,7 @@ def _check_stored(stored: dict[str, np.ndarray], expected: dict[str, Any]) -> No
 
 
 def _label_scores(
-    trial: StockTrial, kind: AppKind, rules: Rules, asking: Asking, numbers: tuple[int, int], asked: np.ndarray
+    trial: StockTrial, kind: AppKind, rules: OwnersRules, asking: Asking, numbers: tuple[int, int], asked: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Each attack meets an app that was never asked before. Noise takes the strength that ranks best on a reference."""
     e = trial.experiment

@@ -1,6 +1,7 @@
 """Attacks: fitted on the answers of shadow models, or beside reference models, used on any model's. One attack a module."""
 
 from mialib.attack.boundary import label_only_boundary
+from mialib.attack.extraction import extract, fit_softmax_regression, solve_softmax_regression
 from mialib.attack.inside import Inside, look_inside, record_gradients
 from mialib.attack.label_only import LabelOnly, label_only_augmentation, label_only_gap, label_only_noise
 from mialib.attack.learned import fit_attack
@@ -15,7 +16,8 @@ from mialib.core.types import Attack, AttackData
 
 __all__ = [
     "Attack", "AttackData", "Inside", "LabelOnly", "Stock", "attack_p", "attack_r", "base", "calibrated",
-    "confidence_threshold", "correctness_gap", "entropy_threshold", "fit_attack", "fit_white_box",
-    "label_only_augmentation", "label_only_boundary", "label_only_gap", "label_only_noise", "lira", "look_inside",
-    "modified_entropy_threshold", "quantile_regression", "record_gradients", "rmia", "sablayrolles", "tuned_offset",
+    "confidence_threshold", "correctness_gap", "entropy_threshold", "extract", "fit_attack", "fit_softmax_regression",
+    "fit_white_box", "label_only_augmentation", "label_only_boundary", "label_only_gap", "label_only_noise", "lira",
+    "look_inside", "modified_entropy_threshold", "quantile_regression", "record_gradients", "rmia", "sablayrolles",
+    "solve_softmax_regression", "tuned_offset",
 ]  # fmt: skip

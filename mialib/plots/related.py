@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
+from mialib.plots.modern import _key_beside, _name_axes
 from mialib.plots.names import in_words
 from mialib.plots.style import GREY, error_bars, mark_coin, write_key
 
@@ -42,3 +43,32 @@ def inside_and_outside(table: pd.DataFrame, *, ax: Axes, metric: str = "auc", fp
         taught = set(table["learned_on"])
         teachers = [(f"{sign} {teacher}", GREY) for teacher, (_, _, sign) in MARK_OF_TEACHER.items() if teacher in taught]
         write_key(ax, [*COLOUR_OF_ACCESS.items(), ("learned on", GREY), *teachers], x=1.03, size=7)
+
+
+COLOUR_OF_RECORDS = {"real": "#0072B2", "noisy": "#E69F00", "random": "#CC79A7", "synthesised": "#D55E00"}
+LINE_OF_ANSWERS = {  # its dashes, and what the key calls it
+    "vectors": ("-", "solid: whole vectors"),
+    "labels": ("--", "dashed: labels alone"),
+    "true labels": (":", "dotted: true labels,\nno query"),
+}
+
+
+def extraction_curves(table: pd.DataFrame, *, ax: Axes) -> None:
+    """How often a copy agrees with its target, by the number of queries, with 95% bands; a colour a kind of records, solid
+    where whole vectors were learned, dashed where labels alone were, dotted where true labels were, without a query.
+
+    table: records, answers, n_queries, metric, value, low, high (agreement alone is drawn); facet by dataset.
+    """
+    table = table[table["metric"] == "agreement"]
+    for (records, answers), rows in table.groupby(["records", "answers"], sort=False):
+        rows, colour = rows.sort_values("n_queries"), COLOUR_OF_RECORDS[str(records)]
+        ax.fill_between(rows["n_queries"], rows["low"], rows["high"], color=colour, alpha=0.1, linewidth=0)
+        ax.plot(
+            rows["n_queries"], rows["value"], "o", linestyle=LINE_OF_ANSWERS[str(answers)][0], color=colour,
+            markersize=3, linewidth=1.3,
+        )  # fmt: skip
+    ax.set(xscale="log", ylim=(-0.03, 1.03))
+    _name_axes(ax, "queries", "agreement with the target")
+    kinds, forms = set(table["records"]), set(table["answers"])
+    words = [(f"{records} records", colour) for records, colour in COLOUR_OF_RECORDS.items() if records in kinds]
+    _key_beside(ax, [*words, *((text, GREY) for answers, (_, text) in LINE_OF_ANSWERS.items() if answers in forms)])

@@ -8,9 +8,10 @@ from mialib.training.neural import NeuralTrainer
 from mialib.training.private import PrivateTrainer
 from mialib.training.recipe import Estimate, Recipe, choose_precision
 from mialib.training.residual import ResidualTrainer, residual
+from mialib.training.soft import SoftTrainer
 
 __all__ = [
     "BlackBox", "Estimate", "EstimatorTrainer", "FunctionTrainer", "NeuralTrainer", "PrivateTrainer", "Recipe",
-    "ResidualTrainer", "Trainer", "black_box", "choose_precision", "cnn", "mlp", "module_of",
+    "ResidualTrainer", "SoftTrainer", "Trainer", "black_box", "choose_precision", "cnn", "mlp", "module_of",
     "residual",
 ]  # fmt: skip

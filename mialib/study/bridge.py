@@ -1,0 +1,122 @@
+"""From copies to members: how far model extraction helps who looks for a target's members.
+
+Extraction asks the target about records of the attacker's pool alone: no copy and no shadow model ever learned a record that
+is judged, neither a member of the target nor one of the non-members beside them.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mialib import metrics
+from mialib.attack.extraction import COPY_FORMS, Transcript
+from mialib.attack.learned import fit_attack
+from mialib.core import checks
+from mialib.core.types import AttackData, Split
+from mialib.shadow.answers import shadow_attack_data
+from mialib.shadow.signals import log_odds
+from mialib.study import experiments, shadow_data
+from mialib.study.experiments import Experiment, Trial
+from mialib.study.extraction import copy_of, copying, heard_by, neural_trainer
+from mialib.study.shadow_data import Target
+
+OF_BRIDGE = ["dataset", "source", "way", "queries", "metric", "fpr", "value", "low", "high", "n_targets"]
+TARGET_ALONE = "the target's confidence"
+
+
+class _Said(NamedTuple):
+    """What one way of an attack said of a target's members and non-members, and the queries it took beforehand."""
+
+    queries: int
+    score: np.ndarray  # (2 n,)
+    decision: np.ndarray | None = None  # bool (2 n,), where the attack decides
+
+
+def bridge_table(e: Experiment, fprs: Sequence[float] = (0.01,)) -> pd.DataFrame:
+    """How far extraction helps to find members: dataset, source, way, queries, metric, fpr, value, low, high, n_targets; means
+    over targets with their 95% intervals.
+
+    way: "shadow models" is the attack of 2017 on real labelled data; "copies as shadow models, vectors" and ", labels" the
+    same attack, the same records, whose labels the target gave: whole vectors, or its most probable class alone. "inside the
+    copy" asks a copy of the target, not the target, how sure it is of the record's class; the copy learned vectors of twice
+    as many records of the attacker as the target was trained on. "the target's confidence" is that of the target itself;
+    "less the copy's" what is left of it (log-odds) when the copy says how easy the record is, as in Watson et al. 2022, "less
+    a shadow's" the same with one ordinary shadow model. No copy and no shadow model has learned a record that is judged.
+    queries: asked of each target beforehand, mean over targets; the judged records come on top, but for "inside the copy".
+    precision and recall where the attack decides, auc, tpr at `fprs` and balanced_accuracy of every way. e: with n_shadows of
+    1 or more. Raises TypeError or ValueError.
+    """
+    neural_trainer(e)
+    checks.whole("e.n_shadows", e.n_shadows, 1)
+    trials, targets = experiments.run_trials(e), shadow_data.targets(e)
+    by_target = [_ways(target, trial) for target, trial in zip(targets, trials, strict=True)]
+    parts = []
+    for way in by_target[0]:
+        said = [ways[way] for ways in by_target]
+        queries = round(float(np.mean([one.queries for one in said])))
+        parts.append(_measured(targets, said, fprs).assign(way=way, queries=queries))
+    table = pd.concat(parts, ignore_index=True).assign(dataset=e.dataset.name, source=e.dataset.source)
+    return table[OF_BRIDGE]
+
+
+def _ways(target: Target, trial: Trial) -> dict[str, _Said]:
+    e, answers = target.experiment, target.answers
+    job = experiments.plan_jobs(e)[1 + target.number]
+    rows = np.unique(np.concatenate([split.rows for split in job.splits]))
+    heard = heard_by(target, e.dataset.x[rows])
+    found = {"shadow models": _attacked(answers, trial.shadows, 0)}
+    for form in COPY_FORMS:
+        shadows = _copies_as_shadows(target, heard, form, [_within(split, rows) for split in job.splits], job.seed)
+        found[f"copies as shadow models, {form}"] = _attacked(answers, shadows, heard.queries)
+    n = min(2 * e.train_size, len(rows))
+    mine = np.random.default_rng(job.seed).permutation(len(rows))[:n]
+    part = Transcript(heard.x[mine], heard.answers[mine], n)
+    judged = e.dataset.x[target.split.rows]
+    shadow = e.trainer.fit_many(e.dataset, job.splits[0].members[None], job.seed)[0]
+    own = log_odds(answers.predictions, answers.labels)
+    copied, usual = (
+        log_odds(model.predict_proba(judged), answers.labels) for model in (copy_of(target, part, "vectors"), shadow)
+    )
+    return found | {
+        "inside the copy": _Said(n, copied),
+        TARGET_ALONE: _Said(0, own),
+        f"{TARGET_ALONE}, less the copy's": _Said(n, own - copied),
+        f"{TARGET_ALONE}, less a shadow's": _Said(0, own - usual),
+    }
+
+
+def _attacked(answers: AttackData, shadows: AttackData, queries: int) -> _Said:
+    attack = fit_attack(shadows)
+    return _Said(queries, attack.membership_score(answers), attack.infer(answers))
+
+
+def _copies_as_shadows(target: Target, heard: Transcript, form: str, splits: Sequence[Split], seed: int) -> AttackData:
+    """Answers of shadow models that were trained as the target was, on records whose labels it gave."""
+    e = target.experiment
+    data = heard.dataset(e.dataset.name, e.dataset.source, e.dataset.features)
+    return shadow_attack_data(copying(e, heard, form), data, splits, seed)
+
+
+def _within(split: Split, rows: np.ndarray) -> Split:
+    """A split of a data set as one of some of its rows, ascending."""
+    return Split(np.searchsorted(rows, split.members), np.searchsorted(rows, split.nonmembers))
+
+
+def _measured(targets: Sequence[Target], said: Sequence[_Said], fprs: Sequence[float]) -> pd.DataFrame:
+    """Rates of the decisions and of the scores: metric, fpr, value, low, high, n_targets."""
+    rows = np.unique(np.concatenate([target.split.rows for target in targets]))
+    scores = np.full((len(targets), len(rows)), np.nan)
+    member = np.zeros(scores.shape, bool)
+    for i, (target, one) in enumerate(zip(targets, said, strict=True)):
+        at = np.searchsorted(rows, target.split.rows)
+        scores[i, at], member[i, at] = one.score, target.split.member
+    table = metrics.tpr_table(scores, member, fprs=fprs)[["metric", "fpr", "value", "low", "high", "n_targets"]]
+    decided = [(target.answers, one.decision) for target, one in zip(targets, said, strict=True) if one.decision is not None]
+    intervals = {name: metrics.interval(decided, name) for name in ("precision", "recall")} if decided else {}
+    extra = [
+        {"metric": name, "fpr": np.nan, "value": i.value, "low": i.low, "high": i.high, "n_targets": i.n_targets}
+        for name, i in intervals.items()
+    ]
+    return pd.concat([table, pd.DataFrame(extra)], ignore_index=True) if extra else table

@@ -348,6 +348,8 @@ def test_the_bridge_from_copies_to_members(asked):
     decided = table[table["metric"] == "precision"]["way"].tolist()
     assert decided == ["shadow models", "copies as shadow models, vectors", "copies as shadow models, labels"]
     assert table["value"].between(table["low"], table["high"]).all()
+    gains = table[table["metric"] == "auc_gain"].set_index("way")["value"]
+    np.testing.assert_allclose(gains, (auc["value"] - auc.loc["shadow models", "value"]).drop("shadow models"), atol=1e-9)
     for target, part in zip(targets(e), asked, strict=True):
         judged = {row.tobytes() for row in e.dataset.x[target.split.rows]}
         assert not judged & {row.tobytes() for row in part}

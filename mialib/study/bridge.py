@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mialib import metrics
 from mialib.attack.extraction import COPY_FORMS, Transcript
 from mialib.attack.learned import fit_attack
 from mialib.core import checks
@@ -18,12 +17,13 @@ from mialib.core.types import AttackData, Split
 from mialib.shadow.answers import shadow_attack_data
 from mialib.shadow.signals import log_odds
 from mialib.study import experiments, shadow_data
-from mialib.study.experiments import Experiment, Trial
+from mialib.study.experiments import Experiment, Outcome, Trial
 from mialib.study.extraction import copy_of, copying, heard_by, neural_trainer
+from mialib.study.measured import AT_1_PERCENT, gain_rows, measured_rows
 from mialib.study.shadow_data import Target
 
 OF_BRIDGE = ["dataset", "source", "way", "queries", "metric", "fpr", "value", "low", "high", "n_targets"]
-TARGET_ALONE = "the target's confidence"
+USUAL, TARGET_ALONE = "shadow models", "the target's confidence"
 
 
 class _Said(NamedTuple):
@@ -34,7 +34,7 @@ class _Said(NamedTuple):
     decision: np.ndarray | None = None  # bool (2 n,), where the attack decides
 
 
-def bridge_table(e: Experiment, fprs: Sequence[float] = (0.01,)) -> pd.DataFrame:
+def bridge_table(e: Experiment, fprs: Sequence[float] = AT_1_PERCENT) -> pd.DataFrame:
     """How far extraction helps to find members: dataset, source, way, queries, metric, fpr, value, low, high, n_targets; means
     over targets with their 95% intervals.
 
@@ -45,20 +45,30 @@ def bridge_table(e: Experiment, fprs: Sequence[float] = (0.01,)) -> pd.DataFrame
     "less the copy's" what is left of it (log-odds) when the copy says how easy the record is, as in Watson et al. 2022, "less
     a shadow's" the same with one ordinary shadow model. No copy and no shadow model has learned a record that is judged.
     queries: asked of each target beforehand, mean over targets; the judged records come on top, but for "inside the copy".
-    precision and recall where the attack decides, auc, tpr at `fprs` and balanced_accuracy of every way. e: with n_shadows of
-    1 or more. Raises TypeError or ValueError.
+    metric: as of `measured_rows`, precision and recall where the attack decides; auc_gain, tpr_gain and so on, what a way gets
+    more than "shadow models" of the same records. e: with n_shadows of 1 or more. Raises TypeError or ValueError.
     """
     neural_trainer(e)
     checks.whole("e.n_shadows", e.n_shadows, 1)
     trials, targets = experiments.run_trials(e), shadow_data.targets(e)
     by_target = [_ways(target, trial) for target, trial in zip(targets, trials, strict=True)]
+    usual = [_outcome(trial, USUAL, ways[USUAL]) for trial, ways in zip(trials, by_target, strict=True)]
     parts = []
     for way in by_target[0]:
-        said = [ways[way] for ways in by_target]
-        queries = round(float(np.mean([one.queries for one in said])))
-        parts.append(_measured(targets, said, fprs).assign(way=way, queries=queries))
+        outcomes = [_outcome(trial, way, ways[way]) for trial, ways in zip(trials, by_target, strict=True)]
+        rows = [measured_rows(outcomes, fprs)] + ([gain_rows(outcomes, usual, fprs)] if way != USUAL else [])
+        found = pd.concat(rows, ignore_index=True)
+        if by_target[0][way].decision is None:
+            found = found[~found["metric"].str.startswith(("precision", "recall"))]
+        queries = round(float(np.mean([ways[way].queries for ways in by_target])))
+        parts.append(found.assign(way=way, queries=queries))
     table = pd.concat(parts, ignore_index=True).assign(dataset=e.dataset.name, source=e.dataset.source)
     return table[OF_BRIDGE]
+
+
+def _outcome(trial: Trial, way: str, said: _Said) -> Outcome:
+    decision = np.zeros(len(said.score), bool) if said.decision is None else said.decision
+    return Outcome(trial, way, decision, said.score)
 
 
 def _ways(target: Target, trial: Trial) -> dict[str, _Said]:
@@ -66,7 +76,7 @@ def _ways(target: Target, trial: Trial) -> dict[str, _Said]:
     job = experiments.plan_jobs(e)[1 + target.number]
     rows = np.unique(np.concatenate([split.rows for split in job.splits]))
     heard = heard_by(target, e.dataset.x[rows])
-    found = {"shadow models": _attacked(answers, trial.shadows, 0)}
+    found = {USUAL: _attacked(answers, trial.shadows, 0)}
     for form in COPY_FORMS:
         shadows = _copies_as_shadows(target, heard, form, [_within(split, rows) for split in job.splits], job.seed)
         found[f"copies as shadow models, {form}"] = _attacked(answers, shadows, heard.queries)
@@ -102,21 +112,3 @@ def _copies_as_shadows(target: Target, heard: Transcript, form: str, splits: Seq
 def _within(split: Split, rows: np.ndarray) -> Split:
     """A split of a data set as one of some of its rows, ascending."""
     return Split(np.searchsorted(rows, split.members), np.searchsorted(rows, split.nonmembers))
-
-
-def _measured(targets: Sequence[Target], said: Sequence[_Said], fprs: Sequence[float]) -> pd.DataFrame:
-    """Rates of the decisions and of the scores: metric, fpr, value, low, high, n_targets."""
-    rows = np.unique(np.concatenate([target.split.rows for target in targets]))
-    scores = np.full((len(targets), len(rows)), np.nan)
-    member = np.zeros(scores.shape, bool)
-    for i, (target, one) in enumerate(zip(targets, said, strict=True)):
-        at = np.searchsorted(rows, target.split.rows)
-        scores[i, at], member[i, at] = one.score, target.split.member
-    table = metrics.tpr_table(scores, member, fprs=fprs)[["metric", "fpr", "value", "low", "high", "n_targets"]]
-    decided = [(target.answers, one.decision) for target, one in zip(targets, said, strict=True) if one.decision is not None]
-    intervals = {name: metrics.interval(decided, name) for name in ("precision", "recall")} if decided else {}
-    extra = [
-        {"metric": name, "fpr": np.nan, "value": i.value, "low": i.low, "high": i.high, "n_targets": i.n_targets}
-        for name, i in intervals.items()
-    ]
-    return pd.concat([table, pd.DataFrame(extra)], ignore_index=True) if extra else table

@@ -23,7 +23,7 @@ from mialib.study.measured import AT_1_PERCENT, gain_rows, measured_rows
 from mialib.study.shadow_data import Target
 
 OF_BRIDGE = ["dataset", "source", "way", "queries", "metric", "fpr", "value", "low", "high", "n_targets"]
-USUAL, TARGET_ALONE = "shadow models", "the target's confidence"
+SHADOWS_ALONE, TARGET_ALONE = "shadow models", "the target's confidence"
 
 
 class _Said(NamedTuple):
@@ -52,11 +52,11 @@ def bridge_table(e: Experiment, fprs: Sequence[float] = AT_1_PERCENT) -> pd.Data
     checks.whole("e.n_shadows", e.n_shadows, 1)
     trials, targets = experiments.run_trials(e), shadow_data.targets(e)
     by_target = [_ways(target, trial) for target, trial in zip(targets, trials, strict=True)]
-    usual = [_outcome(trial, USUAL, ways[USUAL]) for trial, ways in zip(trials, by_target, strict=True)]
+    usual = [_outcome(trial, SHADOWS_ALONE, ways[SHADOWS_ALONE]) for trial, ways in zip(trials, by_target, strict=True)]
     parts = []
     for way in by_target[0]:
         outcomes = [_outcome(trial, way, ways[way]) for trial, ways in zip(trials, by_target, strict=True)]
-        rows = [measured_rows(outcomes, fprs)] + ([gain_rows(outcomes, usual, fprs)] if way != USUAL else [])
+        rows = [measured_rows(outcomes, fprs)] + ([gain_rows(outcomes, usual, fprs)] if way != SHADOWS_ALONE else [])
         found = pd.concat(rows, ignore_index=True)
         if by_target[0][way].decision is None:
             found = found[~found["metric"].str.startswith(("precision", "recall"))]
@@ -76,7 +76,7 @@ def _ways(target: Target, trial: Trial) -> dict[str, _Said]:
     job = experiments.plan_jobs(e)[1 + target.number]
     rows = np.unique(np.concatenate([split.rows for split in job.splits]))
     heard = heard_by(target, e.dataset.x[rows])
-    found = {USUAL: _attacked(answers, trial.shadows, 0)}
+    found = {SHADOWS_ALONE: _attacked(answers, trial.shadows, 0)}
     for form in COPY_FORMS:
         shadows = _copies_as_shadows(target, heard, form, [_within(split, rows) for split in job.splits], job.seed)
         found[f"copies as shadow models, {form}"] = _attacked(answers, shadows, heard.queries)

@@ -39,7 +39,7 @@ LEARNED_FROM = {  # the extractor's records, and what copies of the target learn
 KNOWN_RECORDS = 100  # real ones that the extractor with noisy records has
 NOISE_RATE = 0.1  # share of the bits of a copy of one of them that are flipped
 QUERIES_A_RECORD = 40  # of Algorithm 1, few: by which a budget is divided into records that are looked for
-DRAWS = 1000  # of a bootstrap
+SHARE_DRAWS = 1000  # of a bootstrap
 OF_EXTRACTION = [
     "dataset", "source", "records", "answers", "n_queries", "metric", "value", "low", "high", "n_targets",
 ]  # fmt: skip
@@ -248,6 +248,6 @@ def _share(right: Sequence[np.ndarray]) -> dict[str, Any]:
     """Mean over targets of the share that is right, bool (n,) each, with the wider of Student's t and a bootstrap."""
     values = np.array([one.mean() for one in right])
     rng = np.random.default_rng(0)
-    draws = np.mean([rng.binomial(len(one), one.mean(), DRAWS) / len(one) for one in right], axis=0)
+    draws = np.mean([rng.binomial(len(one), one.mean(), SHARE_DRAWS) / len(one) for one in right], axis=0)
     low, high = metrics.wider(values, draws)
     return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values)}

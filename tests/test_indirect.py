@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from mialib import mitigations
+from mialib import mitigations, plots
 from mialib.attack.boundary import label_only_boundary
 from mialib.attack.label_only import label_only_gap, label_only_noise
 from mialib.core import cache
@@ -291,6 +291,26 @@ def test_pictures_get_a_thumbnail_and_a_gate_on_roughness():
     rules = indirect.owners_rules(Trial, let_through=0.9)
     assert rules.describe["kind"] == "pictures" and rules.gate(x[population]).mean() == 0.9
     assert not rules.gate(np.where(np.indices(x.shape).sum(0) % 2, 0, 255).astype(np.uint8)).any()
+
+
+# The figure
+
+
+def test_the_figure_has_a_row_an_app_and_a_dot_an_attack(table):
+    figure = plots.draw(plots.through_an_app, [table], facet="dataset", size=(7.2, 4.2))
+    (ax,) = figure.axes
+    names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
+    assert names == [kind.name for kind in indirect.APP_KINDS] and ax.get_xlabel() == "AUC"
+    drawn = {line.get_color(): line for line in ax.get_lines() if line.get_marker() == "o"}
+    auc = values(table, "auc")
+    expected = [auc[kind.name, "lira_online_global"] for kind in indirect.APP_KINDS]
+    assert drawn["#0072B2"].get_xdata() == pytest.approx(expected)
+    assert {text.get_text()[2:] for text in ax.texts} == {
+        "attack of 2017", "one threshold", "LiRA, global variance",
+        "label alone: right", "label alone: noise", "label alone: boundary",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=r"table must hold rows of metric tpr at 0.3, got none"):
+        plots.draw(plots.through_an_app, [table], metric="tpr", fpr=0.3)
 
 
 # Bad input

@@ -14,7 +14,7 @@ from mialib.plots.modern import (
     reference_counts,
 )
 from mialib.plots.panels import draw
-from mialib.plots.related import extraction_curves, inside_and_outside
+from mialib.plots.related import extraction_curves, inside_and_outside, through_an_app
 from mialib.plots.scoreboard import claim_dots, glance, low_rates, table_two
 from mialib.plots.steps import by_membership, prediction_vectors, shadow_splits
 
@@ -24,5 +24,5 @@ __all__ = [
     "draw", "epsilon_bounds", "extraction_curves", "found_by_both", "glance", "histograms", "inside_and_outside",
     "knob_curves", "ladder_steps", "log_roc_curves", "low_rates", "mark_correlations", "mitigation_rows", "pictures",
     "precision_by_noise", "prediction_vectors", "query_budget", "reference_counts", "roc_curves", "scatter",
-    "shadow_count", "shadow_splits", "table_two", "utility_leakage",
+    "shadow_count", "shadow_splits", "table_two", "through_an_app", "utility_leakage",
 ]  # fmt: skip

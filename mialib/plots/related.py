@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 
 from mialib.plots.modern import _key_beside, _name_axes
 from mialib.plots.names import in_words
-from mialib.plots.style import GREY, error_bars, mark_coin, write_key
+from mialib.plots.style import GREY, axis_start, error_bars, mark_coin, write_key
 
 COLOUR_OF_ACCESS = {"black box": "#000000", "white box": "#D55E00"}
 MARK_OF_TEACHER = {  # mark, place in its row, sign in the key
@@ -72,3 +72,50 @@ def extraction_curves(table: pd.DataFrame, *, ax: Axes) -> None:
     kinds, forms = set(table["records"]), set(table["answers"])
     words = [(f"{records} records", colour) for records, colour in COLOUR_OF_RECORDS.items() if records in kinds]
     _key_beside(ax, [*words, *((text, GREY) for answers, (_, text) in LINE_OF_ANSWERS.items() if answers in forms)])
+
+
+MARK_OF_INDIRECT = {  # colour, mark, sign in the key, in the order within a row
+    "shokri": ("#D55E00", "o", "●"),
+    "confidence": ("#000000", "o", "●"),
+    "lira_online_global": ("#0072B2", "o", "●"),
+    "label_gap": ("#CC79A7", "s", "■"),
+    "label_noise": ("#CC79A7", "D", "◆"),
+    "label_boundary": ("#CC79A7", "^", "▲"),
+}
+
+
+LONG_NAME = 26  # letters: an app's name is broken at its last comma beyond
+
+
+def through_an_app(table: pd.DataFrame, *, ax: Axes, metric: str = "auc", fpr: float | None = None) -> None:
+    """What is left of each attack when an app stands between it and the model: a row an app, a colour an attack (a mark each,
+    of those that see labels alone), with 95% intervals. Dashed: guessing.
+
+    table: app, attack, metric, fpr, value, low, high; facet by dataset. metric: the rows that are drawn, with `fpr` where that
+    is "tpr", in per cent.
+    """
+    shown = table[(table["metric"] == metric) & (fpr is None or (table["fpr"] - fpr).abs() < 1e-12)]
+    shown = shown[shown["attack"].isin(MARK_OF_INDIRECT)]
+    if shown.empty:
+        raise ValueError(f"table must hold rows of metric {metric}{'' if fpr is None else f' at {fpr:g}'}, got none")
+    scale, apps = 100 if metric == "tpr" else 1, list(dict.fromkeys(shown["app"]))
+    attacks = [attack for attack in MARK_OF_INDIRECT if attack in set(table["attack"])]  # in every panel at the same height
+    for place, attack in enumerate(attacks):
+        colour, marker, _ = MARK_OF_INDIRECT[attack]
+        rows = shown[shown["attack"] == attack]
+        y = rows["app"].map(apps.index) + 0.7 * ((place + 0.5) / len(attacks) - 0.5)
+        errors = [scale * part for part in error_bars(rows)]
+        ax.errorbar(scale * rows["value"], y, xerr=errors, fmt=marker, color=colour, markersize=3, capsize=1.5, linewidth=0.8)
+    for edge in range(1, len(apps)):
+        ax.axhline(edge - 0.5, color="#E5E5E5", linewidth=0.6, zorder=0)
+    if metric == "auc":
+        mark_coin(ax, vertical=True)
+        ax.set_xlim(max(0.3, axis_start(shown["low"])), 1.01)  # few targets have intervals over the whole axis
+    name = in_words(metric) if fpr is None else f"members found at {100 * fpr:g}% (%)"
+    broken = [",\n".join(app.rsplit(", ", 1)) if len(app) > LONG_NAME else app for app in apps]
+    ax.set_yticks(range(len(apps)), broken, fontsize=7)
+    ax.tick_params(axis="y", length=0)
+    ax.set(ylim=(len(apps) - 0.5, -0.5), xlabel=name)
+    if ax is ax.figure.axes[-1]:  # one key, beside the last panel
+        key = [(f"{MARK_OF_INDIRECT[attack][2]} {in_words(attack)}", MARK_OF_INDIRECT[attack][0]) for attack in attacks]
+        write_key(ax, key, x=1.03, size=7)

@@ -13,12 +13,9 @@ import numpy as np
 import pandas as pd
 
 from mialib import metrics
-from mialib.attack.ablations import Fit
 from mialib.attack.boundary import label_only_boundary
 from mialib.attack.label_only import LabelOnly, is_bits, label_only_gap, label_only_noise
-from mialib.attack.learned import fit_attack
 from mialib.attack.suite import STOCK_ATTACKS, Attacked
-from mialib.attack.thresholds import confidence_threshold
 from mialib.core import cache, checks, randomness
 from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, BlackBox
@@ -38,16 +35,13 @@ from mialib.study.apps import (
     some_columns,
     thumbnail,
 )
+from mialib.study.measured import TWO_ATTACKS
 from mialib.study.mitigated import FLOORS
 from mialib.study.questions import RATES, SIGMAS
 from mialib.study.stocks import BEST, StockExperiment, StockTrial, run_stock
 from mialib.study.tables import columns_first
 
 FIRST_COLUMNS = ["dataset", "source", "app", "attack", "queries", "refused"]
-FITTED: dict[str, Fit] = {
-    "shokri": fit_attack,
-    "confidence": confidence_threshold,
-}  # attacks that are fitted on the shadows' answers
 USERS = "none"  # in the column attack: what the app is worth to those who only want an answer
 LEVELS = 4  # of grey, of a thumbnail
 
@@ -177,12 +171,13 @@ def indirect_table(
     (rows that reached the app a record), refused (share of them), metric, fpr, value, low, high, n_targets.
 
     Attacks: shokri and confidence (fitted on the shadows' shown answers), lira_online_global (with all references), label_gap,
-    label_noise and label_boundary (labels alone, on some records). metric: auc, tpr (at `fpr`), balanced_accuracy; precision
-    and recall of attacks with a threshold of their own; auc_gain, the paired difference of AUC to the first kind, on the same
-    records; from_cache, the share of rows answered from what the app kept,
-    a count; test_accuracy (attack "none"): share of non-members to which the app shows the right label. Labels depend on what
-    an app keeps and refuses, not on what else it shows: the label-only attacks are asked once for those that are alike.
-    Raises TypeError or ValueError, also where an app refuses all members, or all non-members, of a target.
+    label_noise and label_boundary (labels alone, on some records). metric: auc, tpr (at `fpr`; no row where a target's
+    non-members are too few to carry it), balanced_accuracy; precision and recall of attacks with a threshold of their own;
+    auc_gain, the paired difference of AUC to the first kind, on the same records; from_cache, the share of rows answered from
+    what the app kept, a count; test_accuracy (attack "none"): share of non-members to which the app shows the right label.
+    Labels depend on what an app keeps and refuses, not on what else it shows: the label-only attacks are asked once for those
+    that are alike, and not where scores are noisy. All prediction vectors of the stock are in memory together. Raises TypeError
+    or ValueError, also where an app refuses all members, or all non-members, of a target.
     """
     _check(e, kinds, asking)
     _check_rules(e, let_through, alike)
@@ -200,7 +195,7 @@ def indirect_table(
     rows += [
         _gain(each, direct[each.attack], trial.own.member[targets])
         for each in found
-        if each.app != kinds[0].name and each.attack != USERS
+        if each.app != kinds[0].name and each.attack in direct.keys() - {USERS}
     ]
     table = pd.DataFrame(rows).assign(dataset=e.dataset.name, source=e.dataset.source)
     order = {kind.name: i for i, kind in enumerate(kinds)}
@@ -266,7 +261,7 @@ def _by_answers(
     shares = [[apps[t].refused / apps[t].asked, apps[t].from_cache / apps[t].asked] for t in targets]
     counts = float(kind.times), *np.mean(shares, axis=0).tolist()
     judged, attacks = partial(_judged, trial.population, known), list[ThroughApp]()
-    for name, fit in FITTED.items():
+    for name, fit in TWO_ATTACKS.items():
         scores, decisions = [], []
         for target in targets.tolist():
             references = trial.own.references(target)[: asking.n_references]
@@ -411,7 +406,8 @@ def _rows(found: ThroughApp, trial: StockTrial, targets: np.ndarray, fpr: float)
         return
     exact = {"value": found.from_cache, "low": found.from_cache, "high": found.from_cache, "n_targets": len(targets)}
     yield front | {"metric": "from_cache", "fpr": np.nan} | exact
-    for row in metrics.tpr_table(found.score, member, fprs=(fpr,)).to_dict("records"):
+    ranked = metrics.tpr_table(found.score, member, fprs=(fpr,))
+    for row in ranked[~ranked["pooled"]].to_dict("records"):
         yield front | {name: row[name] for name in ("metric", "fpr", "value", "low", "high", "n_targets")}
     if found.decision is not None:
         decided = [(d, called[~np.isnan(s)]) for d, called, s in zip(pairs, found.decision, found.score, strict=True)]

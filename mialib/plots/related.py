@@ -1,5 +1,6 @@
 """Figures of what stands around the attack: inversion, extraction, white boxes, other shadows, apps in between."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -119,3 +120,23 @@ def through_an_app(table: pd.DataFrame, *, ax: Axes, metric: str = "auc", fpr: f
     if ax is ax.figure.axes[-1]:  # one key, beside the last panel
         key = [(f"{MARK_OF_INDIRECT[attack][2]} {in_words(attack)}", MARK_OF_INDIRECT[attack][0]) for attack in attacks]
         write_key(ax, key, x=1.03, size=7)
+
+
+def inverted_pictures(table: pd.DataFrame, *, ax: Axes) -> None:
+    """Fig. 13: what inversion makes of each class, a column a class, above the mean of its members and real records.
+
+    table: cls, name, row, height, width, channels, pixels (hexadecimal bytes); facet by dataset, share=False, columns=1.
+    """
+    rows, classes = list(dict.fromkeys(table["row"])), list(dict.fromkeys(table["cls"]))
+    lifted = [1.06 * (len(rows) - 1 - place) + 0.25 * row.startswith("inverted") for place, row in enumerate(rows)]
+    for one in table.itertuples():
+        pixels = np.frombuffer(bytes.fromhex(str(one.pixels)), np.uint8).reshape(one.height, one.width, one.channels)
+        left, bottom = 1.06 * classes.index(one.cls), lifted[rows.index(str(one.row))]
+        extent = (left, left + 1, bottom, bottom + 1)
+        shown = pixels if one.channels == 3 else np.repeat(pixels, 3, axis=2)
+        ax.imshow(shown, extent=extent, interpolation="nearest")
+    ax.set(xlim=(-0.06, 1.06 * len(classes)), ylim=(-0.06, max(lifted) + 1.06), aspect="equal")
+    ax.set_xticks(1.06 * np.arange(len(classes)) + 0.5, list(dict.fromkeys(table["name"])), fontsize=7)
+    ax.set_yticks(np.array(lifted) + 0.5, rows, fontsize=7)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)

@@ -103,6 +103,30 @@ def test_nothing_depends_on_how_rows_are_split_into_calls(settings):
     assert whole.asked == whole.refused + whole.from_cache + whole.passed
 
 
+@pytest.mark.parametrize("quota", [None, 6])
+@pytest.mark.parametrize("gate", [None, apps.ones_between(1, 2)])
+@pytest.mark.parametrize("key", [None, apps.same_record, apps.some_columns(np.array([0, 2]))])
+def test_an_app_does_what_one_would_do_by_hand(key, gate, quota):
+    x, kept, passed, expected = bits(50, 4), {}, 0, []
+    for record in x:
+        known = None if key is None else tuple(key(record[None])[0])
+        if gate is not None and not 1 <= record.sum() <= 2:
+            expected.append(None)
+        elif known is not None and known in kept:
+            expected.append(kept[known])
+        elif quota is not None and passed == quota:
+            expected.append(None)
+        else:
+            passed += 1
+            kept[known] = Parity().predict_proba(record[None])[0]
+            expected.append(kept[known])
+    app = App(Parity(), 2, key=key, gate=gate, quota=quota)
+    shown = app.ask(x)
+    assert shown.refused.tolist() == [each is None for each in expected] and app.passed == passed
+    assert np.array_equal(shown.answers, [np.zeros(2) if each is None else each for each in expected])
+    assert (app.refused, app.from_cache) == (shown.refused.sum(), 50 - shown.refused.sum() - passed)
+
+
 def test_noise_is_averaged_away_unless_the_answer_is_kept():
     x = bits(30, 20)
     truth = Parity().predict_proba(x)
@@ -168,6 +192,43 @@ def test_label_only_attacks_take_a_refusal_for_no_answer():
     found = label_only_boundary(app, x, labels, max_queries=200, refused=app.refusal)
     assert (found.score[~some] == -np.inf).all() and found.score[3] == (0 if some[3] else -np.inf)
     assert (found.score[some & (np.arange(30) != 3)] >= 1).all() and app.asked == 30 + 30 * 40 + found.queries.sum()
+
+
+class Plane:
+    """Class 1 where the first of two numbers is above 0."""
+
+    def predict_proba(self, x):
+        right = (x[:, 0] > 0).astype(np.float32)
+        return np.stack([1 - right, right], 1)
+
+
+def test_the_search_for_the_boundary_does_not_end_at_a_gate():
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    x[:, 0] += np.where(x[:, 0] > 0, 1, -1)  # a gap about the plane, in which the gate refuses nothing but a strip
+    labels = (x[:, 0] > 0).astype(np.int64)
+
+    def gate(x):
+        return np.abs(np.abs(x[:, 0]) - 0.5) > 0.1
+
+    app = App(Plane(), 2, gate=gate)
+    distance = np.abs(x[:, 0]) / x[:, 0].std()
+    aware = label_only_boundary(app, x, labels, max_queries=200, refused=app.refusal).score
+    unaware = label_only_boundary(app, x, labels, max_queries=200).score
+    assert (aware >= distance - 1e-4).all() and (unaware < distance - 0.1).any()
+
+
+def test_an_owner_takes_the_coarsest_key_under_which_few_records_look_alike(experiment, folder):
+    with cache.kept_in(folder):
+        trial = run_stock(experiment)
+    x = experiment.dataset.x[trial.population]
+    for alike in (0.0, 0.1, 0.3):
+        rules = indirect.owners_rules(trial, alike=alike)
+        size, known = rules.describe["size"], indirect._ladder(60)
+        assert 1 - len(np.unique(rules.key(x), axis=0)) / len(x) <= alike
+        if size > known[0]:
+            coarser = rules.key(x)[:, : known[known.index(size) - 1]]
+            assert 1 - len(np.unique(coarser, axis=0)) / len(x) > alike
+    assert indirect._ladder(8) == [2, 3, 4, 6, 8] and indirect._ladder(7) == [2, 3, 4, 6, 7]
 
 
 def test_without_a_word_for_it_a_refusal_counts_as_another_label():

@@ -10,7 +10,7 @@ from mialib.attack.boundary import label_only_boundary
 from mialib.attack.label_only import label_only_gap, label_only_noise
 from mialib.core import cache
 from mialib.core.types import Dataset
-from mialib.study import apps, indirect
+from mialib.study import app_kinds, apps, indirect
 from mialib.study.apps import App
 from mialib.study.stocks import StockExperiment, run_stock
 from mialib.training import NeuralTrainer, Recipe, mlp
@@ -222,13 +222,13 @@ def test_an_owner_takes_the_coarsest_key_under_which_few_records_look_alike(expe
         trial = run_stock(experiment)
     x = experiment.dataset.x[trial.population]
     for alike in (0.0, 0.1, 0.3):
-        rules = indirect.owners_rules(trial, alike=alike)
-        size, known = rules.describe["size"], indirect._ladder(60)
+        rules = app_kinds.owners_rules(trial, alike=alike)
+        size, known = rules.describe["size"], app_kinds._ladder(60)
         assert 1 - len(np.unique(rules.key(x), axis=0)) / len(x) <= alike
         if size > known[0]:
             coarser = rules.key(x)[:, : known[known.index(size) - 1]]
             assert 1 - len(np.unique(coarser, axis=0)) / len(x) > alike
-    assert indirect._ladder(8) == [2, 3, 4, 6, 8] and indirect._ladder(7) == [2, 3, 4, 6, 7]
+    assert app_kinds._ladder(8) == [2, 3, 4, 6, 8] and app_kinds._ladder(7) == [2, 3, 4, 6, 7]
 
 
 def test_without_a_word_for_it_a_refusal_counts_as_another_label():
@@ -273,7 +273,7 @@ def values(table, metric, column="value"):
 def test_the_table_has_a_row_an_app_an_attack_and_a_metric(table):
     fixed = ["dataset", "source", "app", "attack", "queries", "refused", "metric", "fpr", "value", "low", "high", "n_targets"]
     assert list(table) == fixed and set(table["n_targets"]) == {2}
-    assert list(table["app"].unique()) == [kind.name for kind in indirect.APP_KINDS]
+    assert list(table["app"].unique()) == [kind.name for kind in app_kinds.APP_KINDS]
     assert not table.duplicated(["app", "attack", "metric"]).any() and not table.drop(columns="fpr").isna().any().any()
     assert ((table["low"] <= table["value"]) & (table["value"] <= table["high"])).all()
     assert (table["fpr"].notna() == (table["metric"] == "tpr")).all()
@@ -306,7 +306,7 @@ def test_asking_again_helps_against_noise_unless_the_answer_is_kept(table):
 
 def test_what_is_refused_and_kept_is_counted(experiment, table, folder):
     with cache.kept_in(folder):
-        rules = indirect.owners_rules(run_stock(experiment))
+        rules = app_kinds.owners_rules(run_stock(experiment))
     share = 1 - rules.gate(experiment.dataset.x).mean()
     kept = 1 - len(set(apps.names_of(experiment.dataset.x, rules.key))) / 360
     refused = table[table["metric"] == "auc"].set_index(["app", "attack"])["refused"]
@@ -330,9 +330,9 @@ def test_a_refused_record_is_called_a_non_member(experiment, folder):
     known = np.arange(360) % 3 > 0
     score = indirect._judged(trial.population, known, np.ones(known.sum()))
     assert (score[~known & ~trial.population] == -np.inf).all() and np.isnan(score[trial.population]).all()
-    rules = indirect.owners_rules(trial)._replace(gate=lambda x: x[:, 0] == 1)
+    rules = app_kinds.owners_rules(trial)._replace(gate=lambda x: x[:, 0] == 1)
     names = apps.names_of(experiment.dataset.x, apps.same_record)
-    kind = indirect.AppKind("first bit set", gated=True)
+    kind = app_kinds.AppKind("first bit set", gated=True)
     outside = (experiment.dataset.x[:, 0] == 0) & ~trial.population
     for found in indirect._by_answers(trial, kind, rules, ASKING, answers, names):
         assert (found.score[:, outside] == -np.inf).all()
@@ -349,7 +349,7 @@ def test_pictures_get_a_thumbnail_and_a_gate_on_roughness():
         experiment = e
 
     Trial.population = population
-    rules = indirect.owners_rules(Trial, let_through=0.9)
+    rules = app_kinds.owners_rules(Trial, let_through=0.9)
     assert rules.describe["kind"] == "pictures" and rules.gate(x[population]).mean() == 0.9
     assert not rules.gate(np.where(np.indices(x.shape).sum(0) % 2, 0, 255).astype(np.uint8)).any()
 
@@ -361,10 +361,10 @@ def test_the_figure_has_a_row_an_app_and_a_dot_an_attack(table):
     figure = plots.draw(plots.through_an_app, [table], facet="dataset", size=(7.2, 4.2))
     (ax,) = figure.axes
     names = [label.get_text().replace("\n", " ") for label in ax.get_yticklabels()]
-    assert names == [kind.name for kind in indirect.APP_KINDS] and ax.get_xlabel() == "AUC"
+    assert names == [kind.name for kind in app_kinds.APP_KINDS] and ax.get_xlabel() == "AUC"
     drawn = {line.get_color(): line for line in ax.get_lines() if line.get_marker() == "o"}
     auc = values(table, "auc")
-    expected = [auc[kind.name, "lira_online_global"] for kind in indirect.APP_KINDS]
+    expected = [auc[kind.name, "lira_online_global"] for kind in app_kinds.APP_KINDS]
     assert drawn["#0072B2"].get_xdata() == pytest.approx(expected)
     assert {text.get_text()[2:] for text in ax.texts} == {
         "attack of 2017", "one threshold", "LiRA, global variance",
@@ -418,10 +418,10 @@ def test_an_app_refuses_keys_and_gates_that_are_none_and_other_models():
     "settings, message",
     [
         ({"kinds": []}, "kinds must hold at least one AppKind"),
-        ({"kinds": [indirect.DIRECT_ACCESS, indirect.DIRECT_ACCESS]}, "kinds must have different names"),
-        ({"kinds": [indirect.AppKind("a", top=13)]}, "top must be between 1 and 12"),
-        ({"kinds": [indirect.AppKind("a", keeps="some")]}, "keeps must be one of None, same, alike, got 'some'"),
-        ({"kinds": [indirect.AppKind("a", times=0)]}, "times must be at least 1, got 0"),
+        ({"kinds": [app_kinds.DIRECT_ACCESS, app_kinds.DIRECT_ACCESS]}, "kinds must have different names"),
+        ({"kinds": [app_kinds.AppKind("a", top=13)]}, "top must be between 1 and 12"),
+        ({"kinds": [app_kinds.AppKind("a", keeps="some")]}, "keeps must be one of None, same, alike, got 'some'"),
+        ({"kinds": [app_kinds.AppKind("a", times=0)]}, "times must be at least 1, got 0"),
         ({"asking": indirect.Asking(n_targets=5)}, "n_targets must be between 1 and 4"),
         ({"asking": indirect.Asking(copies=0)}, "copies must be at least 1, got 0"),
         ({"let_through": 0}, "let_through must be above 0"),
@@ -438,9 +438,9 @@ def test_the_table_refuses_bad_settings_before_any_training(experiment, settings
 def test_a_gate_that_refuses_all_members_is_named(experiment):
     left, member = np.arange(8) < 4, (np.arange(8) >= 4)[None]
     with pytest.raises(ValueError, match="some members of every target, got 'gate', which refuses all of target 0's"):
-        indirect._check_left(indirect.AppKind("gate", gated=True), left, member)
+        indirect._check_left(app_kinds.AppKind("gate", gated=True), left, member)
     with pytest.raises(ValueError, match="some non-members of every target"):
-        indirect._check_left(indirect.AppKind("gate", gated=True), left, ~member)
+        indirect._check_left(app_kinds.AppKind("gate", gated=True), left, ~member)
 
 
 def test_tables_of_real_numbers_have_no_app():

@@ -7,156 +7,38 @@ non-member, its score below all others.
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mialib import metrics
-from mialib.attack.boundary import label_only_boundary
-from mialib.attack.label_only import LabelOnly, is_bits, label_only_gap, label_only_noise
 from mialib.attack.suite import STOCK_ATTACKS, Attacked
-from mialib.core import cache, checks, randomness
+from mialib.core import checks, randomness
 from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, BlackBox
-from mialib.shadow.records import nearest
 from mialib.shadow.signals import log_odds
-from mialib.study.apps import (
-    App,
-    Gate,
-    Key,
-    Shown,
-    check_shown,
-    names_of,
-    near_to,
-    roughness,
-    same_record,
-    smooth,
-    some_columns,
-    thumbnail,
+from mialib.study.app_kinds import (
+    APP_KINDS,
+    USUAL,
+    AppKind,
+    Asking,
+    OwnersRules,
+    ThroughApp,
+    app_before,
+    check_kinds,
+    check_rules,
+    owners_rules,
 )
+from mialib.study.app_labels import by_labels
+from mialib.study.apps import App, Shown, names_of, same_record
 from mialib.study.measured import TWO_ATTACKS
 from mialib.study.mitigated import FLOORS
-from mialib.study.questions import RATES, SIGMAS
 from mialib.study.stocks import BEST, StockExperiment, StockTrial, run_stock
 from mialib.study.tables import columns_first
 
 FIRST_COLUMNS = ["dataset", "source", "app", "attack", "queries", "refused"]
 USERS = "none"  # in the column attack: what the app is worth to those who only want an answer
-LEVELS = 4  # of grey, of a thumbnail
-
-
-class AppKind(NamedTuple):
-    """A kind of app by its name in tables. top, digits, noise: as of `apps.App`.
-
-    keeps: None, "same" (the same record again gets the same answer) or "alike" (so does one that looks like it). gated: the app
-    refuses records unlike those of its owner. times: how often the attacker asks about a record, and takes the mean answer.
-    """
-
-    name: str
-    top: int | None = None
-    digits: int | None = None
-    keeps: str | None = None
-    gated: bool = False
-    noise: float = 0.0
-    times: int = 1
-
-    @property
-    def whole(self) -> bool:
-        """Whether what it shows of a record is a model's prediction vector, unchanged."""
-        return self.top is None and self.digits is None and not self.noise
-
-
-DIRECT_ACCESS = AppKind("all answers")
-APP_KINDS = (
-    DIRECT_ACCESS,
-    AppKind("label and score, 2 digits", 1, 2),
-    AppKind("label and score, 1 digit", 1, 1),
-    AppKind("label alone", 1, 0),
-    AppKind("near cache", keeps="alike"),
-    AppKind("gate", gated=True),
-    AppKind("all three", 1, 1, keeps="alike", gated=True),
-    AppKind("noise, asked once", noise=0.3),
-    AppKind("noise, asked 10 times", noise=0.3, times=10),
-    AppKind("noise, asked 10 times, exact cache", noise=0.3, times=10, keeps="same"),
-)
-
-
-class Asking(NamedTuple):
-    """How much is asked. n_targets: models of the stock that are attacked. n_references: shadow models that the attack of 2017
-    and one threshold are fitted on, at most; LiRA takes all. Of the label-only attacks: n_records of each target's, copies (of
-    the noise), max_queries (of the search for the boundary); 0 records leave them out.
-    """
-
-    n_targets: int = 3
-    n_references: int = 6
-    n_records: int = 200
-    copies: int = 30
-    max_queries: int = 100
-
-
-USUAL = Asking()
-
-
-class OwnersRules(NamedTuple):
-    """What an app's owner sets from records that he holds, members of nothing that is judged: `describe` is for keys."""
-
-    key: Key
-    gate: Gate
-    describe: dict[str, Any]
-
-
-class ThroughApp(NamedTuple):
-    """What an attack said through an app: score (t, n), -inf where nothing was answered, NaN where a record is not judged;
-    decision bool (t, n), or None of an attack without a threshold; queries a record, and the shares of these rows that
-    were refused, and that were answered from what the app kept.
-    """
-
-    app: str
-    attack: str
-    score: np.ndarray
-    decision: np.ndarray | None
-    queries: float
-    refused: float
-    from_cache: float
-
-
-def owners_rules(trial: StockTrial, let_through: float = 0.95, alike: float = 0.05) -> OwnersRules:
-    """A coarse key and a gate for a stock's records, bits or pictures, set on its population alone, which no attack judges.
-
-    Key: of bits, the first of the columns in random order, of pictures a thumbnail; the coarsest under which at most the share
-    `alike` of the owner's records look like an earlier one. Gate: of bits, the distance to the owner's nearest record, of
-    pictures the `roughness`: a share `let_through` of the owner's own records pass, each measured against the others.
-    """
-    e = trial.experiment
-    _check_rules(e, let_through, alike)
-    x = e.dataset.x[trial.population]
-    if is_bits(x):
-        order = randomness.generator(e.seed, "columns of an app's key").permutation(x.shape[1])
-        keys: list[tuple[int, Key]] = [(m, some_columns(order[:m])) for m in _ladder(x.shape[1])]
-        others = [nearest(x[i : i + 1], np.delete(x, i, 0))[0] for i in range(len(x))] if len(x) > 1 else [0.0]
-        most = float(np.quantile(others, let_through))
-        gate, kind = near_to(x, most), "bits"
-    else:
-        keys = [(side, thumbnail(side, LEVELS)) for side in _ladder(min(x.shape[1:3]))]
-        most = float(np.quantile(roughness(x), let_through))
-        gate, kind = smooth(most), "pictures"
-    size, key = next((each for each in keys if 1 - len(set(names_of(x, each[1]))) / len(x) <= alike), keys[-1])
-    return OwnersRules(key, gate, {"records": cache.digest(x), "kind": kind, "size": size, "most": most})
-
-
-def _check_rules(e: StockExperiment, let_through: float, alike: float) -> None:
-    checks.real("let_through", let_through, 0, 1, open_low=True)
-    checks.real("alike", alike, 0, 1)
-    x = e.dataset.x
-    if not is_bits(x) and (x.dtype != np.uint8 or x.ndim < 3):
-        raise ValueError(f"dataset must hold bits or pictures, for which an app has a key and a gate, got {checks.kind(x)}")
-
-
-def _ladder(most: int) -> list[int]:
-    """About 2, 3, 4, 6, 8, 12 … up to `most`, and this."""
-    steps = {round(2 ** (i / 2)) for i in range(2, 40)}
-    return sorted({n for n in steps if n < most} | {most})
 
 
 def indirect_table(
@@ -180,7 +62,7 @@ def indirect_table(
     or ValueError, also where an app refuses all members, or all non-members, of a target.
     """
     _check(e, kinds, asking)
-    _check_rules(e, let_through, alike)
+    check_rules(e, let_through, alike)
     checks.real("fpr", fpr, 0, 1, open_low=True)
     trial = run_stock(e)
     rules = owners_rules(trial, let_through, alike)
@@ -189,7 +71,7 @@ def indirect_table(
     names = names_of(e.dataset.x, same_record)
     found = [each for kind in kinds for each in _by_answers(trial, kind, rules, asking, answers, names)]
     if asking.n_records:
-        found += _by_labels(trial, kinds, rules, asking)
+        found += by_labels(trial, kinds, rules, asking)
     rows = [row for each in found for row in _rows(each, trial, targets, fpr)]
     direct = {each.attack: each for each in found if each.app == kinds[0].name}
     rows += [
@@ -204,27 +86,13 @@ def indirect_table(
 
 
 def _check(e: StockExperiment, kinds: Sequence[AppKind], asking: Asking) -> None:
-    if not len(kinds) or any(not isinstance(kind, AppKind) for kind in kinds):
-        raise ValueError(f"kinds must hold at least one AppKind, got {kinds!r:.80}")
-    if len({kind.name for kind in kinds}) < len(kinds):
-        raise ValueError(f"kinds must have different names, got {[kind.name for kind in kinds]}")
-    for kind in kinds:
-        check_shown(kind.top, kind.digits, e.dataset.n_classes)
-        checks.choice("keeps", kind.keeps, (None, "same", "alike"))
-        checks.real("noise", kind.noise, 0)
-        checks.whole("times", kind.times, 1)
+    check_kinds(kinds, e.dataset.n_classes)
     checks.whole("n_models", e.n_models, 6)
     checks.whole("n_targets", asking.n_targets, 1, e.n_models - 2, "on the last model and its complement the attacker tunes")
     for name in ("n_references", "copies", "max_queries"):
         checks.whole(name, getattr(asking, name), 1)
     if asking.n_records:
         checks.whole("n_records", asking.n_records, 2)
-
-
-def _app(kind: AppKind, rules: OwnersRules, model: BlackBox, n_classes: int, seed: int) -> App:
-    key = {None: None, "same": same_record, "alike": rules.key}[kind.keeps]
-    gate = rules.gate if kind.gated else None
-    return App(model, n_classes, top=kind.top, digits=kind.digits, noise=kind.noise, key=key, gate=gate, seed=seed)
 
 
 # Attacks on what the app shows of a record
@@ -243,7 +111,7 @@ class _Recorded:
 def _shown(trial: StockTrial, kind: AppKind, rules: OwnersRules, number: int, model: BlackBox) -> tuple[Shown, App]:
     """What an app before a model shows of all records: the mean of its answers, where it is asked several times."""
     dataset = trial.experiment.dataset
-    app = _app(kind, rules, model, dataset.n_classes, randomness.derive(trial.experiment.seed, "app", number))
+    app = app_before(kind, rules, model, dataset.n_classes, randomness.derive(trial.experiment.seed, "app", number))
     shown = [app.ask(dataset.x) for _ in range(kind.times)]
     mean = np.stack([each.answers for each in shown]).mean(0, dtype=np.float64)
     return Shown(mean.astype(np.float32), shown[0].refused), app
@@ -308,89 +176,6 @@ def _lira(data: Sequence[AttackData], targets: np.ndarray, population: np.ndarra
 
     floor = None if whole else max(FLOORS, key=last_auc)
     return [attacked(floor, target) for target in targets.tolist()]
-
-
-# Attacks that use the labels alone
-
-
-def _by_labels(trial: StockTrial, kinds: Sequence[AppKind], rules: OwnersRules, asking: Asking) -> list[ThroughApp]:
-    e, targets = trial.experiment, trial.targets(asking.n_targets)
-    judged = np.flatnonzero(~trial.population)
-    asked = randomness.generator(e.seed, "label alone").choice(judged, min(asking.n_records, len(judged)), replace=False)
-    asked.sort()
-    found, alike = [], dict[tuple[str | None, bool], list[ThroughApp]]()
-    for kind in kinds:
-        if kind.noise or kind.times > 1:
-            continue
-        same = kind.keeps, kind.gated
-        if same not in alike:
-            parts = [_kept_labels(trial, kind, rules, asking, int(t), asked) for t in targets]
-            alike[same] = [_spread(trial, asked, name, [part[name] for part in parts]) for name in parts[0]]
-        found += [each._replace(app=kind.name) for each in alike[same]]
-    return found
-
-
-def _spread(trial: StockTrial, asked: np.ndarray, name: str, parts: Sequence[np.ndarray]) -> ThroughApp:
-    """parts: of each target, the scores of the records asked, then rows asked, refused and answered from what was kept."""
-    score = np.full((len(parts), len(trial.population)), np.nan)
-    score[:, asked] = [part[:-3] for part in parts]
-    rows, refused, from_cache = np.sum([part[-3:] for part in parts], axis=0)
-    return ThroughApp("", name, score, None, rows / (len(parts) * len(asked)), refused / rows, from_cache / rows)
-
-
-def _kept_labels(
-    trial: StockTrial, kind: AppKind, rules: OwnersRules, asking: Asking, target: int, asked: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Of each label-only attack the scores of a target's records, then the rows asked, refused and answered from what the app
-    kept: from the cache, or asked for it.
-    """
-    e, reference = trial.experiment, int(trial.own.references(target, 1)[0])
-    rows = np.stack([np.flatnonzero(trial.own.member[i]) for i in (target, reference)])
-    models = [e.trainer.keys(e.dataset, rows[j : j + 1], e.seed, i)[0] for j, i in enumerate((target, reference))]
-    settings = {"copies": asking.copies, "max_queries": asking.max_queries, "seed": e.seed, "asked": cache.digest(asked)}
-    how = {"keeps": kind.keeps, "gated": kind.gated, "rules": rules.describe, "code": cache.code_digest(__name__)}
-    key = {"models": models, **settings, **how}
-    shapes = {name: ((len(asked) + 3,), "float64") for name in ("label_gap", "label_noise", "label_boundary")}
-    stored = cache.load("indirect", key, partial(_check_stored, expected=shapes))
-    if stored is None:
-        stored = _label_scores(trial, kind, rules, asking, (target, reference), asked)
-        cache.save("indirect", key, stored)
-    return stored
-
-
-def _check_stored(stored: dict[str, np.ndarray], expected: dict[str, Any]) -> None:
-    cache.expect({name: np.maximum(part, -1.0) for name, part in stored.items()}, expected)  # -inf is a score
-
-
-def _label_scores(
-    trial: StockTrial, kind: AppKind, rules: OwnersRules, asking: Asking, numbers: tuple[int, int], asked: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Each attack meets an app that was never asked before. Noise takes the strength that ranks best on a reference."""
-    e = trial.experiment
-    x, y, label_alone = e.dataset.x[asked], e.dataset.y[asked], AppKind("", 1, 0, kind.keeps, kind.gated)
-    model, reference = (e.trainer.fit_many(e.dataset, np.flatnonzero(trial.own.member[i])[None], e.seed, i)[0] for i in numbers)
-
-    def through(black_box: BlackBox) -> App:
-        return _app(label_alone, rules, black_box, e.dataset.n_classes, e.seed)
-
-    def noise(app: App, strength: dict[str, float]) -> LabelOnly:
-        return label_only_noise(app, x, y, copies=asking.copies, seed=e.seed, refused=app.refusal, **strength)
-
-    name, tried = ("rate", RATES) if is_bits(x) else ("sigma", SIGMAS)
-    member = trial.own.member[numbers[1]][asked]
-    best = max(tried, key=lambda each: metrics.auc(member, noise(through(reference), {name: each}).score))
-    attacks = {
-        "label_gap": lambda app: label_only_gap(app, x, y, refused=app.refusal),
-        "label_noise": lambda app: noise(app, {name: best}),
-        "label_boundary": lambda app: label_only_boundary(
-            app, x, y, max_queries=asking.max_queries, seed=e.seed, refused=app.refusal
-        ),
-    }
-    found = {}
-    for attack, ask in attacks.items():
-        app = through(model)
-        found[attack] = np.append(ask(app).score, [app.asked, app.refused, app.from_cache]).astype(float)
-    return found
 
 
 # The table

@@ -117,12 +117,14 @@ def test_more_queries_stand_in_for_digits():
     assert (exact.queries, few.queries) == (3000, 60)
 
 
-def test_a_row_that_was_rounded_to_nothing_was_asked_but_tells_nothing():
+def test_a_row_that_was_rounded_to_nothing_was_asked_but_tells_nothing(caplog):
     x, p = bits(200), regression(0.5).predict_proba(bits(200))
     p[7] = 0
     found, without = fit_softmax_regression(x, p), fit_softmax_regression(np.delete(x, 7, 0), np.delete(p, 7, 0))
     np.testing.assert_allclose(found.weights, without.weights, atol=1e-6)
     assert found.queries == 200
+    fit_softmax_regression(x, p, iterations=2)
+    assert "did not settle in 2 iterations" in caplog.text
     with pytest.raises(ValueError, match="a row that is not all 0"):
         fit_softmax_regression(x, 0 * p)
     with pytest.raises(ValueError, match=r"in \[0, 1\], a row for each of 200 records"):
@@ -139,6 +141,15 @@ def test_the_surrogate_of_amazon_is_solved_for_within_a_thousandth():
     assert (exact["n_queries"] == D + 1).all() and (rounded["n_queries"] == 500).all()
     assert (table["n_unknowns"] == (C - 1) * (D + 1)).all()
     assert (rounded["worst_error"] > exact["worst_error"].max()).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"), [({"digits": 0}, "digits must be between 1 and 15"), ({"n_queries": 0}, "n_queries must")]
+)
+def test_rounded_answers_are_asked_for_in_numbers_that_can_be(asked, message, monkeypatch):
+    monkeypatch.setattr(study.AmazonML, "fit_many", None)
+    with pytest.raises(ValueError, match=message):
+        equation_table(study.Experiment(learnable(), study.AmazonML(), "amazon", 50, 1, 0, 3), **asked)
 
 
 def test_a_target_that_is_no_regression_has_no_weights_to_compare():
@@ -339,12 +350,13 @@ def test_targets_of_another_trainer_are_refused():
 
 
 def test_the_bridge_from_copies_to_members(asked):
-    e = study.Experiment(distinct(), network(150), "local", 80, 2, 2, 7)
+    e = study.Experiment(distinct(), network(60, 0.02), "local", 80, 2, 2, 7)
     table = bridge.bridge_table(e, fprs=(0.1,))
     assert list(table) == bridge.OF_BRIDGE
     auc = table[table["metric"] == "auc"].set_index("way")
     assert auc.loc["the target's confidence", "value"] > 0.6 and (auc["n_targets"] == 2).all()
     assert auc.loc["the target's confidence", "queries"] == auc.loc["shadow models", "queries"] == 0
+    assert abs(auc.loc["inside a shadow model", "value"] - 0.5) < 0.1  # it heard nothing of the target
     decided = table[table["metric"] == "precision"]["way"].tolist()
     assert decided == ["shadow models", "copies as shadow models, vectors", "copies as shadow models, labels"]
     assert table["value"].between(table["low"], table["high"]).all()

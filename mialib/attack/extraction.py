@@ -1,10 +1,11 @@
 """Model extraction: a copy of a model made from its answers alone (Tramèr et al., USENIX Security 2016).
 
 A softmax regression is solved for, from as many queries as it takes equations (their Sec. 4.1); any other model is imitated by
-a network that learns its answers to the attacker's own records ("retraining", Sec. 4.1.2 and 6). It is no attack on members:
-what helps one to find members is asked in `study.extraction`. The extractor sees answers, and never a member of the target.
+a network that learns its answers to the attacker's own records, whole vectors (Sec. 4.1.2) or labels alone (Sec. 6). It is no
+attack on members: what helps one to find members is asked in `study.bridge`. The extractor sees answers, and never a member.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -19,6 +20,8 @@ from mialib.shadow.records import check_records
 from mialib.training.neural import NeuralTrainer
 from mialib.training.recipe import Recipe
 from mialib.training.soft import SoftTrainer
+
+log = logging.getLogger(__name__)
 
 COPY_FORMS = ("vectors", "labels")  # in which a model's answers are learned: whole, or the most probable class alone
 DIGITS_TRIED = 6  # decimals to which answers may be rounded and be found out: float32 has hardly more
@@ -49,10 +52,10 @@ def solve_softmax_regression(model: BlackBox, n_features: int, n_classes: int) -
     """The weights of a softmax regression, exactly, from n_features + 1 queries (Tramèr et al. 2016, Sec. 4.1).
 
     The record of zeros tells the biases, and each record with a single 1 one feature's weights: log p_c(x) less its mean over
-    classes is (w_c - mean w) x + (b_c - mean b). Records are uint8 (n, n_features), valid ones of any data of bits. Of a model
-    of another kind the same is its answer at these records, continued: nothing in d + 1 answers tells that it is none.
-    Raises TypeError or ValueError for answers that are no probabilities, that are rounded (see `fit_softmax_regression`), or
-    that are too small for float32 to hold.
+    classes is (w_c - mean w) x + (b_c - mean b), a linear equation a class, as the log-odds are for two. Records are uint8
+    (n, n_features), valid ones of any data of bits. Of a model of another kind the result is what its answers at these records
+    would make of the others: nothing in them tells that it is none. Raises TypeError or ValueError for answers that are no
+    probabilities, that are rounded (see `fit_softmax_regression`), or that are too small for float32 to hold.
     """
     checks.whole("n_features", n_features, 1)
     checks.whole("n_classes", n_classes, 2)
@@ -84,14 +87,12 @@ def rounded_digits(answers: np.ndarray) -> int | None:
     return None
 
 
-def fit_softmax_regression(
-    x: np.ndarray, answers: np.ndarray, *, penalty: float = 0.0, iterations: int = 500
-) -> SoftmaxRegression:
+def fit_softmax_regression(x: np.ndarray, answers: np.ndarray, *, iterations: int = 500) -> SoftmaxRegression:
     """The softmax regression that fits answers (n, n_classes) to records x (n, ...) best, by cross-entropy (Tramèr et al. 2016,
-    Sec. 4.1.2): for answers that are rounded, where more queries stand in for digits. One query a record.
+    Sec. 4.1.2): for answers that are rounded (Sec. 7), where more queries stand in for digits. One query a record.
 
-    The rows of the answers are scaled to sum to one; a row of zeros is left out, but was asked. penalty: of the mean squared
-    weight, so that what no record tells is 0. iterations: of L-BFGS, at most. Raises TypeError or ValueError.
+    The rows of the answers are scaled to sum to one; a row of zeros is left out, but was asked. iterations: of L-BFGS, at most;
+    a warning says where they did not suffice. Raises TypeError or ValueError.
     """
     import scipy.optimize  # late: a tenth of a second, for this alone
 
@@ -99,7 +100,6 @@ def fit_softmax_regression(
     given = checks.array("answers", answers).astype(np.float64)
     if given.ndim != 2 or len(given) != len(x) or not (given.min() >= 0 and given.max() <= 1):
         raise ValueError(f"answers must lie in [0, 1], a row for each of {len(x)} records, got {checks.kind(given)}")
-    checks.real("penalty", penalty, 0)
     checks.whole("iterations", iterations, 1)
     told = given.sum(1) > 0
     if not told.any():
@@ -111,12 +111,15 @@ def fit_softmax_regression(
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         weights = parameters.reshape(shape)
         logs = scipy.special.log_softmax(flat @ weights.T, axis=1)
-        slope = (np.exp(logs) - aims).T @ flat / len(flat) + 2 * penalty * weights / weights.size
-        value = -(aims * logs).sum() / len(flat) + penalty * np.square(weights).mean()
-        return value, slope.ravel()
+        slope = (np.exp(logs) - aims).T @ flat / len(flat)
+        return -(aims * logs).sum() / len(flat), slope.ravel()
 
     settings = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": 0.0, "gtol": FIT_TOLERANCE, "maxcor": 20}
     found = scipy.optimize.minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options=settings)
+    if not found.success:
+        log.warning(
+            "the regression did not settle in %d iterations: its largest gradient is %.1e", found.nit, abs(found.jac).max()
+        )
     weights = found.x.reshape(shape)
     weights = weights - weights.mean(0)
     return SoftmaxRegression(weights[:, :-1], weights[:, -1], len(x))

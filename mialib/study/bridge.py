@@ -41,9 +41,10 @@ def bridge_table(e: Experiment, fprs: Sequence[float] = AT_1_PERCENT) -> pd.Data
     way: "shadow models" is the attack of 2017 on real labelled data; "copies as shadow models, vectors" and ", labels" the
     same attack, the same records, whose labels the target gave: whole vectors, or its most probable class alone. "inside the
     copy" asks a copy of the target, not the target, how sure it is of the record's class; the copy learned vectors of twice
-    as many records of the attacker as the target was trained on. "the target's confidence" is that of the target itself;
-    "less the copy's" what is left of it (log-odds) when the copy says how easy the record is, as in Watson et al. 2022, "less
-    a shadow's" the same with one ordinary shadow model. No copy and no shadow model has learned a record that is judged.
+    as many records of the attacker as the target was trained on. "inside a shadow model", which heard nothing of the target,
+    is there to show what that is worth: a coin. "the target's confidence" is that of the target itself; "less the copy's" what
+    is left of it (log-odds) when the copy says how easy the record is, as in Watson et al. 2022, "less a shadow's" the same
+    with one ordinary shadow model. No copy and no shadow model has learned a record that is judged.
     queries: asked of each target beforehand, mean over targets; the judged records come on top, but for "inside the copy".
     metric: as of `measured_rows`, precision and recall where the attack decides; auc_gain, tpr_gain and so on, what a way gets
     more than "shadow models" of the same records. e: with n_shadows of 1 or more. Raises TypeError or ValueError.
@@ -91,6 +92,7 @@ def _ways(target: Target, trial: Trial) -> dict[str, _Said]:
     )
     return found | {
         "inside the copy": _Said(n, copied),
+        "inside a shadow model": _Said(0, usual),
         TARGET_ALONE: _Said(0, own),
         f"{TARGET_ALONE}, less the copy's": _Said(n, own - copied),
         f"{TARGET_ALONE}, less a shadow's": _Said(0, own - usual),

@@ -18,6 +18,7 @@ from mialib import metrics, mitigations
 from mialib.attack import extraction
 from mialib.attack.extraction import SoftmaxRegression, Transcript, copy_trainer, transcript, with_steps
 from mialib.core import cache, checks, randomness
+from mialib.core.threads import one_a_core
 from mialib.core.types import BlackBox, Features
 from mialib.shadow import synthesis
 from mialib.shadow.records import noisy
@@ -61,13 +62,17 @@ def equation_table(e: Experiment, *, digits: int | None = None, n_queries: int =
     made up: bits of the zero record, each 1 with a chance that is drawn anew for each record. Raises TypeError for targets of
     another kind.
     """
+    checks.instance("e", e, Experiment)
+    checks.whole("n_queries", n_queries, 1)
+    if digits is not None:
+        checks.whole("digits", digits, 1, 15)
     rows = []
     for target in shadow_data.targets(e):
         true = _true_regression(target)
         size = int(np.prod(e.dataset.x.shape[1:]))
         found = {"as they are": extraction.solve_softmax_regression(target.model, size, e.dataset.n_classes)}
         if digits is not None:
-            found[f"{digits} digits"] = _fit_rounded(target, digits, checks.whole("n_queries", n_queries, 1))
+            found[f"{digits} digits"] = _fit_rounded(target, digits, n_queries)
         rows += [_equation_row(target, answers, one, true) for answers, one in found.items()]
     return pd.DataFrame(rows)[OF_EQUATIONS]
 
@@ -90,7 +95,8 @@ def _fit_rounded(target: Target, digits: int, n_queries: int) -> SoftmaxRegressi
     x = (rng.random((n_queries, *e.dataset.x.shape[1:])) < rng.uniform(0, 0.1, (n_queries, 1))).astype(np.uint8)
     answers = mitigations.round_to(extraction.transcript(target.model, x, e.dataset.n_classes).answers, digits)
     key = {"x": cache.digest(x), "answers": cache.digest(answers), "code": cache.code_digest("mialib.attack.extraction")}
-    stored = cache.load("regressions", key)
+    expected = {"weights": ((e.dataset.n_classes, x.shape[1]), "float64"), "bias": ((e.dataset.n_classes,), "float64")}
+    stored = cache.load("regressions", key, partial(cache.expect, expected=expected))
     if stored is None:
         found = extraction.fit_softmax_regression(x, answers)
         stored = {"weights": found.weights, "bias": found.bias}
@@ -134,20 +140,28 @@ def extraction_table(e: Experiment, budgets: Mapping[str, Sequence[int]], *, ste
     neural_trainer(e)
     targets = shadow_data.targets(e)
     _check_budgets(e, budgets, len(targets[0].pool))
+    asked = [(kind, budget) for kind, counts in budgets.items() for budget in sorted(set(counts))]
+    heard = {(kind, budget): [_made_up(target, kind, budget) for target in targets] for kind, budget in asked}
+    jobs = [
+        (kind, budget, answers, i)
+        for kind, budget in asked
+        for answers in LEARNED_FROM[kind]
+        for i, one in enumerate(heard[kind, budget])
+        if len(one.x)
+    ]
+
+    def judge(kind: str, budget: int, answers: str, i: int) -> tuple[np.ndarray, np.ndarray]:
+        return _judge(targets[i], copy_of(targets[i], heard[kind, budget][i], answers, steps))
+
+    with one_a_core(len(jobs), threads=1) as (pool, _):
+        judged = dict(zip(jobs, pool.map(judge, *zip(*jobs, strict=True)), strict=True)) if jobs else {}
     rows = []
-    for kind, counts in budgets.items():
-        for budget in sorted(counts):
-            found = [_made_up(target, kind, budget) for target in targets]
-            usable = [(target, heard) for target, heard in zip(targets, found, strict=True) if len(heard.x)]
-            if not usable:
-                log.warning("%s: no record was synthesised in %d queries: no copy", e.dataset.name, budget)
-                continue
-            n_queries = round(float(np.mean([heard.queries for heard in found])))
-            about = {"dataset": e.dataset.name, "source": e.dataset.source, "records": kind, "n_queries": n_queries}
-            for answers in LEARNED_FROM[kind]:
-                judged = [_judge(target, copy_of(target, heard, answers, steps)) for target, heard in usable]
-                for metric, right in zip(("agreement", "test_accuracy"), zip(*judged, strict=True), strict=True):
-                    rows.append(about | {"answers": answers, "metric": metric} | _share(right))
+    for kind, budget, answers in dict.fromkeys(job[:3] for job in jobs):
+        n_queries = round(float(np.mean([one.queries for one in heard[kind, budget]])))
+        about = {"dataset": e.dataset.name, "source": e.dataset.source, "records": kind, "answers": answers}
+        found = [judged[job] for job in jobs if job[:3] == (kind, budget, answers)]
+        for metric, right in zip(("agreement", "test_accuracy"), zip(*found, strict=True), strict=True):
+            rows.append(about | {"n_queries": n_queries, "metric": metric} | _share(right))
     return pd.DataFrame(rows, columns=OF_EXTRACTION)
 
 

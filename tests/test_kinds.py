@@ -1,8 +1,11 @@
 """Kinds of model as targets and as shadows: the same splits for all, and tables of right and wrong guesses."""
 
+import joblib
 import numpy as np
 import pytest
 
+from mialib import plots
+from mialib.attack.thresholds import confidence_threshold
 from mialib.core.types import AttackData, Dataset
 from mialib.study import experiments, kinds
 from mialib.study.experiments import Case, Trial
@@ -11,6 +14,15 @@ from mialib.training.neural import NeuralTrainer
 from mialib.training.recipe import Recipe
 
 NETWORK = NeuralTrainer(lambda: mlp(12, 3, 8), Recipe(2, 10, 0.05), "cpu", chunk=4)
+THRESHOLD = {"confidence": confidence_threshold}
+TPR = {"metric": "tpr", "attack": "confidence", "fpr": 0.01}
+
+
+@pytest.fixture(autouse=True)
+def in_this_process():
+    """Workers of their own take seconds to start."""
+    with joblib.parallel_config(backend="threading"):
+        yield
 
 
 def tiny(name="location"):
@@ -78,9 +90,9 @@ def both():
 
 
 def test_the_right_kind_is_told_and_a_kind_on_another_scale_is_not():
-    table = kinds.wrong_kind_table(both())
+    table = kinds.wrong_kind_table(both(), THRESHOLD)
     assert list(table)[:7] == ["dataset", "source", "target_kind", "shadow_kind", "attack", "metric", "fpr"]
-    found = table[table["attack"] == "confidence"].set_index(["target_kind", "shadow_kind", "metric"])["value"]
+    found = table.set_index(["target_kind", "shadow_kind", "metric"])["value"]
     assert found["A", "A", "precision"] == 1 and found["A", "A", "recall"] == 1
     assert found["A", "B", "precision"] == 0.5  # B's threshold calls everything that A says a member
     assert found["B", "A", "recall"] == 0
@@ -91,7 +103,7 @@ def test_the_right_kind_is_told_and_a_kind_on_another_scale_is_not():
 
 def test_the_diagonal_is_the_table_of_kinds():
     trials = both()
-    own, crossed = kinds.kind_table(trials), kinds.wrong_kind_table(trials)
+    own, crossed = kinds.kind_table(trials, THRESHOLD), kinds.wrong_kind_table(trials, THRESHOLD)
     diagonal = crossed[crossed["target_kind"] == crossed["shadow_kind"]]
     shared = ["attack", "metric", "value", "low", "high", "n_targets"]
     assert own[shared].equals(diagonal[shared].reset_index(drop=True))
@@ -108,12 +120,40 @@ def test_trials_must_have_shadows_of_every_kind():
 
 def test_trials_of_two_data_sets_stay_apart():
     other = [t._replace(case=t.case._replace(dataset="purchase100", source="standin")) for t in both()]
-    table = kinds.wrong_kind_table([*both(), *other])
+    table = kinds.wrong_kind_table([*both(), *other], THRESHOLD)
     counts = table.groupby(["dataset", "source"]).size().to_dict()
     assert len(set(counts.values())) == 1 and set(counts) == {("location", "real"), ("purchase100", "standin")}
 
 
 def test_models_are_trained_and_crossed():
     trials = experiments.run_trials(*planned(kinds=["naive Bayes", "network"]))
-    table = kinds.wrong_kind_table(trials, {"confidence": kinds.TWO_ATTACKS["confidence"]})
+    table = kinds.wrong_kind_table(trials, THRESHOLD)
     assert len(table) == 4 * 5 + 2 * 4
+
+
+def test_the_heat_map_writes_each_number_at_its_place_and_nothing_where_there_is_none():
+    table = kinds.wrong_kind_table(both(), THRESHOLD)
+    table.loc[(table["target_kind"] == "A") & (table["shadow_kind"] == "B"), "value"] = np.nan
+    figure = plots.draw(plots.wrong_kinds, [table], facet="dataset", metric="recall", attack="confidence")
+    (ax,) = figure.axes
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {
+        (0, 0): "100",
+        (1, 0): "",
+        (0, 1): "0",
+        (1, 1): "100",
+    }
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["A", "B"]
+
+
+def test_kinds_stand_at_their_gap_and_are_named():
+    table = kinds.kind_table(both(), THRESHOLD)
+    (ax,) = plots.draw(plots.kinds_of_model, [table], facet="dataset", **TPR).axes
+    assert {"A", "B"} <= {text.get_text() for text in ax.texts}
+    assert ax.containers[0].lines[0].get_xdata().tolist() == [0.0, 0.0]  # both are right about everybody
+
+
+def test_figures_refuse_what_the_table_does_not_hold():
+    for plot, of in ((plots.wrong_kinds, kinds.wrong_kind_table), (plots.kinds_of_model, kinds.kind_table)):
+        table = of(both(), THRESHOLD)
+        with pytest.raises(ValueError, match="table must hold rows of metric tpr and attack confidence, got none"):
+            plots.draw(plot, [table], **TPR | {"fpr": 0.5})

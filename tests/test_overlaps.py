@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mialib import plots
 from mialib.core.types import AttackData, Dataset, Split
 from mialib.metrics import auc, tpr_at_fpr
 from mialib.shadow.splits import overlapping_splits, sample_splits
@@ -218,3 +219,32 @@ def test_bad_experiments_are_refused_before_any_training(change, shares, message
         overlaps.run_overlaps(experiment(**change), shares)
     with pytest.raises(ValueError, match="trials must hold at least one, got none"):
         overlaps.overlap_table([])
+
+
+# The figure
+
+
+def drawn_table():
+    rows = [
+        {"dataset": "location", "source": "real", "share": share, "attack": "shokri", "metric": metric + end, "fpr": fpr,
+         "value": 0.1 + share / 10, "low": 0.1, "high": 0.3, "n_targets": 2}
+        for share in (0.0, 0.5, 1.0)
+        for end in ("", "_gain")
+        for metric, fpr in (("auc", np.nan), ("tpr", 0.01))
+        if share or not end
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(("gain", "shares", "top"), [(False, 3, 20), (True, 2, 20)])
+def test_the_figure_draws_a_line_a_metric(gain, shares, top):
+    (ax,) = plots.draw(plots.by_share, [drawn_table()], facet="dataset", gain=gain).axes
+    lines = [bars.lines[0] for bars in ax.containers]
+    assert [len(line.get_ydata()) for line in lines] == [shares] * 2
+    assert lines[0].get_ydata()[-1] == pytest.approx(top)
+    assert "members found at 1%" in {text.get_text() for text in ax.texts}
+
+
+def test_the_figure_refuses_a_table_without_differences():
+    with pytest.raises(ValueError, match="table must hold rows of metrics that end in _gain, got none"):
+        plots.draw(plots.by_share, [drawn_table().query("share == 0")], gain=True)

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
-from mialib.plots.modern import _key_beside, _name_axes
+from mialib.plots.labels import Label, place_labels
+from mialib.plots.modern import COLOUR_OF_ATTACK, _key_beside, _name_axes, _place
 from mialib.plots.names import in_words
 from mialib.plots.style import GREY, axis_start, error_bars, mark_coin, write_key
 
@@ -140,3 +142,99 @@ def inverted_pictures(table: pd.DataFrame, *, ax: Axes) -> None:
     ax.set_yticks(np.array(lifted) + 0.5, rows, fontsize=7)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
+
+
+COLOUR_OF_SHARE = {"precision": "#0072B2", "recall": "#E69F00", "auc": "#009E73", "tpr": "#D55E00"}
+LINE_OF_ATTACK = {"shokri": ("-", "o", "solid"), "confidence": (":", "s", "dotted")}
+
+
+def by_share(table: pd.DataFrame, *, ax: Axes, gain: bool = False) -> None:
+    """What attacks get by the share of a shadow's training set that is the target's, with 95% intervals: a colour a metric,
+    solid for the attack of 2017, dotted for one threshold. gain: the differences to disjoint shadows instead, in points.
+
+    table: share, attack, metric, fpr, value, low, high (one rate); facet by dataset.
+    """
+    end, scale = "_gain" if gain else "", 100
+    shown = table[table["metric"].isin([metric + end for metric in COLOUR_OF_SHARE])]
+    if shown.empty:
+        raise ValueError(f"table must hold rows of metrics{' that end in _gain' if gain else ''}, got none")
+    groups = list(shown.groupby(["metric", "attack"], sort=False))
+    for place, ((metric, attack), rows) in enumerate(groups):
+        rows, colour = rows.sort_values("share"), COLOUR_OF_SHARE[str(metric).removesuffix("_gain")]
+        line, marker, _ = LINE_OF_ATTACK[str(attack)]
+        x = 100 * rows["share"] + 1.2 * (place - (len(groups) - 1) / 2)  # side by side: intervals would cover one another
+        errors = [scale * part for part in error_bars(rows)]
+        ax.errorbar(
+            x, scale * rows["value"], errors, linestyle=line, marker=marker, color=colour, markersize=3, capsize=1.5,
+            linewidth=1, elinewidth=0.7,
+        )  # fmt: skip
+    shares = sorted(table["share"].unique())
+    ax.set_xticks([100 * share for share in shares])
+    if gain:
+        ax.axhline(0, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
+    else:
+        ax.set_ylim(-3, 103)
+    _name_axes(ax, "training set shared with the target (%)", "gain over 0% (points)" if gain else "value (%)")
+    rates = [f"members found at {100 * fpr:g}%" for fpr in shown["fpr"].dropna().unique()]
+    names = {"precision": "precision", "recall": "recall", "auc": "AUC", "tpr": ", ".join(rates)}
+    drawn = {str(metric).removesuffix("_gain") for metric in shown["metric"]}
+    metrics = [(names[metric], colour) for metric, colour in COLOUR_OF_SHARE.items() if metric in drawn]
+    attacks = [(f"{words}: {in_words(a)}", GREY) for a, (_, _, words) in LINE_OF_ATTACK.items() if a in set(shown["attack"])]
+    _key_beside(ax, [*metrics, *attacks])
+
+
+def _rows_of(table: pd.DataFrame, metric: str, attack: str, fpr: float | None) -> pd.DataFrame:
+    rows = table[(table["metric"] == metric) & (table["attack"] == attack)]
+    rows = rows if fpr is None else rows[(rows["fpr"] - fpr).abs() < 1e-12]
+    if rows.empty:
+        raise ValueError(f"table must hold rows of metric {metric} and attack {attack}, got none")
+    return rows
+
+
+def wrong_kinds(
+    table: pd.DataFrame, *, ax: Axes, metric: str = "auc", attack: str = "shokri", fpr: float | None = None
+) -> None:
+    """What an attack gets of a kind of target (row) with shadows of a kind (column), in per cent; framed: the right kind. An
+    empty place: no record was called a member, so that there is no precision.
+
+    table: target_kind, shadow_kind, attack, metric, fpr, value; facet by dataset. fpr: of the metric "tpr".
+    """
+    shown = _rows_of(table, metric, attack, fpr)
+    names = list(dict.fromkeys(shown["target_kind"]))
+    grid = shown.pivot(index="target_kind", columns="shadow_kind", values="value").loc[names, names].to_numpy(float)
+    least = 0.5 if metric in ("auc", "precision", "balanced_accuracy") else 0.0
+    ax.imshow(np.nan_to_num(grid), cmap="Blues", vmin=least, vmax=1.15, aspect="auto")
+    for (i, j), value in np.ndenumerate(grid):
+        text = "" if np.isnan(value) else f"{100 * value:.0f}"
+        dark = value > least + 0.75 * (1.15 - least)
+        ax.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+        if i == j:
+            ax.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, edgecolor="#D55E00", linewidth=1.2))
+    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set_xticks(range(len(names)), names, fontsize=7, rotation=40, ha="right", rotation_mode="anchor")
+    ax.tick_params(length=0, labelleft=_place(ax).left)
+    ax.spines[:].set_visible(False)
+    _name_axes(ax, "kind of the shadows", "kind of the target")
+
+
+def kinds_of_model(
+    table: pd.DataFrame, *, ax: Axes, metric: str = "auc", attack: str = "shokri", fpr: float | None = None
+) -> None:
+    """What an attack gets of each kind of model, with 95% intervals, against how far its accuracy on members exceeds that on
+    other records.
+
+    table: kind, train_accuracy, test_accuracy, attack, metric, fpr, value, low, high; facet by dataset. fpr: of "tpr".
+    """
+    shown = _rows_of(table, metric, attack, fpr)
+    gap = shown["train_accuracy"] - shown["test_accuracy"]
+    ax.errorbar(
+        gap, shown["value"], error_bars(shown), fmt="o", color=COLOUR_OF_ATTACK[attack], markersize=4, capsize=2, linewidth=1
+    )
+    ax.set(xlim=(-0.05, 1.0), ylim=(min(0.45, float(shown["low"].min()) - 0.03), 1.05))
+    if metric != "tpr":
+        mark_coin(ax)
+    points = np.stack([gap, shown["value"]], 1)
+    labels = [Label(x, y, str(kind), "#333333", 7) for (x, y), kind in zip(points, shown["kind"], strict=True)]
+    place_labels(ax, labels, [point[None] for point in points])
+    name = in_words(metric) if fpr is None else f"members found at {100 * fpr:g}%"
+    _name_axes(ax, "accuracy on members less that on others", f"{name}, {in_words(attack)}")

@@ -391,4 +391,4 @@ def test_curves_of_copies():
     assert [line.get_linestyle() for line in first.lines] == ["-", "--", "-"]
     assert len({line.get_color() for line in first.lines}) == 2 and len(first.collections) == 3
     assert first.get_xscale() == "log" and first.get_ylabel() == "agreement with the target"
-    assert second.get_xlabel() == "queries" and "dashed: labels alone" in [text.get_text() for text in second.texts]
+    assert second.get_xlabel() == "queries" and "■ dashed: labels alone" in [text.get_text() for text in second.texts]

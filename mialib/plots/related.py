@@ -49,10 +49,10 @@ def inside_and_outside(table: pd.DataFrame, *, ax: Axes, metric: str = "auc", fp
 
 
 COLOUR_OF_RECORDS = {"real": "#0072B2", "noisy": "#E69F00", "random": "#CC79A7", "synthesised": "#D55E00"}
-LINE_OF_ANSWERS = {  # its dashes, and what the key calls it
-    "vectors": ("-", "solid: whole vectors"),
-    "labels": ("--", "dashed: labels alone"),
-    "true labels": (":", "dotted: true labels,\nno query"),
+LINE_OF_ANSWERS = {  # its dashes, its mark, and what the key calls it
+    "vectors": ("-", "o", "● solid: whole vectors"),
+    "labels": ("--", "s", "■ dashed: labels alone"),
+    "true labels": (":", "D", "◆ dotted: true labels,\nno query"),
 }
 
 
@@ -65,16 +65,18 @@ def extraction_curves(table: pd.DataFrame, *, ax: Axes) -> None:
     table = table[table["metric"] == "agreement"]
     for (records, answers), rows in table.groupby(["records", "answers"], sort=False):
         rows, colour = rows.sort_values("n_queries"), COLOUR_OF_RECORDS[str(records)]
-        ax.fill_between(rows["n_queries"], rows["low"], rows["high"], color=colour, alpha=0.1, linewidth=0)
-        ax.plot(
-            rows["n_queries"], rows["value"], "o", linestyle=LINE_OF_ANSWERS[str(answers)][0], color=colour,
-            markersize=3, linewidth=1.3,
-        )  # fmt: skip
+        dashes, marker, _ = LINE_OF_ANSWERS[str(answers)]
+        if len(rows) > 1:
+            ax.fill_between(rows["n_queries"], rows["low"], rows["high"], color=colour, alpha=0.1, linewidth=0)
+        else:  # a band of one point would not be seen
+            ax.errorbar(rows["n_queries"], rows["value"], error_bars(rows), fmt="none", color=colour, capsize=2, linewidth=0.8)
+        ax.plot(rows["n_queries"], rows["value"], marker, linestyle=dashes, color=colour, markersize=3.5, linewidth=1.3)
     ax.set(xscale="log", ylim=(-0.03, 1.03))
+    ax.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
     _name_axes(ax, "queries", "agreement with the target")
     kinds, forms = set(table["records"]), set(table["answers"])
     words = [(f"{records} records", colour) for records, colour in COLOUR_OF_RECORDS.items() if records in kinds]
-    _key_beside(ax, [*words, *((text, GREY) for answers, (_, text) in LINE_OF_ANSWERS.items() if answers in forms)])
+    _key_beside(ax, [*words, *((text, GREY) for answers, (*_, text) in LINE_OF_ANSWERS.items() if answers in forms)])
 
 
 MARK_OF_INDIRECT = {  # colour, mark, sign in the key, in the order within a row

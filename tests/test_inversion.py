@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from mialib.attack import inversion
+from mialib import metrics
+from mialib.attack.class_cost import class_cost
 from mialib.attack.inversion import invert, invert_by_answers, slope_by_differences
 from mialib.core.types import Dataset
 from mialib.plots import draw, inverted_pictures
@@ -45,7 +46,7 @@ class Counting:
 
 def task(shape, labels, **changed):
     given = {"pixels": False, "start": None, "noise": 0.0, "smoothness": 0.0, "distance": 0.0, "half_waves": None, "seed": 0}
-    return inversion._task(shape, labels, *(given | changed).values())
+    return class_cost(shape, labels, *(given | changed).values())
 
 
 def test_gradients_are_those_of_softmax_regression():
@@ -229,6 +230,13 @@ def test_the_summary_has_every_measure_with_an_interval(trials):
     assert values["nearer to members"] == pytest.approx((white["nearest_nonmember"] - white["nearest_member"]).mean())
     relative = (white["nearest_member"] / white["usual_nearest"]).mean()
     assert values["nearest member, relative"] == pytest.approx(relative)
+    by_hand = []
+    for t in trials:
+        rows, x = t.split.rows, digits().x.astype(float)
+        means = [x[t.split.members][digits().y[t.split.members] == c].mean(0).round() for c in range(4)]
+        away = [np.sqrt(((x[i] - means[digits().y[i]]) ** 2).mean()) for i in rows]
+        by_hand.append(metrics.auc(t.split.member, -np.array(away)))
+    assert values["auc by the class mean"] == pytest.approx(np.mean(by_hand), abs=1e-3)
 
 
 def test_a_picture_that_is_a_member_is_seen_as_one(trials):
@@ -239,6 +247,7 @@ def test_a_picture_that_is_a_member_is_seen_as_one(trials):
     summary = study.inversion_summary([t._replace(found=t.found | {"white box": planted})])
     values = summary[summary["access"] == "white box"].set_index("measure")
     assert values.loc["nearest member, relative", "value"] < 1e-3 and values.loc["nearer to members", "low"] > 0
+    assert values.loc["farther than the class mean", "high"] < 0
 
 
 def test_a_second_run_trains_and_asks_nothing(trials, monkeypatch):

@@ -5,24 +5,21 @@ Fig. 13). White box: `invert`, by gradients; black box: `invert_by_answers`, by 
 cost -log p(label) + AuxTerm, without momentum; many labels take a step together, each on a path of its own.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
+from mialib.attack.class_cost import LEAST_PROBABILITY, ClassCost, class_cost, root_mean_square
 from mialib.core import checks, randomness
-from mialib.core.types import BlackBox, check_answers
+from mialib.core.types import BlackBox
 from mialib.training import module_of
 
-LEAST_PROBABILITY = 1e-30  # a probability below it counts as this one
 FIRST_MOVE = 0.03  # of the first step: root mean square over a record's numbers
 GROW, SHRINK = 1.5, 0.5  # the rate after a step that lowered the cost, and after one that did not
 PROGRESS = 1e-5  # a step that lowers the cost by a smaller share of it is none
 MOVES = np.array([0.3, 1.0, 3.0])  # times the last one: steps that are tried at once, as a slope costs far more rows than they
-STEEP = 4  # how fast the share of a cosine in a smooth direction falls with its half waves
-NOT_TAKEN = (RuntimeError, ValueError, TypeError, IndexError)  # what a model raises for records of a shape that is not its own
+NUMBERS_A_SEARCH = 2**22  # of points in memory: more labels are searched for one after another
 
 
 class Inverted(NamedTuple):
@@ -71,24 +68,11 @@ def invert(
     Raises TypeError for a model without gradients, TypeError or ValueError for other arguments, the model's shape included.
     """
     module_of(model)
-    task = _task(shape, label, pixels, start, noise, smoothness, distance, half_waves, seed)
+    task = class_cost(shape, label, pixels, start, noise, smoothness, distance, half_waves, seed)
     checks.whole("steps", steps, 1)
     _check_ends(patience, enough)
-    u, m = task.origin.copy(), len(task.labels)
-    cost, slope = task.cost_and_slope(model, u, np.arange(m))
-    rate = FIRST_MOVE / np.maximum(_size(slope), LEAST_PROBABILITY)
-    stale, queries = np.zeros(m, np.int64), np.ones(m, np.int64)
-    while len(rows := np.flatnonzero((queries < steps) & (cost > enough) & (stale < patience))):
-        moved = task.inside(u[rows] - rate[rows, None] * slope[rows])
-        new_cost, new_slope = task.cost_and_slope(model, moved, rows)
-        queries[rows] += 1
-        stale[rows] = np.where(_progress(cost[rows], new_cost), 0, stale[rows] + 1)
-        lower = new_cost < cost[rows]
-        rate[rows] *= np.where(lower, GROW, SHRINK)
-        u[rows[lower]], cost[rows[lower]], slope[rows[lower]] = moved[lower], new_cost[lower], new_slope[lower]
-    record = task.records(u)
-    confidence = task.probabilities(model, record, np.arange(m))
-    return Inverted(record, confidence, cost, queries + 1)
+    most = max(1, NUMBERS_A_SEARCH // task.start.size)
+    return _joined(_descend(model, part, steps, patience, enough) for part in task.parts(most))
 
 
 def invert_by_answers(
@@ -103,7 +87,7 @@ def invert_by_answers(
     smoothness: float = 0.0,
     distance: float = 0.0,
     half_waves: float | None = 4.0,
-    pairs: int = 20,
+    pairs: int = 40,
     radius: float = 0.05,
     patience: int = 20,
     enough: float = 0.0,
@@ -118,35 +102,78 @@ def invert_by_answers(
     users have them, in whole pixels. model: any object with `predict_proba`. What is drawn depends on (seed, label) alone.
     Other arguments and errors: as of `invert`.
     """
-    task = _task(shape, label, pixels, start, noise, smoothness, distance, half_waves, seed)
+    task = class_cost(shape, label, pixels, start, noise, smoothness, distance, half_waves, seed)
     checks.whole("max_queries", max_queries, 1)
     checks.whole("pairs", pairs, 1)
     checks.real("radius", radius, 0, open_low=True)
     _check_ends(patience, enough)
-    streams = [randomness.generator(seed, "inversion directions", int(c)) for c in task.labels]
-    u, m, left = task.whole(task.origin), len(task.labels), max_queries - 1
-    cost, probability = task.asked(model, u[:, None], np.arange(m))[:, :, 0]
-    slope, move = np.zeros_like(u), np.full(m, FIRST_MOVE)
+    most = max(1, NUMBERS_A_SEARCH // (2 * pairs * task.start.size))
+    searches = (_Asking(model, part, max_queries, seed) for part in task.parts(most))
+    return _joined(search.descend(pairs, radius, patience, enough) for search in searches)
+
+
+def _joined(parts: Iterable[Inverted]) -> Inverted:
+    return Inverted(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _descend(model: BlackBox, of: ClassCost, steps: int, patience: int, enough: float) -> Inverted:
+    u, m = of.origin.copy(), len(of.labels)
+    cost, slope = of.cost_and_slope(model, u, np.arange(m), first=True)
+    rate = FIRST_MOVE / np.maximum(root_mean_square(slope), LEAST_PROBABILITY)
     stale, queries = np.zeros(m, np.int64), np.ones(m, np.int64)
-    while left >= 2 + len(MOVES) and len(rows := np.flatnonzero((cost > enough) & (stale < patience))):
-        few = min(pairs, (left - len(MOVES)) // 2)
-        left -= 2 * few + len(MOVES)
-        queries[rows] = max_queries - left
-        away = radius * np.stack([task.directions(streams[i], few) for i in rows])
-        sides = task.whole(u[rows, None] + away), task.whole(u[rows, None] - away)
-        slope[rows] += few * slope_by_differences(partial(task.costs, model, rows), *sides, radius)
-        ahead = slope[rows] / np.maximum(_size(slope[rows]), LEAST_PROBABILITY)[:, None]
-        tried = task.whole(u[rows, None] - (move[rows, None] * MOVES)[:, :, None] * ahead[:, None])
-        costs, probabilities = task.asked(model, tried, rows)
-        best = costs.argmin(1)
-        each = np.arange(len(rows))
-        new_cost, lower = costs[each, best], costs[each, best] < cost[rows]
+    while len(rows := np.flatnonzero((queries < steps) & (cost > enough) & (stale < patience))):
+        moved = of.inside(u[rows] - rate[rows, None] * slope[rows])
+        new_cost, new_slope = of.cost_and_slope(model, moved, rows)
+        queries[rows] += 1
         stale[rows] = np.where(_progress(cost[rows], new_cost), 0, stale[rows] + 1)
-        move[rows] *= np.where(lower, MOVES[best], MOVES[0])
-        kept, best = rows[lower], best[lower]
-        u[kept], cost[kept], probability[kept] = tried[lower, best], new_cost[lower], probabilities[lower, best]
-        slope[kept] = 0
-    return Inverted(task.records(u), probability, cost, queries)
+        lower = new_cost < cost[rows]
+        rate[rows] *= np.where(lower, GROW, SHRINK)
+        u[rows[lower]], cost[rows[lower]], slope[rows[lower]] = moved[lower], new_cost[lower], new_slope[lower]
+    record = of.records(u)
+    return Inverted(record, of.probabilities(model, record, np.arange(m)), cost, queries + 1)
+
+
+class _Asking:
+    """Searches by answers that take each step together, and have `left` rows each, the same number."""
+
+    def __init__(self, model: BlackBox, of: ClassCost, max_queries: int, seed: int) -> None:
+        self.model, self.of, m = model, of, len(of.labels)
+        self.u, self.left, self.max_queries = of.whole(of.origin), max_queries - 1, max_queries
+        self.cost, self.probability = of.asked(model, self.u[:, None], np.arange(m), first=True)[:, :, 0]
+        self.streams = [randomness.generator(seed, "inversion directions", int(c)) for c in of.labels]
+        self.slope, self.move = np.zeros_like(self.u), np.full(m, FIRST_MOVE)
+        self.stale, self.queries = np.zeros(m, np.int64), np.ones(m, np.int64)
+
+    def descend(self, pairs: int, radius: float, patience: int, enough: float) -> Inverted:
+        while self.left >= 2 + len(MOVES):
+            rows = np.flatnonzero((self.cost > enough) & (self.stale < patience))
+            if not len(rows):
+                break
+            few = min(pairs, (self.left - len(MOVES)) // 2)
+            self.left -= 2 * few + len(MOVES)
+            self.queries[rows] = self.max_queries - self.left
+            self._look(rows, few, radius)
+            self._step(rows)
+        return Inverted(self.of.records(self.u), self.probability, self.cost, self.queries)
+
+    def _look(self, rows: np.ndarray, few: int, radius: float) -> None:
+        """The slope along some more directions, added to what is known of it here."""
+        away = radius * np.stack([self.of.directions(self.streams[i], few) for i in rows])
+        ahead, behind = (self.of.whole(self.u[rows, None] + sign * away) for sign in (1, -1))
+        self.slope[rows] += few * slope_by_differences(lambda at: self.of.asked(self.model, at, rows)[0], ahead, behind, radius)
+
+    def _step(self, rows: np.ndarray) -> None:
+        """The best of several steps down the slope, if it lowers the cost."""
+        ahead = self.slope[rows] / np.maximum(root_mean_square(self.slope[rows]), LEAST_PROBABILITY)[:, None]
+        tried = self.of.whole(self.u[rows, None] - (self.move[rows, None] * MOVES)[:, :, None] * ahead[:, None])
+        cost, probability = self.of.asked(self.model, tried, rows)
+        best, each = cost.argmin(1), np.arange(len(rows))
+        lower = cost[each, best] < self.cost[rows]
+        self.stale[rows] = np.where(_progress(self.cost[rows], cost[each, best]), 0, self.stale[rows] + 1)
+        self.move[rows] *= np.where(lower, MOVES[best], MOVES[0])
+        moved, each, best = rows[lower], each[lower], best[lower]
+        self.u[moved], self.cost[moved], self.probability[moved] = tried[each, best], cost[each, best], probability[each, best]
+        self.slope[moved] = 0
 
 
 def slope_by_differences(
@@ -163,164 +190,9 @@ def slope_by_differences(
     return np.einsum("mk,mkd->md", values[:, :k] - values[:, k:], ahead - behind) / (k * (2 * radius) ** 2)
 
 
-class _Task(NamedTuple):
-    """What is searched for, in points u (m, d) of which a pixel's range is 1."""
-
-    labels: np.ndarray
-    shape: tuple[int, ...]
-    pixels: bool
-    start: np.ndarray  # (d,)
-    origin: np.ndarray  # (m, d)
-    smoothness: float
-    distance: float
-    half_waves: float | None
-
-    def inside(self, u: np.ndarray) -> np.ndarray:
-        return u.clip(0, 1) if self.pixels else u
-
-    def whole(self, u: np.ndarray) -> np.ndarray:
-        """The nearest points that are records."""
-        return np.rint(255 * self.inside(u)) / 255 if self.pixels else u
-
-    def records(self, u: np.ndarray) -> np.ndarray:
-        values = np.rint(255 * u).astype(np.uint8) if self.pixels else u.astype(np.float32)
-        return values.reshape(-1, *self.shape)
-
-    def asked(self, model: BlackBox, u: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Cost, and probability of the label, of k points for each of some searches: u (m, k, d) to (2, m, k)."""
-        m, k, d = u.shape
-        probability = self.probabilities(model, self.records(u.reshape(-1, d)), np.repeat(rows, k))
-        cost = -np.log(np.maximum(probability, LEAST_PROBABILITY)) + self.penalty(u.reshape(-1, d))[0]
-        return np.stack([cost, probability]).reshape(2, m, k)
-
-    def costs(self, model: BlackBox, rows: np.ndarray, u: np.ndarray) -> np.ndarray:
-        return self.asked(model, u, rows)[0]
-
-    def probabilities(self, model: BlackBox, records: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        try:
-            answers = model.predict_proba(records)
-        except NOT_TAKEN as error:
-            raise self.not_taken(error) from error
-        answers = checks.array("predict_proba's answer", answers)
-        answers = check_answers(answers, len(records), answers.shape[-1] if answers.ndim else 0)
-        labels = self.known_labels(answers.shape[1])[rows]
-        return answers[np.arange(len(answers)), labels].astype(np.float64)
-
-    def cost_and_slope(self, model: BlackBox, u: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cost (m,) and its smoothed gradient (m, d) at one point for each of some searches."""
-        module, scale = module_of(model), 255.0 if self.pixels else 1.0
-        device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        x = torch.as_tensor(scale * u.reshape(-1, *self.shape), dtype=torch.float32, device=device).requires_grad_()
-        try:
-            logits = module(x)
-        except NOT_TAKEN as error:
-            raise self.not_taken(error) from error
-        if logits.ndim != 2 or len(logits) != len(u):
-            raise ValueError(f"model must answer logits of shape ({len(u)}, n_classes), got {tuple(logits.shape)}")
-        labels = torch.as_tensor(self.known_labels(logits.shape[1])[rows], device=device)
-        loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        (gradient,) = torch.autograd.grad(loss.sum(), x)
-        value, slope = self.penalty(u)
-        steepest = slope + scale * gradient.cpu().numpy().astype(np.float64).reshape(u.shape)
-        return loss.detach().cpu().numpy() + value, self.smoothed(steepest)
-
-    def penalty(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """AuxTerm (m,) and its gradient (m, d)."""
-        away = u - self.start
-        value, slope = self.distance * (away**2).sum(1), 2 * self.distance * away
-        if self.smoothness:
-            picture, rise = u.reshape(-1, *self.shape), np.zeros((len(u), *self.shape))
-            for axis in (1, 2):
-                step = np.diff(picture, axis=axis)
-                value = value + self.smoothness * (step**2).reshape(len(u), -1).sum(1)
-                before, after = (np.moveaxis(rise, axis, 1)[:, part] for part in (slice(None, -1), slice(1, None)))
-                before -= 2 * self.smoothness * np.moveaxis(step, axis, 1)
-                after += 2 * self.smoothness * np.moveaxis(step, axis, 1)
-            slope = slope + rise.reshape(u.shape)
-        return value, slope
-
-    def directions(self, rng: np.random.Generator, k: int) -> np.ndarray:
-        """k random directions (k, d) of root mean square about 1, the share of each cosine being that of `smoothed`."""
-        drawn = rng.standard_normal((k, self.start.size))
-        smooth = self.smoothed(drawn, 0.5)
-        return smooth / _size(smooth)[:, None]
-
-    def smoothed(self, vectors: np.ndarray, power: float = 1.0) -> np.ndarray:
-        """Of vectors (k, d), the cosines of f half waves a side times 1 / (1 + (f / half_waves)^4), to this power."""
-        if self.half_waves is None or not self.pixels:
-            return vectors
-        height, width, depth = (*self.shape, 1)[:3]
-        down, right = _cosines(height), _cosines(width)
-        waves = np.hypot(np.arange(height)[:, None], np.arange(width))
-        share = (1 + (waves / self.half_waves) ** STEEP) ** -power
-        pictures = np.moveaxis(vectors.reshape(-1, height, width, depth), 3, 1)
-        smooth = down @ (share * (down.T @ pictures @ right)) @ right.T
-        return np.moveaxis(smooth, 1, 3).reshape(vectors.shape)
-
-    def known_labels(self, n_classes: int) -> np.ndarray:
-        return checks.labels("label", self.labels, n_classes)
-
-    def not_taken(self, error: BaseException) -> ValueError:
-        return ValueError(f"shape must be that of a record that the model takes, got {self.shape}: {error}")
-
-
-def _task(
-    shape: Sequence[int],
-    label: int | Sequence[int],
-    pixels: bool,
-    start: np.ndarray | None,
-    noise: float,
-    smoothness: float,
-    distance: float,
-    half_waves: float | None,
-    seed: int,
-) -> _Task:
-    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    sizes = tuple(checks.whole("shape", size, 1) for size in sizes)
-    if not sizes or (checks.flag("pixels", pixels) and len(sizes) not in (2, 3)):
-        raise ValueError(f"shape must be {'(h, w) or (h, w, channels)' if pixels else 'that of a record'}, got {sizes}")
-    several = isinstance(label, Sequence | np.ndarray) and not isinstance(label, str)
-    labels = np.array([checks.whole("label", c, 0) for c in (label if several else [label])], np.int64)  # type: ignore[union-attr]
-    if not len(labels) or len(np.unique(labels)) < len(labels):
-        raise ValueError(f"label must be a class or several different ones, got {label!r}")
-    checks.real("noise", noise, 0)
-    if checks.real("smoothness", smoothness, 0) and not pixels:
-        raise ValueError(f"smoothness must be 0 for records that are no pictures, got {smoothness}")
-    checks.real("distance", distance, 0)
-    if half_waves is not None:
-        checks.real("half_waves", half_waves, 0, open_low=True)
-    at = _start(start, sizes, pixels)
-    task = _Task(labels, sizes, pixels, at, np.tile(at, (len(labels), 1)), smoothness, distance, half_waves)
-    drawn = [task.directions(randomness.generator(seed, "inversion start", int(c)), 1)[0] for c in labels]
-    return task._replace(origin=task.inside(at + noise * np.stack(drawn)))
-
-
-def _start(start: np.ndarray | None, shape: tuple[int, ...], pixels: bool) -> np.ndarray:
-    """The point (d,) where searches begin."""
-    if start is None:
-        return np.full(int(np.prod(shape)), 0.5 if pixels else 0.0)
-    start = checks.array("start", start)
-    if start.shape != shape or start.dtype.kind not in "fiu" or not np.isfinite(start).all():
-        raise ValueError(f"start must be a record of finite numbers, of shape {shape}, got {checks.kind(start)}")
-    if pixels and (start.min() < 0 or start.max() > 255):
-        raise ValueError(f"start must hold pixels in 0..255, got {start.min()}..{start.max()}")
-    return start.astype(np.float64).ravel() / (255 if pixels else 1)
-
-
 def _check_ends(patience: int, enough: float) -> None:
     checks.whole("patience", patience, 1)
     checks.real("enough", enough, 0)
-
-
-def _cosines(size: int) -> np.ndarray:
-    """Orthonormal cosines on `size` pixels, (size, size): column f has f half waves."""
-    waves = np.cos(np.pi * (np.arange(size)[:, None] + 0.5) * np.arange(size) / size)
-    return waves / np.sqrt((waves**2).sum(0))
-
-
-def _size(vectors: np.ndarray) -> np.ndarray:
-    """Root mean square over the last axis."""
-    return np.sqrt((vectors**2).mean(-1))
 
 
 def _progress(before: np.ndarray, after: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy.special
 
 from mialib import metrics
 from mialib.attack.inversion import Inverted, invert, invert_by_answers
@@ -17,6 +18,8 @@ from mialib.shadow.records import nearest
 from mialib.study.experiments import Experiment, TrainingJob, plan_jobs
 
 ACCESSES = ("white box", "answers alone")
+FOR_DIGITS = {"start": "black", "smoothness": 0.0, "distance": 3e-4, "half_waves": 6.0}  # thin strokes on an empty ground
+SHARED = ("noise", "smoothness", "distance", "half_waves", "enough")  # arguments of both ways
 BLANKS = {"grey": 0.5, "black": 0.0}  # of the range of pixels
 _N_BOOT = 1000
 
@@ -25,7 +28,8 @@ class InversionPlan(NamedTuple):
     """Targets to invert, and how. experiment: its targets alone are trained, those of `study.run_targets`.
 
     n_seeds: starts a class, each with noise of its own. steps: gradients a class, white box; max_queries: rows a class, answers
-    alone. start: "grey" or "black", what the attacker takes for an empty picture. The others: see `attack.inversion.invert`.
+    alone. start: "grey" or "black", what the attacker takes for an empty picture. The others, see `attack.inversion.invert`:
+    by default as suits photographs; for drawings, FOR_DIGITS.
     """
 
     experiment: Experiment
@@ -34,8 +38,9 @@ class InversionPlan(NamedTuple):
     max_queries: int = 600
     start: str = "grey"
     noise: float = 0.02
-    smoothness: float = 0.0
-    half_waves: float = 4.0
+    smoothness: float = 0.03
+    distance: float = 0.0
+    half_waves: float = 3.0
     enough: float = 1e-3
 
 
@@ -75,7 +80,7 @@ def _check_plan(plan: InversionPlan) -> None:
     checks.choice("start", plan.start, tuple(BLANKS))
     for name in ("steps", "max_queries"):
         checks.whole(name, getattr(plan, name), 1)
-    for name in ("noise", "smoothness", "enough"):
+    for name in ("noise", "smoothness", "distance", "enough"):
         checks.real(name, getattr(plan, name), 0)
     checks.real("half_waves", plan.half_waves, 0, open_low=True)
 
@@ -108,7 +113,7 @@ def _run_plan(plan: InversionPlan) -> list[InversionTrial]:
 
 def _invert(model: BlackBox, plan: InversionPlan, access: str, seed: int) -> Inverted:
     shape = plan.experiment.dataset.x.shape[1:]
-    shared: dict[str, Any] = {name: getattr(plan, name) for name in ("noise", "smoothness", "half_waves", "enough")}
+    shared: dict[str, Any] = {name: getattr(plan, name) for name in SHARED}
     shared |= {"start": np.full(shape, 255 * BLANKS[plan.start]), "seed": seed}
     classes = range(plan.experiment.dataset.n_classes)
     if access == ACCESSES[0]:
@@ -162,13 +167,13 @@ def inverted_table(trials: Sequence[InversionTrial]) -> pd.DataFrame:
     """
     rows = []
     for trial in (t for t in trials if t.target == 0):
-        dataset = trial.dataset
+        dataset, means = trial.dataset, _class_means(trial)
         for c in range(dataset.n_classes):
             shown = {f"inverted, {access}": trial.found[access].record[0, c] for access in ACCESSES}
             members, nonmembers = _of_class(trial, c)
+            shown["mean of the class"] = means[c]
             if len(members) and len(nonmembers):
-                mean = np.rint(members.mean(0, dtype=np.float64)).astype(np.uint8)
-                shown |= {"mean of the class": mean, "a member": members[0], "a non-member": nonmembers[0]}
+                shown |= {"a member": members[0], "a non-member": nonmembers[0]}
             front = {"dataset": dataset.name, "source": dataset.source, "cls": c, "name": class_name(dataset.name, c)}
             for row, picture in shown.items():
                 height, width, channels = (*picture.shape, 1)[:3]
@@ -179,33 +184,39 @@ def inverted_table(trials: Sequence[InversionTrial]) -> pd.DataFrame:
 
 def inversion_table(trials: Sequence[InversionTrial]) -> pd.DataFrame:
     """A row an inverted picture: dataset, source, target, cls, access, seed, queries, confidence, nearest_member,
-    nearest_nonmember, usual_nearest, mean_correlation, recognised (see `InversionTrial`).
+    nearest_nonmember, usual_nearest, mean_correlation, nearest_of_mean, recognised (see `InversionTrial`).
 
     nearest_…: the distance to the nearest member (non-member) of the class, of equally many of both, root mean square over
     pixels whose range is 1. usual_nearest: the median of the class's non-members' distances to the nearest of the same members.
-    mean_correlation: with the mean of the class's members, the mean of all members taken from both. NaN for a class without
-    members or non-members.
+    nearest_of_mean: the distance of the mean of the class's members to the nearest of them. mean_correlation: with that mean,
+    the mean of all members taken from both. NaN for a class without members or non-members.
     """
-    return pd.DataFrame([row for trial in trials for c in range(trial.dataset.n_classes) for row in _class_rows(trial, c)])
+    rows = []
+    for trial in trials:
+        for c, mean in enumerate(_class_means(trial)):
+            rows += _class_rows(trial, c, mean)
+    return pd.DataFrame(rows)
 
 
-def _class_rows(trial: InversionTrial, c: int) -> list[dict[str, Any]]:
+def _class_rows(trial: InversionTrial, c: int, mean: np.ndarray) -> list[dict[str, Any]]:
     dataset = trial.dataset
+    front = {"dataset": dataset.name, "source": dataset.source, "target": trial.target, "cls": c}
+    overall = dataset.x[trial.split.members].mean(0, dtype=np.float64)
     members, nonmembers = _of_class(trial, c)
     few = min(len(members), len(nonmembers))
-    front = {"dataset": dataset.name, "source": dataset.source, "target": trial.target, "cls": c}
+    nothing = np.full(trial.plan.n_seeds, np.nan)
     usual = float(np.median(_distance(nonmembers[:few], members[:few]))) if few else np.nan
-    overall = dataset.x[trial.split.members].mean(0, dtype=np.float64)
+    of_mean = float(_distance(mean[None], members[:few])[0]) if few else np.nan
     rows = []
     for access, found in trial.found.items():
         pictures = found.record[:, c]
-        near = [_distance(pictures, real[:few]) if few else np.full(len(pictures), np.nan) for real in (members, nonmembers)]
+        near, other = (_distance(pictures, real[:few]) if few else nothing for real in (members, nonmembers))
         for seed, picture in enumerate(pictures):
-            facts = {"access": access, "seed": seed, "queries": int(found.queries[seed, c])}
-            facts |= {"confidence": found.confidence[seed, c]}
-            facts |= {"nearest_member": near[0][seed], "nearest_nonmember": near[1][seed], "usual_nearest": usual}
-            facts["mean_correlation"] = _correlation(picture - overall, members.mean(0) - overall) if few else np.nan
-            rows.append(front | facts | {"recognised": trial.recognised[access][seed, c]})
+            asked = {"queries": int(found.queries[seed, c]), "confidence": float(found.confidence[seed, c])}
+            distances = {"nearest_member": near[seed], "nearest_nonmember": other[seed], "usual_nearest": usual}
+            likeness = _correlation(picture - overall, members.mean(0) - overall) if few else np.nan
+            others = {"mean_correlation": likeness, "nearest_of_mean": of_mean, "recognised": trial.recognised[access][seed, c]}
+            rows.append(front | {"access": access, "seed": seed} | asked | distances | others)
     return rows
 
 
@@ -230,57 +241,90 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
 def inversion_summary(trials: Sequence[InversionTrial], seed: int = 0) -> pd.DataFrame:
     """What the pictures say, means with 95% intervals: dataset, source, access, measure, value, low, high, n (targets).
 
-    measure: "nearer to members" (nearest_nonmember - nearest_member), "nearest member, relative" (nearest_member over
-    usual_nearest: above 1, farther from every member than real pictures are), "mean_correlation", "recognised" (where there is
-    another target); "auc" of minus the distance between a record and the inverted picture of its class, members against
-    non-members, and beside it, under "answers alone", "auc by confidence" of the record's own answer.
+    measure: "nearest member", the distance; "nearer to members", nearest_nonmember - nearest_member; "nearest member,
+    relative", nearest_member over usual_nearest (a blur lies nearer to all pictures than they do to one another: below 1 it
+    need be no member); "farther than the class mean", nearest_member - nearest_of_mean, well below 0 of a copy of a member;
+    "mean_correlation"; "recognised", where there is another target; "auc" of minus the distance between a record and the
+    inverted picture of its class, members against non-members; and beside it, the same for every access, "auc by the class
+    mean", the mean of its members in the picture's place, and "auc by confidence", of the record's own answer.
 
     Pictures of one target are not independent: seeds are averaged, and the interval is the wider of Student's t over targets
-    and a bootstrap of classes, the same ones of every target; of the two AUCs, of a bootstrap of each target's records.
+    and a bootstrap of classes, the same ones of every target; of AUCs, the wider of the former and of the records' own error.
     """
     table, rows = inversion_table(trials), []
+    table["nearest member"] = table["nearest_member"]
     table["nearer to members"] = table["nearest_nonmember"] - table["nearest_member"]
     table["nearest member, relative"] = table["nearest_member"] / table["usual_nearest"]
+    table["farther than the class mean"] = table["nearest_member"] - table["nearest_of_mean"]
     for (name, source, access), part in table.groupby(["dataset", "source", "access"], sort=False):
         front = {"dataset": name, "source": source, "access": access}
         own = [trial for trial in trials if (trial.dataset.name, trial.dataset.source) == (name, source)]
-        for measure in ("nearer to members", "nearest member, relative", "mean_correlation", "recognised"):
+        for measure in MEASURES:
             values = part.groupby(["target", "cls"])[measure].mean().unstack().to_numpy()
-            if not np.isnan(values).all():
+            if not np.isnan(values).any(0).all():
                 rows.append(front | {"measure": measure} | _over_classes(values, seed))
-        rows.append(front | {"measure": "auc"} | _auc([(_closeness(t, str(access)), t.split.member) for t in own], seed))
-        if access == ACCESSES[1]:
-            sure = [(confidence(t.answers)[None], t.split.member) for t in own]
-            rows.append(front | {"measure": "auc by confidence"} | _auc(sure, seed))
+        scores = {
+            "auc": [_closeness(trial, trial.found[str(access)].record) for trial in own],
+            "auc by the class mean": [_closeness(trial, _class_means(trial)[None]) for trial in own],
+            "auc by confidence": [confidence(trial.answers)[None] for trial in own],
+        }
+        for measure, of_targets in scores.items():
+            rows.append(front | {"measure": measure} | _auc(of_targets, [trial.split.member for trial in own]))
     return pd.DataFrame(rows)
 
 
+MEASURES = (
+    "nearest member",
+    "nearer to members",
+    "nearest member, relative",
+    "farther than the class mean",
+    "mean_correlation",
+    "recognised",
+)  # of pictures
+
+
+def _class_means(trial: InversionTrial) -> np.ndarray:
+    """The mean picture of each class's members, uint8 (n_classes, ...); of a class without members, that of all."""
+    means = []
+    for c in range(trial.dataset.n_classes):
+        members = _of_class(trial, c)[0]
+        members = members if len(members) else trial.dataset.x[trial.split.members]
+        means.append(np.rint(members.mean(0, dtype=np.float64)).astype(np.uint8))
+    return np.stack(means)
+
+
 def _over_classes(values: np.ndarray, seed: int) -> dict[str, float]:
-    """values (targets, classes)."""
-    rng = randomness.generator(seed, "inversion summary", "classes")
+    """values (targets, classes), NaN where a class has none."""
+    values = values[:, ~np.isnan(values).any(0)]
+    rng = randomness.generator(seed, "inversion summary")
     drawn = rng.integers(0, values.shape[1], (_N_BOOT, values.shape[1]))
-    of_targets = np.nanmean(values, axis=1)
-    draws = np.nanmean(values[:, drawn], axis=2).mean(0)
+    of_targets, draws = values.mean(1), values[:, drawn].mean((0, 2))
     low, high = metrics.wider(of_targets, draws, bounds=(-np.inf, np.inf))
     return {"value": float(of_targets.mean()), "low": low, "high": high, "n": len(values)}
 
 
-def _closeness(trial: InversionTrial, access: str) -> np.ndarray:
-    """Minus each record's distance to the inverted picture of its class, (n_seeds, 2 n)."""
+def _closeness(trial: InversionTrial, pictures: np.ndarray) -> np.ndarray:
+    """Minus each record's distance to the picture of its class, (n_seeds, 2 n); pictures (n_seeds, n_classes, ...)."""
     dataset, rows = trial.dataset, trial.split.rows
-    records, labels = dataset.x[rows].reshape(len(rows), -1).astype(np.float32), dataset.y[rows]
-    pictures = trial.found[access].record.reshape(trial.plan.n_seeds, dataset.n_classes, -1).astype(np.float32)
-    return np.stack([-np.sqrt(((records - of_seed[labels]) ** 2).mean(1)) / 255 for of_seed in pictures])
+    labels, scores = dataset.y[rows], np.empty((len(pictures), len(rows)))
+    for score, of_classes in zip(scores, pictures, strict=True):
+        for c in np.unique(labels):
+            score[labels == c] = -_distance(dataset.x[rows[labels == c]], of_classes[c][None])
+    return scores
 
 
-def _auc(targets: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> dict[str, float]:
-    """targets: of each, scores (n_seeds, n) and which records are members (n,)."""
-    rng = randomness.generator(seed, "inversion summary", "records")
-    values, draws = [], []
-    for scores, member in targets:
+def _auc(of_targets: Sequence[np.ndarray], members: Sequence[np.ndarray]) -> dict[str, float]:
+    """of_targets: of each, scores (n_seeds, n); members: of each, which records are (n,). A record's influence on the AUCs of
+    all seeds counts together: they judge the same records.
+    """
+    values, errors = [], []
+    for scores, member in zip(of_targets, members, strict=True):
         found = [metrics.auc_influence(score, member) for score in scores]
         values.append(float(np.mean([value for value, _ in found])))
-        weights = rng.multinomial(len(member), np.full(len(member), 1 / len(member)), _N_BOOT)
-        draws.append(values[-1] + weights @ np.mean([influence for _, influence in found], axis=0))
-    low, high = metrics.wider(np.array(values), np.mean(draws, axis=0))
-    return {"value": float(np.mean(values)), "low": low, "high": high, "n": len(values)}
+        errors.append(float(np.sqrt((np.mean([influence for _, influence in found], axis=0) ** 2).sum())))
+    value, error = float(np.mean(values)), float(np.sqrt(np.sum(np.square(errors))) / len(errors))
+    low, high = metrics.wider(np.array(values), np.clip(value + error * NORMAL, 0, 1))
+    return {"value": value, "low": low, "high": high, "n": len(values)}
+
+
+NORMAL = scipy.special.ndtri((np.arange(_N_BOOT) + 0.5) / _N_BOOT)  # what a bootstrap of many records draws, in errors

@@ -149,6 +149,9 @@ def test_hidden_layers_are_what_the_next_layer_takes_in():
     np.testing.assert_allclose(seen.influences[0][:, :, 0], hidden * weights, atol=1e-3)
     shapes = [layer.shape for layer in inside.look_inside(black_box(NETWORKS["cnn"][0]), PHOTOS, CLASSES[:5]).layers]
     assert shapes == [(5, 3, 4), (5, 3, 4), (5, 128, 1)]
+    without = inside.look_inside(black_box(module), BITS, CLASSES, hidden=False)
+    assert without.layers == without.influences == []
+    np.testing.assert_array_equal(without.log_norms, seen.log_norms)
 
 
 def shuffled(module, first, second, fold=1):

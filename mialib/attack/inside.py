@@ -5,6 +5,7 @@ Shokri et al. (IEEE S&P 2017, Sec. I) call the white-box setting the simpler one
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -66,15 +67,17 @@ def parameter_names(model: BlackBox) -> list[str]:
     return [name for name, _ in module_of(model).named_parameters()]
 
 
-def look_inside(model: BlackBox, x: np.ndarray, y: np.ndarray, *, route: str = "auto") -> Inside:
+def look_inside(model: BlackBox, x: np.ndarray, y: np.ndarray, *, route: str = "auto", hidden: bool = True) -> Inside:
     """What records x (n, ...) of classes y (n,) look like in an open model: gradients are exact, record by record.
 
     route: "products", gradients of linear layers and convolutions as products of what goes in with what comes back (Goodfellow
     2015), in chains of layers (`nn.Sequential`) alone; "each", by vmap, of any module; "auto", the former where it can be had.
-    TypeError for a model without gradients; ValueError for records, labels or a route that do not fit.
+    hidden: whether to look at hidden layers, too. TypeError for a model without gradients; ValueError for records, labels or a
+    route that do not fit.
     """
     module = module_of(model)
     checks.choice("route", route, ROUTES)
+    checks.flag("hidden", hidden)
     plan = _plan(module, x)
     x, y = _checked(plan.n_classes, x, y)
     if route == "products" and not plan.products:
@@ -83,9 +86,10 @@ def look_inside(model: BlackBox, x: np.ndarray, y: np.ndarray, *, route: str = "
     step = max(1, NUMBERS_IN_WORK // plan.numbers(by_products))
     device = next(module.parameters()).device
     parts = []
-    for start in range(0, len(x), step):
-        records = torch.as_tensor(np.ascontiguousarray(x[start : start + step])).to(device).float()
-        parts.append(_part(module, records, torch.as_tensor(y[start : start + step]).to(device), by_products))
+    with _full_precision(device):
+        for start in range(0, len(x), step):
+            records = torch.as_tensor(np.ascontiguousarray(x[start : start + step])).to(device).float()
+            parts.append(_part(module, records, torch.as_tensor(y[start : start + step]).to(device), by_products, hidden))
     joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
     n_layers = (len(joined) - 3) // 2
     return Inside(joined[0], joined[1], joined[2], joined[3 : 3 + n_layers], joined[3 + n_layers :])
@@ -97,13 +101,19 @@ def record_gradients(model: BlackBox, x: np.ndarray, y: np.ndarray) -> dict[str,
     x, y = _checked(_plan(module, x).n_classes, x, y)
     device = next(module.parameters()).device
     records, labels = torch.as_tensor(np.ascontiguousarray(x)).to(device).float(), torch.as_tensor(y).to(device)
-    with torch.no_grad():
-        log_wrong, unit = _at_logits(module(records).double(), labels)[1:]
-    at_logits = (log_wrong.exp()[:, None] * unit).float()
-    return {name: part.cpu().numpy() for name, part in _each_gradient(module, records, at_logits).items()}
+    with _full_precision(device):
+        with torch.no_grad():
+            log_wrong, unit = _at_logits(module(records).double(), labels)[1:]
+        at_logits = (log_wrong.exp()[:, None] * unit).float()
+        return {name: part.cpu().numpy() for name, part in _each_gradient(module, records, at_logits).items()}
 
 
 # How a network is looked into
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Convolutions of a GPU in float32: in TF32, torch's default, norms are off by up to a hundredth."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if device.type == "cuda" else nullcontext()
 
 
 class _Plan(NamedTuple):
@@ -179,13 +189,13 @@ def _watched(module: nn.Module, records: Tensor) -> tuple[Tensor, list[_Call]]:
     return logits, calls
 
 
-def _part(module: nn.Module, records: Tensor, y: Tensor, by_products: bool) -> list[np.ndarray]:
+def _part(module: nn.Module, records: Tensor, y: Tensor, by_products: bool, with_hidden: bool) -> list[np.ndarray]:
     """log_p, log_odds, log_norms, layers and influences of some records."""
     logits, calls = _watched(module, records)
     log_p, log_wrong, unit = _at_logits(logits.detach().double(), y)
     log_odds = log_p.gather(1, y[:, None])[:, 0] - log_wrong
     unit = unit.float()
-    hidden = _hidden(calls)
+    hidden = _hidden(calls) if with_hidden else []
     margin = (logits.gather(1, y[:, None])[:, 0] - logits.mean(1)).sum()
     weights = torch.autograd.grad(margin, hidden, retain_graph=by_products, materialize_grads=True) if hidden else ()
     squares = _squares(module, calls, logits, unit) if by_products else _squares_of_each(module, records, unit)
@@ -288,7 +298,7 @@ def insides(
 
     def look(model: BlackBox, i: int) -> dict[str, np.ndarray]:
         seen = look_inside(model, dataset.x[splits[i].rows], dataset.y[splits[i].rows])
-        others = look_inside(model, dataset.x[besides], dataset.y[besides]) if len(besides) else None
+        others = look_inside(model, dataset.x[besides], dataset.y[besides], hidden=False) if len(besides) else None
         stored = {"log_p": seen.log_p, "log_odds": seen.log_odds, "log_norms": seen.log_norms}
         stored |= {f"layer {k}": part for k, part in enumerate(seen.layers)}
         stored |= {f"influence {k}": part for k, part in enumerate(seen.influences)}

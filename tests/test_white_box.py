@@ -229,6 +229,18 @@ def test_an_attack_on_features_finds_a_planted_leak_and_no_other():
     assert metrics.auc(member, blind) < 0.65
 
 
+def test_attacks_fitted_together_know_their_own_records_alone():
+    """The answers of the other half change nothing, but for the scale of the columns, which its features have a part in."""
+    x, member, labels = features(400)
+    sides = np.arange(400).reshape(2, 200)
+    first, second = white_box.fit_white_boxes(x, member, sides, labels)
+    lied = np.where(np.arange(400) < 200, member, ~member)
+    first_again, other = white_box.fit_white_boxes(x, lied, sides, labels)
+    np.testing.assert_allclose(first_again.membership_score(x, labels), first.membership_score(x, labels), atol=1e-4)
+    assert np.corrcoef(other.membership_score(x, labels), second.membership_score(x, labels))[0, 1] < -0.5
+    assert metrics.auc(member[:200], second.membership_score(x[:200], labels[:200])) > 0.8
+
+
 def test_an_attack_on_features_refuses_others():
     x, member, labels = features(100)
     bad = x.copy()
@@ -239,6 +251,10 @@ def test_an_attack_on_features_refuses_others():
         white_box.fit_white_box(x, member[:50])
     with pytest.raises(ValueError, match="member must hold members and non-members, got 0 members of 100"):
         white_box.fit_white_box(x, np.zeros(100, bool))
+    with pytest.raises(ValueError, match="member must hold members and non-members, got 2 members of 2"):
+        white_box.fit_white_boxes(x, member, np.stack([[*np.flatnonzero(member)[:2]], [0, 1]]))
+    with pytest.raises(ValueError, match=r"rows must lie in 0\.\.99"):
+        white_box.fit_white_boxes(x, member, np.array([[0, 100]]))
     with pytest.raises(TypeError, match=r"features must be floats of shape \(n, d\)"):
         white_box.fit_white_box(x[:, 0], member)
     fitted = white_box.fit_white_box(x, member, labels)
@@ -349,6 +365,11 @@ def test_an_attack_gains_nothing_on_itself_and_is_told_from_a_worse_one(outcomes
     np.testing.assert_array_equal(table.loc[("twin", "auc_gain"), ["value", "low", "high"]].to_numpy(float), 0)
     one = study_white_box.white_box_table([black[0], noise[0]]).set_index(["features", "metric"])
     assert one.loc[("noise", "auc_gain"), "high"].item() < 0
+
+
+def test_an_odd_number_of_members_and_a_single_shadow_are_enough(people):
+    odd = study_white_box.attack_inside(experiment(people, train_size=31, n_targets=1, n_shadows=1))
+    assert all(o.score.shape == (62,) and np.isfinite(o.score).all() for o in odd)
 
 
 def test_rates_of_draws_are_those_of_the_metric():

@@ -4,6 +4,9 @@ Fitted on shadow models, as the attack of 2017 is, or on records of the target w
 Shokri, Houmansadr, IEEE S&P 2019, "supervised").
 """
 
+from dataclasses import replace
+from typing import Any, NamedTuple
+
 import numpy as np
 from torch import nn
 
@@ -12,14 +15,14 @@ from mialib.core import checks, randomness
 from mialib.core.types import Dataset
 from mialib.training.networks import Records
 from mialib.training.neural import NeuralTrainer
-from mialib.training.recipe import Recipe
+from mialib.training.recipe import Recipe, check_rows
 
 UNITS = 64  # as many as the attack of 2017 has (Sec. VI-C)
 FARTHEST = 10.0  # deviations from a column's mean
 # Chosen on held-out shadow models of Location, never on a target's records: shown answers alone, an attack that is trained for
 # half as long finds less, and what is inside seems to be worth more than it is.
 FEW_TO_LEARN = 5000  # records; with fewer, small batches
-FEW_RECIPE = Recipe(epochs=20, batch_size=32, lr=1e-3, l2=1e-3)
+FEW_RECIPE = Recipe(epochs=20, batch_size=64, lr=2e-3, l2=1e-3)
 MANY_RECIPE = Recipe(epochs=16, batch_size=256, lr=2e-3)
 
 
@@ -68,42 +71,48 @@ def fit_white_box(
     A network with one hidden layer of 64 ReLU units, on standardised columns. labels: int64 (n,), the records' classes, shown
     to it one-hot (as Nasr et al. do); None: it does not see them. Raises TypeError or ValueError.
     """
+    return fit_white_boxes(features, member, np.arange(len(features))[None], labels, seed)[0]
+
+
+def fit_white_boxes(
+    features: np.ndarray, member: np.ndarray, rows: np.ndarray, labels: np.ndarray | None = None, seed: int = 0
+) -> "list[WhiteBoxAttack]":
+    """Fit k attacks, each on some of the records: rows int (k, m). Of the others nothing but their features is used, which the
+    attacker has of all records: columns are standardised on all. Other arguments as of `fit_white_box`.
+    """
     features, n = _checked_features(features), len(features)
     if not checks.is_array(member) or member.dtype != bool or member.shape != (n,):
         raise TypeError(f"member must be bool of shape ({n},), got {checks.kind(member)}")
-    if member.all() or not member.any():
-        raise ValueError(f"member must hold members and non-members, got {member.sum()} members of {n}")
-    return WhiteBoxAttack(features, member, labels, checks.whole("seed", seed, 0))
+    known = Dataset("features", features, member.astype(np.int64), 2, "own")
+    for row in check_rows(known, rows):
+        if member[row].all() or not member[row].any():
+            raise ValueError(f"member must hold members and non-members, got {member[row].sum()} members of {len(row)}")
+    scale = _Scale.of(features, labels)
+    x = scale.standard(features, labels)
+    recipe = FEW_RECIPE if rows.shape[1] < FEW_TO_LEARN else MANY_RECIPE
+    trainer = NeuralTrainer(lambda: _network(x.shape[1]), recipe)
+    seed = randomness.derive(checks.whole("seed", seed, 0), "white box")
+    return [WhiteBoxAttack(model, scale) for model in trainer.fit_many(replace(known, x=x), rows, seed)]
 
 
-class WhiteBoxAttack:
-    """A network on features of open models. Made by `fit_white_box`."""
+class _Scale(NamedTuple):
+    """How columns are standardised: centre and scale float32 (d,); n_classes None where attacks do not see the class."""
 
-    def __init__(self, features: np.ndarray, member: np.ndarray, labels: np.ndarray | None, seed: int) -> None:
-        self.width = features.shape[1]
-        self.n_classes = None if labels is None else int(checks.labels("labels", labels, 2**31).max(initial=0)) + 1
-        self._centre, self._scale = features.mean(0), features.std(0) + np.float32(1e-6)
-        x = self._standard(features, labels)
-        known = Dataset("features", x, member.astype(np.int64), 2, "own")
-        recipe = FEW_RECIPE if len(x) < FEW_TO_LEARN else MANY_RECIPE
-        trainer = NeuralTrainer(lambda: _network(x.shape[1]), recipe)
-        (self._model,) = trainer.fit_many(known, np.arange(len(x))[None], randomness.derive(seed, "white box"))
+    centre: np.ndarray
+    scale: np.ndarray
+    n_classes: int | None
 
-    def membership_score(self, features: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """Log-odds of membership, float32 (n,)."""
-        log_p = self._model.predict_log_proba(self._standard(_checked_features(features), labels))  # type: ignore[attr-defined]
-        return log_p[:, 1] - log_p[:, 0]
+    @classmethod
+    def of(cls, features: np.ndarray, labels: np.ndarray | None) -> "_Scale":
+        n_classes = None if labels is None else int(checks.labels("labels", labels, 2**31).max(initial=0)) + 1
+        return cls(features.mean(0), features.std(0) + np.float32(1e-6), n_classes)
 
-    def infer(self, features: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-        """True where membership is likelier than not, bool (n,)."""
-        return self.membership_score(features, labels) > 0
-
-    def _standard(self, features: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """Columns in deviations from their means, and the class, one-hot, float32."""
-        if features.shape[1] != self.width:
-            wanted = f"{self.width} columns, as those the attack was fitted on"
+    def standard(self, features: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Columns in deviations from their means, and the class, one-hot, float32 (n, d + n_classes)."""
+        if features.shape[1] != len(self.centre):
+            wanted = f"{len(self.centre)} columns, as those the attack was fitted on"
             raise ValueError(f"features must have {wanted}, got {features.shape[1]}")
-        x = ((features - self._centre) / self._scale).clip(-FARTHEST, FARTHEST).astype(np.float32)
+        x = ((features - self.centre) / self.scale).clip(-FARTHEST, FARTHEST).astype(np.float32)
         if (labels is None) != (self.n_classes is None):
             raise ValueError(f"labels must be {'None' if labels is not None else 'given'}, as where the attack was fitted")
         if labels is None or self.n_classes is None:
@@ -112,6 +121,22 @@ class WhiteBoxAttack:
         if len(labels) != len(x):
             raise ValueError(f"labels must have one entry a record, {len(x)}, got {len(labels)}")
         return np.hstack([x, np.eye(self.n_classes, dtype=np.float32)[labels]])
+
+
+class WhiteBoxAttack:
+    """A network on features of open models. Made by `fit_white_box`."""
+
+    def __init__(self, model: Any, scale: _Scale) -> None:
+        self._model, self._scale = model, scale
+
+    def membership_score(self, features: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Log-odds of membership, float32 (n,)."""
+        log_p = self._model.predict_log_proba(self._scale.standard(_checked_features(features), labels))
+        return log_p[:, 1] - log_p[:, 0]
+
+    def infer(self, features: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """True where membership is likelier than not, bool (n,)."""
+        return self.membership_score(features, labels) > 0
 
 
 def _network(n_features: int) -> nn.Module:

@@ -12,7 +12,15 @@ from mialib.attack.inside import Inside, insides
 from mialib.attack.learned import fit_attack
 from mialib.attack.likelihood_ratio import lira
 from mialib.attack.thresholds import confidence
-from mialib.attack.white_box import all_features, answer_features, fit_white_box, gradient_features, raw_layer, sorted_layer
+from mialib.attack.white_box import (
+    all_features,
+    answer_features,
+    fit_white_box,
+    fit_white_boxes,
+    gradient_features,
+    raw_layer,
+    sorted_layer,
+)
 from mialib.core import checks, randomness
 from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Split
@@ -130,15 +138,16 @@ def _by_known(answers: AttackData, target: Inside, seed: int) -> _Found:
     """
     rng = np.random.default_rng(seed)
     half = np.zeros(len(answers), bool)
-    for side in (True, False):
+    for side, rounding in ((True, 0), (False, 1)):  # halves of one size, also of an odd number of members
         rows = np.flatnonzero(answers.member == side)
-        half[rng.choice(rows, len(rows) // 2, replace=False)] = True
+        half[rng.choice(rows, (len(rows) + rounding) // 2, replace=False)] = True
+    sides = np.stack([np.flatnonzero(half), np.flatnonzero(~half)])
     found: _Found = {}
     for (access, name), show in _shown(target).items():
         features, score = show(target), np.empty(len(answers), np.float32)
-        for known in (half, ~half):
-            attack = fit_white_box(features[known], answers.member[known], answers.labels[known], seed)
-            score[~known] = attack.membership_score(features[~known], answers.labels[~known])
+        attacks = fit_white_boxes(features, answers.member, sides, answers.labels, seed)
+        for attack, judged in zip(attacks, sides[::-1], strict=True):
+            score[judged] = attack.membership_score(features[judged], answers.labels[judged])
         found[access, ON_KNOWN, name] = _Judged(score, score > 0)
     return found
 

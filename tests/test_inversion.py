@@ -13,6 +13,7 @@ from mialib.attack.inversion import invert, invert_by_answers, slope_by_differen
 from mialib.core.types import Dataset
 from mialib.plots import draw, inverted_pictures
 from mialib.study import inversion as study
+from mialib.study.dependent import mean_auc, mean_over_classes
 from mialib.study.experiments import Experiment
 from mialib.training import NeuralTrainer, Recipe, black_box, mlp
 
@@ -237,6 +238,22 @@ def test_the_summary_has_every_measure_with_an_interval(trials):
         away = [np.sqrt(((x[i] - means[digits().y[i]]) ** 2).mean()) for i in rows]
         by_hand.append(metrics.auc(t.split.member, -np.array(away)))
     assert values["auc by the class mean"] == pytest.approx(np.mean(by_hand), abs=1e-3)
+
+
+def test_classes_and_seeds_are_no_further_evidence():
+    rng = np.random.default_rng(6)
+    score, member = rng.standard_normal(400), np.arange(400) < 200
+    once, often = mean_auc([score[None]], [member]), mean_auc([np.tile(score, (5, 1))], [member])
+    assert once == pytest.approx(often) and once["value"] == pytest.approx(metrics.auc(member, score))
+    assert once["high"] - once["low"] == pytest.approx(2 * 1.96 * np.sqrt(401 / 12 / 200 / 200), rel=0.05)  # of a coin
+    values = rng.standard_normal((1, 10))
+    same = mean_over_classes(np.repeat(values, 3, 0))
+    assert same == {**mean_over_classes(values), "n": 3} and same["low"] < values.mean() < same["high"]
+
+
+def test_a_class_that_a_target_lacks_is_left_out():
+    values = np.array([[1.0, np.nan, 3.0], [2.0, 7.0, 4.0]])
+    assert mean_over_classes(values) == mean_over_classes(values[:, [0, 2]])
 
 
 def test_a_picture_that_is_a_member_is_seen_as_one(trials):

@@ -141,7 +141,7 @@ def inverted_pictures(table: pd.DataFrame, *, ax: Axes) -> None:
         ax.imshow(shown, extent=extent, interpolation="nearest")
     ax.set(xlim=(-0.06, 1.06 * len(classes)), ylim=(-0.06, max(lifted) + 1.06), aspect="equal")
     ax.set_xticks(1.06 * np.arange(len(classes)) + 0.5, list(dict.fromkeys(table["name"])), fontsize=7)
-    ax.set_yticks(np.array(lifted) + 0.5, rows, fontsize=7)
+    ax.set_yticks(np.array(lifted) + 0.5, [row.replace(", ", ",\n") for row in rows], fontsize=7)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 

@@ -5,23 +5,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.special
 
-from mialib import metrics
 from mialib.attack.inversion import Inverted, invert, invert_by_answers
 from mialib.attack.thresholds import confidence
-from mialib.core import cache, checks, randomness
+from mialib.core import cache, checks
 from mialib.core.types import AttackData, BlackBox, Dataset, Split
 from mialib.data.catalogue import class_name
 from mialib.shadow.answers import Training, kept_or_asked, query
 from mialib.shadow.records import nearest
+from mialib.study.dependent import mean_auc, mean_over_classes
 from mialib.study.experiments import Experiment, TrainingJob, plan_jobs
 
 ACCESSES = ("white box", "answers alone")
 FOR_DIGITS = {"start": "black", "smoothness": 0.0, "distance": 3e-4, "half_waves": 6.0}  # thin strokes on an empty ground
 SHARED = ("noise", "smoothness", "distance", "half_waves", "enough")  # arguments of both ways
 BLANKS = {"grey": 0.5, "black": 0.0}  # of the range of pixels
-_N_BOOT = 1000
 
 
 class InversionPlan(NamedTuple):
@@ -262,14 +260,14 @@ def inversion_summary(trials: Sequence[InversionTrial], seed: int = 0) -> pd.Dat
         for measure in MEASURES:
             values = part.groupby(["target", "cls"])[measure].mean().unstack().to_numpy()
             if not np.isnan(values).any(0).all():
-                rows.append(front | {"measure": measure} | _over_classes(values, seed))
+                rows.append(front | {"measure": measure} | mean_over_classes(values, seed))
         scores = {
             "auc": [_closeness(trial, trial.found[str(access)].record) for trial in own],
             "auc by the class mean": [_closeness(trial, _class_means(trial)[None]) for trial in own],
             "auc by confidence": [confidence(trial.answers)[None] for trial in own],
         }
         for measure, of_targets in scores.items():
-            rows.append(front | {"measure": measure} | _auc(of_targets, [trial.split.member for trial in own]))
+            rows.append(front | {"measure": measure} | mean_auc(of_targets, [trial.split.member for trial in own]))
     return pd.DataFrame(rows)
 
 
@@ -293,16 +291,6 @@ def _class_means(trial: InversionTrial) -> np.ndarray:
     return np.stack(means)
 
 
-def _over_classes(values: np.ndarray, seed: int) -> dict[str, float]:
-    """values (targets, classes), NaN where a class has none."""
-    values = values[:, ~np.isnan(values).any(0)]
-    rng = randomness.generator(seed, "inversion summary")
-    drawn = rng.integers(0, values.shape[1], (_N_BOOT, values.shape[1]))
-    of_targets, draws = values.mean(1), values[:, drawn].mean((0, 2))
-    low, high = metrics.wider(of_targets, draws, bounds=(-np.inf, np.inf))
-    return {"value": float(of_targets.mean()), "low": low, "high": high, "n": len(values)}
-
-
 def _closeness(trial: InversionTrial, pictures: np.ndarray) -> np.ndarray:
     """Minus each record's distance to the picture of its class, (n_seeds, 2 n); pictures (n_seeds, n_classes, ...)."""
     dataset, rows = trial.dataset, trial.split.rows
@@ -311,20 +299,3 @@ def _closeness(trial: InversionTrial, pictures: np.ndarray) -> np.ndarray:
         for c in np.unique(labels):
             score[labels == c] = -_distance(dataset.x[rows[labels == c]], of_classes[c][None])
     return scores
-
-
-def _auc(of_targets: Sequence[np.ndarray], members: Sequence[np.ndarray]) -> dict[str, float]:
-    """of_targets: of each, scores (n_seeds, n); members: of each, which records are (n,). A record's influence on the AUCs of
-    all seeds counts together: they judge the same records.
-    """
-    values, errors = [], []
-    for scores, member in zip(of_targets, members, strict=True):
-        found = [metrics.auc_influence(score, member) for score in scores]
-        values.append(float(np.mean([value for value, _ in found])))
-        errors.append(float(np.sqrt((np.mean([influence for _, influence in found], axis=0) ** 2).sum())))
-    value, error = float(np.mean(values)), float(np.sqrt(np.sum(np.square(errors))) / len(errors))
-    low, high = metrics.wider(np.array(values), np.clip(value + error * NORMAL, 0, 1))
-    return {"value": value, "low": low, "high": high, "n": len(values)}
-
-
-NORMAL = scipy.special.ndtri((np.arange(_N_BOOT) + 0.5) / _N_BOOT)  # what a bootstrap of many records draws, in errors

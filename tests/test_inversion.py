@@ -248,12 +248,13 @@ def test_classes_and_seeds_are_no_further_evidence():
     assert once["high"] - once["low"] == pytest.approx(2 * 1.96 * np.sqrt(401 / 12 / 200 / 200), rel=0.05)  # of a coin
     values = rng.standard_normal((1, 10))
     same = mean_over_classes(np.repeat(values, 3, 0))
-    assert same == {**mean_over_classes(values), "n": 3} and same["low"] < values.mean() < same["high"]
+    assert same == pytest.approx({**mean_over_classes(values), "n": 3}) and same["low"] < values.mean() < same["high"]
 
 
 def test_a_class_that_a_target_lacks_is_left_out():
     values = np.array([[1.0, np.nan, 3.0], [2.0, 7.0, 4.0]])
     assert mean_over_classes(values) == mean_over_classes(values[:, [0, 2]])
+    assert mean_over_classes(values, bounds=(0, 3))["high"] == 3
 
 
 def test_a_picture_that_is_a_member_is_seen_as_one(trials):

@@ -12,17 +12,17 @@ _DRAWS = 1000
 _NORMAL = scipy.special.ndtri((np.arange(_DRAWS) + 0.5) / _DRAWS)  # what a bootstrap of many records draws, in errors
 
 
-def mean_over_classes(values: np.ndarray, seed: int = 0) -> dict[str, float]:
+def mean_over_classes(values: np.ndarray, seed: int = 0, bounds: tuple[float, float] = (-np.inf, np.inf)) -> dict[str, float]:
     """The mean over targets of their classes' mean, and its 95% interval: value, low, high, n (targets).
 
     values: (n_targets, n_classes); a class that is NaN for one of the targets is left out. The interval is the wider of
-    Student's t over targets and a bootstrap that draws classes anew, the same ones of every target.
+    Student's t over targets and a bootstrap that draws classes anew, the same ones of every target; it ends at `bounds`.
     """
     values = values[:, ~np.isnan(values).any(0)]
     rng = randomness.generator(seed, "mean over classes")
     drawn = rng.integers(0, values.shape[1], (_DRAWS, values.shape[1]))
     of_targets, draws = values.mean(1), values[:, drawn].mean((0, 2))
-    low, high = metrics.wider(of_targets, draws, bounds=(-np.inf, np.inf))
+    low, high = metrics.wider(of_targets, draws, bounds=bounds)
     return {"value": float(of_targets.mean()), "low": low, "high": high, "n": len(values)}
 
 

@@ -260,7 +260,7 @@ def inversion_summary(trials: Sequence[InversionTrial], seed: int = 0) -> pd.Dat
         for measure in MEASURES:
             values = part.groupby(["target", "cls"])[measure].mean().unstack().to_numpy()
             if not np.isnan(values).any(0).all():
-                rows.append(front | {"measure": measure} | mean_over_classes(values, seed))
+                rows.append(front | {"measure": measure} | mean_over_classes(values, seed, MEASURES[measure]))
         scores = {
             "auc": [_closeness(trial, trial.found[str(access)].record) for trial in own],
             "auc by the class mean": [_closeness(trial, _class_means(trial)[None]) for trial in own],
@@ -271,14 +271,14 @@ def inversion_summary(trials: Sequence[InversionTrial], seed: int = 0) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-MEASURES = (
-    "nearest member",
-    "nearer to members",
-    "nearest member, relative",
-    "farther than the class mean",
-    "mean_correlation",
-    "recognised",
-)  # of pictures
+MEASURES = {  # of pictures, and where they end
+    "nearest member": (0.0, np.inf),
+    "nearer to members": (-np.inf, np.inf),
+    "nearest member, relative": (0.0, np.inf),
+    "farther than the class mean": (-np.inf, np.inf),
+    "mean_correlation": (-1.0, 1.0),
+    "recognised": (0.0, 1.0),
+}
 
 
 def _class_means(trial: InversionTrial) -> np.ndarray:

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SECONDS_IN_WORK = 120  # a chunk of models takes about this long at most, so that no interrupt costs more
 TRIAL_STEPS = 3
+TRIAL_STEPS_OF_A_GPU = 32  # in one epoch: there it is epochs that wait for one another's end, not steps
 SLOW_CORE = 2e9  # operations a second
 ON_ONE_CORE = 10  # networks that one core trains together: more gain nothing, and leave its cache
 COPIES = 5  # weights, gradients, two moments of Adam, and room for temporaries
@@ -111,15 +112,16 @@ class NeuralTrainer(TorchTrainer):
     def _chunk_seconds(self, material: Material, n: int, size: int, pool: ThreadPoolExecutor, n_workers: int) -> float:
         """What `size` networks on n records take, all workers being busy."""
         batch = min(self.recipe.batch_size, n)
-        rows = np.random.default_rng(0).integers(0, len(material[1]), (size, batch))
+        steps, epochs = (TRIAL_STEPS_OF_A_GPU, 1) if self.device.type == "cuda" else (1, TRIAL_STEPS)
+        rows = np.random.default_rng(0).integers(0, len(material[1]), (size, steps * batch))
 
         def trial() -> float:
             session = self._session(material, rows, 0, list(range(size)))
-            session.epoch()
+            session.epoch().tolist()
             start = time.perf_counter()
-            for _ in range(TRIAL_STEPS):
-                session.epoch()
-            return (time.perf_counter() - start) / TRIAL_STEPS
+            for _ in range(epochs):
+                session.epoch().tolist()  # a GPU has only begun an epoch when it returns
+            return (time.perf_counter() - start) / (steps * epochs)
 
         trials = [pool.submit(trial) for _ in range(n_workers)]
         return max(t.result() for t in trials) * n / batch * self.recipe.epochs

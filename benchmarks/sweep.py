@@ -51,7 +51,7 @@ def train(options: argparse.Namespace, dataset: Dataset) -> None:
         said = e.trainer.estimate(dataset, size, options.shadows).seconds
         left = options.seconds - (start - began)
         n = int(options.shadows * min(1.0, left / (RESERVE * said)))
-        line: dict[str, Any] = {"size": size, "n_shadows": n, "estimate": said, "left": left}
+        line: dict[str, Any] = {"size": size, "n_shadows": n, "estimate": said}
         if n < 1:
             print(json.dumps(line), flush=True)
             break

@@ -10,7 +10,7 @@ from mialib.paper import board_since, saved, scoreboard
 from mialib.paper.claims_related import RELATED_CLAIMS, RELATED_TABLES
 
 RUN = "10_related_attacks"
-USUAL = {"dataset": "location", "source": "real", "metric": "auc", "fpr": np.nan, "attack": "2017"}
+USUAL = {"dataset": "location", "source": "real", "metric": "auc", "fpr": np.nan, "attack": "shokri"}
 
 
 def row(value, half=0.01, **given):

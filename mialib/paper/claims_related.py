@@ -178,7 +178,7 @@ def reaches_through_an_app(tables: Tables) -> Stated:
                 )
 
 
-OLD = "2017"
+OLD = "shokri"
 DIRECT = "all answers"
 TARGETS_OWN = "the target's confidence"
 TESTS_AROUND: dict[str, Callable[[Tables], Stated]] = {

@@ -19,7 +19,13 @@ NAMES = notebooks(ROOT)
 READERS = {"99_scoreboard": "04_location"}  # what reads the others' tables, and a notebook that leaves some
 BY_HAND = "00_attack_by_hand"  # saves no published values beside ours: 04_location does
 AUDIT = "11_audit"  # of models of one's own: nothing was published of them
-COMPARED = {BY_HAND: None, AUDIT: None, "09_modern_attacks": "modern_compared"}  # the table of them, where it is not `compared`
+AROUND = "10_related_attacks"  # the paper says of them in words
+COMPARED = {
+    BY_HAND: None,
+    AUDIT: None,
+    AROUND: None,
+    "09_modern_attacks": "modern_compared",
+}  # the table of them, where it is not `compared`
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from mialib.attack.boundary import label_only_boundary
 from mialib.attack.extraction import extract, fit_softmax_regression, solve_softmax_regression
-from mialib.attack.inside import Inside, look_inside, record_gradients
+from mialib.attack.inside import Inside, look_inside, parameter_names, record_gradients
 from mialib.attack.inversion import Inverted, invert, invert_by_answers
 from mialib.attack.label_only import LabelOnly, label_only_augmentation, label_only_gap, label_only_noise
 from mialib.attack.learned import fit_attack
@@ -19,6 +19,7 @@ __all__ = [
     "Attack", "AttackData", "Inside", "Inverted", "LabelOnly", "Stock", "attack_p", "attack_r", "base", "calibrated",
     "confidence_threshold", "correctness_gap", "entropy_threshold", "extract", "fit_attack", "fit_softmax_regression",
     "fit_white_box", "invert", "invert_by_answers", "label_only_augmentation", "label_only_boundary", "label_only_gap",
-    "label_only_noise", "lira", "look_inside", "modified_entropy_threshold", "quantile_regression", "record_gradients",
+    "label_only_noise", "lira", "look_inside", "modified_entropy_threshold", "parameter_names", "quantile_regression",
+    "record_gradients",
     "rmia", "sablayrolles", "solve_softmax_regression", "tuned_offset",
 ]  # fmt: skip

@@ -23,7 +23,7 @@ RELATED_CLAIMS = {
 }
 RELATED_TABLES = {  # what the tests look at: the columns of each table
     "inversion_summary": ["dataset", "source", "access", "measure", "value", "low", "high"],
-    "equations": ["dataset", "source", "target", "n_queries", "n_unknowns", "worst_error"],
+    "equations": ["dataset", "source", "target", "answers", "n_queries", "worst_error"],
     "extraction": ["dataset", "source", "records", "answers", "n_queries", "metric", "value", "low", "high"],
     "bridge": ["dataset", "source", "way", "metric", "fpr", "value", "low", "high"],
     "white_box": ["dataset", "source", "access", "learned_on", "features", "metric", "fpr", "value", "low", "high"],
@@ -68,16 +68,19 @@ def related_claims(tables: Tables) -> pd.DataFrame:
 
 
 def an_average_of_its_class(tables: Tables) -> Stated:
-    """The inverted picture lies farther from every member than pictures of the class lie from one another, no nearer to members
-    than to non-members, and the distance to it ranks members like a coin (AUC within 0.05 of 0.5).
+    """The inverted picture is no nearer to a member than the plain mean of its class is, and no nearer to members than to
+    non-members; the distance to it ranks records like a coin (AUC within 0.05 of 0.5). MNIST is the case of faces: other
+    networks recognise what was inverted.
     """
     for dataset, source, access, rows in _groups(tables, "inversion_summary", "access"):
         measures = {row["measure"]: row for row in rows}
         tests = {
-            "nearest member, relative": ("is farther from every member than real pictures are", lambda row: row["low"] > 1),
+            "farther than the class mean": ("is no nearer to a member than the class's mean", lambda row: row["high"] >= 0),
             "nearer to members": ("is not nearer to members than to non-members", lambda row: row["low"] <= 0),
             "auc": ("ranks records like a coin", lambda row: row["low"] > 0.5 - NEAR and row["high"] < 0.5 + NEAR),
         }
+        if dataset == "mnist":
+            tests["recognised"] = ("is recognised by most other networks", lambda row: row["low"] > 0.5)
         for measure, (words, holds) in tests.items():
             if measure in measures:
                 row = measures[measure]
@@ -89,10 +92,10 @@ def suffice_to_copy(tables: Tables) -> Stated:
     copies as shadow models tell members from a coin; the copy itself gives the target's members away less than the target.
     """
     for dataset, source, target, rows in _groups(tables, "equations", "target"):
-        best = min(rows, key=lambda row: row["worst_error"])
-        text = f"{in_words(dataset)}, {target}: equation solving finds every weight within {EXACT:g}"
-        evidence = f"worst error {best['worst_error']:.1e} after {best['n_queries']:,.0f} queries"
-        yield dataset, source, text, Told(bool(best["worst_error"] <= EXACT), evidence)
+        for row in (row for row in rows if row["answers"] == WHOLE_ANSWERS):
+            text = f"{in_words(dataset)}, {target}: equation solving finds every weight within {EXACT:g}"
+            evidence = f"worst error {row['worst_error']:.1e} after {row['n_queries']:,.0f} queries"
+            yield dataset, source, text, Told(bool(row["worst_error"] <= EXACT), evidence)
     for dataset, source, _, rows in _groups(tables, "extraction"):
         real = [row for row in rows if row["records"] == "real" and row["metric"] == "agreement"]
         most = max((row["n_queries"] for row in real), default=0)
@@ -130,38 +133,42 @@ def sees_more_inside(tables: Tables) -> Stated:
 
 
 def overlap_helps(tables: Tables) -> Stated:
-    """Shadow models that share their records with the target rank its records better than disjoint ones, targets and tested
-    records being the same; more of it helps more.
+    """The attack of 2017 with shadow models that share all of their records with the target against disjoint ones, targets and
+    tested records being the same: it ranks better (AUC), it finds more members (recall); and no share makes it rank worse.
     """
-    for dataset, source, attack, rows in _groups(tables, "overlaps", "attack"):
-        gains = {row["share"]: row for row in rows if row["metric"] == "auc_gain"}
-        if 1.0 in gains:
-            text = f"{in_words(dataset)}, {attack}: shadows on the target's own records beat disjoint ones, by AUC"
-            yield dataset, source, text, _told(gains[1.0]["low"] > 0, gains[1.0])
-        values = [row["value"] for row in sorted(gains.values(), key=lambda row: row["share"])]
-        if len(values) > 2:
-            text = f"{in_words(dataset)}, {attack}: no larger share of common records makes the attack worse, by AUC"
-            worst = min(gains.values(), key=lambda row: row["value"])
-            yield dataset, source, text, _told(min(values) >= -1e-9, worst)
+    for dataset, source, _, rows in _groups(tables, "overlaps"):
+        for metric, words in (("auc", "ranks better"), ("recall", "finds more members")):
+            gains = {row["share"]: row for row in rows if row["attack"] == OLD and row["metric"] == f"{metric}_gain"}
+            if 1.0 in gains:
+                text = f"{in_words(dataset)}: with shadows on the target's own records the attack of 2017 {words}"
+                yield dataset, source, text, _told(gains[1.0]["low"] > 0, gains[1.0])
+            if gains and metric == "auc":
+                worst = min(gains.values(), key=lambda row: row["high"])
+                text = f"{in_words(dataset)}: no share of common records makes the attack of 2017 rank worse"
+                yield dataset, source, text, _told(worst["high"] >= 0, worst)
 
 
 def not_networks_alone(tables: Tables) -> Stated:
     """Every kind of model is told from a coin by the attack of 2017 (AUC), with shadows of its kind, and with shadows of every
-    other kind; and no kind is attacked better with shadows of another.
+    other kind; and no kind is attacked better with shadows of another (AUC, with all of the difference's interval).
     """
     for dataset, source, kind, rows in _groups(tables, "kinds", "kind"):
         for row in rows:
             if row["attack"] == OLD and row["metric"] == "auc":
                 yield dataset, source, f"{in_words(dataset)}, {kind}: AUC above 0.5", _told(row["low"] > 0.5, row)
     for dataset, source, kind, rows in _groups(tables, "wrong_kind", "target_kind"):
-        found = {row["shadow_kind"]: row for row in rows if row["attack"] == OLD and row["metric"] == "auc"}
-        wrong = [row for other, row in found.items() if other != kind]
-        if wrong and kind in found:
-            worst, best = (pick(wrong, key=lambda row: row["value"]) for pick in (min, max))
+        of_auc, gains = (
+            {row["shadow_kind"]: row for row in rows if row["attack"] == OLD and row["metric"] == metric}
+            for metric in ("auc", "auc_gain")
+        )
+        wrong = [row for other, row in of_auc.items() if other != kind]
+        if wrong:
             text = f"{in_words(dataset)}, {kind}: shadows of every other kind find members, AUC above 0.5"
-            yield dataset, source, text, _told(all(row["low"] > 0.5 for row in wrong), worst)
+            yield dataset, source, text, _told(all(row["low"] > 0.5 for row in wrong), min(wrong, key=lambda row: row["value"]))
+        if gains:
+            best = max(gains.values(), key=lambda row: row["low"])
             text = f"{in_words(dataset)}, {kind}: no shadows of another kind do better than those of its own"
-            yield dataset, source, text, _told(best["value"] <= found[kind]["value"], best, found[kind])
+            yield dataset, source, text, _told(best["low"] <= 0, best)
 
 
 def reaches_through_an_app(tables: Tables) -> Stated:
@@ -180,6 +187,7 @@ def reaches_through_an_app(tables: Tables) -> Stated:
 
 OLD = "shokri"
 DIRECT = "all answers"
+WHOLE_ANSWERS = "as they are"
 TARGETS_OWN = "the target's confidence"
 TESTS_AROUND: dict[str, Callable[[Tables], Stated]] = {
     "inversion": an_average_of_its_class,

@@ -10,9 +10,11 @@ from torch import nn
 from mialib import mitigations, plots, study
 from mialib.attack import extraction
 from mialib.attack.extraction import SoftmaxRegression, extract, fit_softmax_regression, solve_softmax_regression
+from mialib.core.randomness import derive
 from mialib.core.types import Dataset
 from mialib.study import bridge
-from mialib.study.extraction import OF_EQUATIONS, OF_EXTRACTION, equation_table, extraction_table
+from mialib.study.extraction import OF_EQUATIONS, OF_EXTRACTION, copy_of, equation_table, extraction_table, heard_by
+from mialib.study.extraction import _synthesised as synthesised
 from mialib.study.shadow_data import targets
 from mialib.training import NeuralTrainer, Recipe, mlp
 from mialib.training.soft import SoftTrainer
@@ -329,11 +331,32 @@ def test_copies_by_number_of_queries(asked):
         ({"guessed": [10]}, "budgets must be one of real, noisy, random, synthesised, got 'guessed'"),
         ({}, "budgets must hold numbers of queries"),
         ({"real": []}, "budgets must hold numbers of queries"),
+        ({"real": 10}, "budgets must hold numbers of queries"),
     ],
 )
-def test_budgets_that_cannot_be_are_refused(budgets, message):
+def test_budgets_that_cannot_be_are_refused_before_any_training(budgets, message, monkeypatch):
+    monkeypatch.setattr(NeuralTrainer, "fit_many", None)
+    e = study.Experiment(distinct(), network(1), "local", 80, 1, 0, 7)
     with pytest.raises(ValueError, match=message):
-        extraction_table(study.Experiment(distinct(), network(1), "local", 80, 1, 0, 7), budgets)
+        extraction_table(e, budgets)
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        extraction_table(e, {"real": [10]}, steps=0)
+
+
+def test_true_labels_are_those_of_the_records_that_were_asked():
+    e = study.Experiment(distinct(), network(1), "local", 80, 1, 0, 7)
+    (target,) = targets(e)
+    with pytest.raises(ValueError, match="heard must be of the pool's first 9 records, whose true labels are known"):
+        copy_of(target, heard_by(target, bits(9)), "true labels")
+
+
+def test_all_queries_of_a_synthesis_count():
+    e = study.Experiment(distinct(), network(), "local", 80, 1, 0, 7)
+    (target,) = targets(e)
+    model = Counted(target.model)
+    heard = synthesised(target._replace(model=model), 600)
+    climbed = sum(map(len, model.asked)) - len(heard.x)  # its records are asked about once more for their vectors
+    assert 0 < len(heard.x) < heard.queries == climbed <= 600
 
 
 def test_bits_are_made_up_where_records_are_bits():
@@ -369,9 +392,38 @@ def test_the_bridge_from_copies_to_members(asked):
     assert (auc.loc[decided[1:], "queries"] == heard).all() and auc.loc["inside the copy", "queries"] == 160
 
 
-def test_the_bridge_needs_shadow_models():
-    with pytest.raises(ValueError, match=r"e\.n_shadows must be at least 1, got 0"):
-        bridge.bridge_table(study.Experiment(learnable(), network(1), "local", 80, 1, 0, 7))
+def test_no_model_but_the_target_learns_a_judged_record(monkeypatch):
+    learned = {}
+
+    def spy(trainer, dataset, rows, seed, first=0, real=NeuralTrainer.fit_many):
+        learned.setdefault(seed, []).extend(record.tobytes() for record in dataset.x[rows].reshape(-1, D))
+        return real(trainer, dataset, rows, seed, first)
+
+    monkeypatch.setattr(NeuralTrainer, "fit_many", spy)
+    e = study.Experiment(distinct(), network(2), "local", 80, 2, 2, 7)
+    bridge.bridge_table(e, fprs=(0.1,))
+    for target in targets(e):
+        judged = {record.tobytes() for record in e.dataset.x[target.split.rows]}
+        copies, shadows = (learned[derive(7, name, target.number)] for name in ("copy", "shadows"))
+        assert len(copies) == 160 and len(shadows) == 80 * (2 + 2 * 2 + 1)  # real shadows, two forms of copies, the control
+        assert not judged & {*copies, *shadows}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_shadows": 0}, r"e\.n_shadows must be at least 1, got 0"),
+        ({"swapped": True}, "e must have no sources and not be swapped"),
+        ({"sources": {study.REAL: learnable()}}, "e must have no sources and not be swapped"),
+    ],
+)
+def test_the_bridge_needs_shadow_models_that_are_disjoint_from_the_target(change, message, monkeypatch):
+    monkeypatch.setattr(NeuralTrainer, "fit_many", None)
+    e = study.Experiment(learnable(), network(1), "local", 80, 1, 2, 7)
+    with pytest.raises(ValueError, match=message):
+        bridge.bridge_table(e._replace(**change))
+    with pytest.raises(ValueError, match="fprs must be above 0 and at most 1, got 0"):
+        bridge.bridge_table(e, fprs=(0,))
 
 
 # The figure

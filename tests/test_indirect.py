@@ -285,6 +285,31 @@ def test_direct_access_is_what_the_attacks_find_without_an_app(experiment, table
     assert auc["all answers", "confidence"] > 0.6
 
 
+def test_users_are_told_the_right_label_as_often_as_the_model_knows_it(experiment, table, folder):
+    with cache.kept_in(folder):
+        trial = run_stock(experiment)
+        right = [trial.answers(t).predictions.argmax(1) == experiment.dataset.y for t in (0, 1)]
+        passed = app_kinds.owners_rules(trial).gate(experiment.dataset.x)
+    fresh = [~trial.population & ~trial.own.member[t] for t in (0, 1)]
+    accuracy = values(table, "test_accuracy")
+    assert accuracy["all answers", "none"] == pytest.approx(np.mean([r[f].mean() for r, f in zip(right, fresh, strict=True)]))
+    expected = np.mean([(r & passed)[f].mean() for r, f in zip(right, fresh, strict=True)])  # refused: not told
+    assert accuracy["gate", "none"] == pytest.approx(expected) and expected < accuracy["all answers", "none"]
+
+
+def test_two_targets_that_say_the_same_of_the_same_records_are_as_sure_as_one():
+    rng = np.random.default_rng(0)
+    among = rng.random((1, 300)) < 0.5
+    right = among & (rng.random((1, 300)) < 0.7)
+    one, two = (indirect._share("precision", right.repeat(t, 0), among.repeat(t, 0)) for t in (1, 2))
+    assert one["value"] == right.sum() / among.sum() and one["high"] - one["low"] == pytest.approx(0.147, abs=0.03)
+    assert {k: v for k, v in two.items() if k != "n_targets"} == pytest.approx(
+        {k: v for k, v in one.items() if k != "n_targets"}, nan_ok=True
+    )
+    nobody = indirect._share("precision", np.zeros((2, 300), bool), np.stack([among[0], np.zeros(300, bool)]))
+    assert nobody["n_targets"] == 1 and nobody["value"] == 0
+
+
 def test_less_is_left_where_less_is_shown_and_labels_alone_are_what_they_were(table):
     auc, gain = values(table, "auc"), values(table, "auc_gain")
     assert gain["label alone", "lira_online_global"] < 0 and gain["label alone", "confidence"] < 0

@@ -113,6 +113,8 @@ def test_the_diagonal_is_the_table_of_kinds():
 def test_trials_must_have_shadows_of_every_kind():
     with pytest.raises(ValueError, match="trials must hold shadows of every kind, B lacks those of target 1"):
         kinds.wrong_kind_table(both()[:3])
+    with pytest.raises(ValueError, match="trials must hold each kind and target of a data set once, got 5 for 4 of them"):
+        kinds.wrong_kind_table([*both(), both()[0]])
     for make in (kinds.kind_table, kinds.wrong_kind_table):
         with pytest.raises(ValueError, match="trials must hold at least one, got none"):
             make([])
@@ -155,5 +157,5 @@ def test_kinds_stand_at_their_gap_and_are_named():
 def test_figures_refuse_what_the_table_does_not_hold():
     for plot, of in ((plots.wrong_kinds, kinds.wrong_kind_table), (plots.kinds_of_model, kinds.kind_table)):
         table = of(both(), THRESHOLD)
-        with pytest.raises(ValueError, match="table must hold rows of metric tpr and attack confidence, got none"):
+        with pytest.raises(ValueError, match=r"table must hold rows of metric tpr at 0\.5 and attack confidence, got none"):
             plots.draw(plot, [table], **TPR | {"fpr": 0.5})

@@ -127,6 +127,11 @@ def test_gains_are_differences_of_those_means():
     assert gains.loc[gains["metric"] == "auc_gain", "low"].item() > 0
 
 
+def test_at_a_rate_of_1_all_members_are_found_by_everybody():
+    gains = measured.gain_rows(random_outcomes(0, 1.5), random_outcomes(1, 0.5), fprs=(1.0,))
+    assert (gains.loc[gains["metric"] == "tpr_gain", ["value", "low", "high"]] == 0).all(axis=None)
+
+
 def test_nothing_is_gained_by_the_same_decisions_and_that_is_certain():
     same = random_outcomes(0, 1.0)
     gains = measured.gain_rows(same, same)

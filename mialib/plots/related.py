@@ -18,6 +18,16 @@ MARK_OF_TEACHER = {  # mark, place in its row, sign in the key
 }
 
 
+def _rows_of(table: pd.DataFrame, metric: str, fpr: float | None, attack: str | None = None) -> pd.DataFrame:
+    """The rows of a metric, at a rate and of one attack where these are given; ValueError if there are none."""
+    rows = table[(table["metric"] == metric) & (attack is None or table["attack"] == attack)]
+    rows = rows if fpr is None else rows[(rows["fpr"] - fpr).abs() < 1e-12]
+    if rows.empty:
+        words = f"metric {metric}{'' if fpr is None else f' at {fpr:g}'}{'' if attack is None else f' and attack {attack}'}"
+        raise ValueError(f"table must hold rows of {words}, got none")
+    return rows
+
+
 def inside_and_outside(table: pd.DataFrame, *, ax: Axes, metric: str = "auc", fpr: float | None = None) -> None:
     """What attacks find by what they see of a model, a row a kind of features, with 95% intervals. Thin line: the best one that
     sees answers alone and knows none of the target's members.
@@ -25,9 +35,7 @@ def inside_and_outside(table: pd.DataFrame, *, ax: Axes, metric: str = "auc", fp
     table: access, learned_on, features, metric, fpr, value, low, high; facet by dataset. metric: the rows that are drawn, with
     `fpr` where that is "tpr".
     """
-    shown = table[(table["metric"] == metric) & (fpr is None or (table["fpr"] - fpr).abs() < 1e-12)]
-    if shown.empty:
-        raise ValueError(f"table must hold rows of metric {metric}{'' if fpr is None else f' at {fpr:g}'}, got none")
+    shown = _rows_of(table, metric, fpr)
     scale = 100 if metric.startswith("tpr") else 1
     order = [name for access in COLOUR_OF_ACCESS for name in dict.fromkeys(shown.loc[shown["access"] == access, "features"])]
     for (access, teacher), rows in shown.groupby(["access", "learned_on"], sort=False):
@@ -99,10 +107,7 @@ def through_an_app(table: pd.DataFrame, *, ax: Axes, metric: str = "auc", fpr: f
     table: app, attack, metric, fpr, value, low, high; facet by dataset. metric: the rows that are drawn, with `fpr` where that
     is "tpr", in per cent.
     """
-    shown = table[(table["metric"] == metric) & (fpr is None or (table["fpr"] - fpr).abs() < 1e-12)]
-    shown = shown[shown["attack"].isin(MARK_OF_INDIRECT)]
-    if shown.empty:
-        raise ValueError(f"table must hold rows of metric {metric}{'' if fpr is None else f' at {fpr:g}'}, got none")
+    shown = _rows_of(table[table["attack"].isin(MARK_OF_INDIRECT)], metric, fpr)
     scale, apps = 100 if metric == "tpr" else 1, list(dict.fromkeys(shown["app"]))
     attacks = [attack for attack in MARK_OF_INDIRECT if attack in set(table["attack"])]  # in every panel at the same height
     for place, attack in enumerate(attacks):
@@ -185,14 +190,6 @@ def by_share(table: pd.DataFrame, *, ax: Axes, gain: bool = False) -> None:
     _key_beside(ax, [*metrics, *attacks])
 
 
-def _rows_of(table: pd.DataFrame, metric: str, attack: str, fpr: float | None) -> pd.DataFrame:
-    rows = table[(table["metric"] == metric) & (table["attack"] == attack)]
-    rows = rows if fpr is None else rows[(rows["fpr"] - fpr).abs() < 1e-12]
-    if rows.empty:
-        raise ValueError(f"table must hold rows of metric {metric} and attack {attack}, got none")
-    return rows
-
-
 def wrong_kinds(
     table: pd.DataFrame, *, ax: Axes, metric: str = "auc", attack: str = "shokri", fpr: float | None = None
 ) -> None:
@@ -201,7 +198,7 @@ def wrong_kinds(
 
     table: target_kind, shadow_kind, attack, metric, fpr, value; facet by dataset. fpr: of the metric "tpr".
     """
-    shown = _rows_of(table, metric, attack, fpr)
+    shown = _rows_of(table, metric, fpr, attack)
     names = list(dict.fromkeys(shown["target_kind"]))
     grid = shown.pivot(index="target_kind", columns="shadow_kind", values="value").loc[names, names].to_numpy(float)
     least = 0.5 if metric in ("auc", "precision", "balanced_accuracy") else 0.0
@@ -227,7 +224,7 @@ def kinds_of_model(
 
     table: kind, train_accuracy, test_accuracy, attack, metric, fpr, value, low, high; facet by dataset. fpr: of "tpr".
     """
-    shown = _rows_of(table, metric, attack, fpr)
+    shown = _rows_of(table, metric, fpr, attack)
     gap = shown["train_accuracy"] - shown["test_accuracy"]
     ax.errorbar(
         gap, shown["value"], error_bars(shown), fmt="o", color=COLOUR_OF_ATTACK[attack], markersize=4, capsize=2, linewidth=1

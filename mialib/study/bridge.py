@@ -1,7 +1,10 @@
 """From copies to members: how far model extraction helps who looks for a target's members.
 
 Extraction asks the target about records of the attacker's pool alone: no copy and no shadow model ever learned a record that
-is judged, neither a member of the target nor one of the non-members beside them.
+is judged, neither a member of the target nor one of the non-members beside them. What a copy tells of members it has from the
+target's answers to other records: its members have bent those, too, and a copy learns the bends (Jagielski et al., NeurIPS
+2023, find this of distilled models). Nothing else can tell it: members and non-members are drawn at random from the same
+records, so that a model which heard nothing of the target ranks them like a coin.
 """
 
 from collections.abc import Sequence
@@ -41,16 +44,19 @@ def bridge_table(e: Experiment, fprs: Sequence[float] = AT_1_PERCENT) -> pd.Data
     way: "shadow models" is the attack of 2017 on real labelled data; "copies as shadow models, vectors" and ", labels" the
     same attack, the same records, whose labels the target gave: whole vectors, or its most probable class alone. "inside the
     copy" asks a copy of the target, not the target, how sure it is of the record's class; the copy learned vectors of twice
-    as many records of the attacker as the target was trained on. "inside a shadow model", which heard nothing of the target,
-    is there to show what that is worth: a coin. "the target's confidence" is that of the target itself; "less the copy's" what
-    is left of it (log-odds) when the copy says how easy the record is, as in Watson et al. 2022, "less a shadow's" the same
-    with one ordinary shadow model. No copy and no shadow model has learned a record that is judged.
-    queries: asked of each target beforehand, mean over targets; the judged records come on top, but for "inside the copy".
+    as many records of the attacker as the target was trained on, or of all that shadows take, where these are fewer. "inside a
+    shadow model", which heard nothing of the target, is the control: AUC about 0.5. "the target's confidence" is that of the
+    target itself; "less the copy's" what is left of it (log-odds) when the copy says how easy the record is, as in Watson et
+    al. 2022, "less a shadow's" the same with one ordinary shadow model. No model but the target has learned a judged record.
+    queries: asked of each target beforehand, mean over targets; the judged records come on top, but for the two ways "inside".
     metric: as of `measured_rows`, precision and recall where the attack decides; auc_gain, tpr_gain and so on, what a way gets
-    more than "shadow models" of the same records. e: with n_shadows of 1 or more. Raises TypeError or ValueError.
+    more than "shadow models" of the same records. e: with one shadow or more, disjoint from the target's records. Raises
+    TypeError or ValueError.
     """
     neural_trainer(e)
-    checks.whole("e.n_shadows", e.n_shadows, 1)
+    experiments.check_disjoint(e)
+    for fpr in fprs:
+        checks.real("fprs", fpr, 0, 1, open_low=True)
     trials, targets = experiments.run_trials(e), shadow_data.targets(e)
     by_target = [_ways(target, trial) for target, trial in zip(targets, trials, strict=True)]
     usual = [_outcome(trial, SHADOWS_ALONE, ways[SHADOWS_ALONE]) for trial, ways in zip(trials, by_target, strict=True)]

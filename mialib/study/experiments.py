@@ -140,6 +140,16 @@ def target_splits(dataset: Dataset, n: int, n_targets: int, seed: int) -> list[t
     return [split_target(dataset, n, randomness.generator(seed, "target split", t)) for t in range(n_targets)]
 
 
+def check_disjoint(e: Experiment) -> None:
+    """TypeError or ValueError unless the shadows of an experiment, one or more, are trained on real records that are none of
+    the target's, members or non-members.
+    """
+    checks.instance("e", e, Experiment)
+    if e.sources is not None or e.swapped:
+        raise ValueError("e must have no sources and not be swapped: its shadows have to be disjoint from the target's records")
+    checks.whole("e.n_shadows", e.n_shadows, 1)
+
+
 def plan_jobs(e: Experiment) -> list[TrainingJob]:
     """All trainings of an experiment: the targets, then each target's shadows on every source of shadow data.
 

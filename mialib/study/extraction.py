@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mialib import metrics, mitigations
+from mialib import mitigations
 from mialib.attack import extraction
 from mialib.attack.extraction import SoftmaxRegression, Transcript, copy_trainer, transcript, with_steps
 from mialib.core import cache, checks, randomness
@@ -24,6 +24,7 @@ from mialib.shadow import synthesis
 from mialib.shadow.records import noisy
 from mialib.study import experiments, shadow_data
 from mialib.study.experiments import Experiment
+from mialib.study.measured import mean_over_targets
 from mialib.study.shadow_data import Target
 from mialib.training.black_boxes import module_of
 from mialib.training.neural import NeuralTrainer
@@ -138,8 +139,9 @@ def extraction_table(e: Experiment, budgets: Mapping[str, Sequence[int]], *, ste
     steps however many records they have. Raises TypeError or ValueError, for a budget of 0 or beyond the pool among others.
     """
     neural_trainer(e)
+    checks.whole("steps", steps, 1)
+    _check_budgets(e, budgets)
     targets = shadow_data.targets(e)
-    _check_budgets(e, budgets, len(targets[0].pool))
     asked = [(kind, budget) for kind, counts in budgets.items() for budget in sorted(set(counts))]
     heard = {(kind, budget): [_made_up(target, kind, budget) for target in targets] for kind, budget in asked}
     jobs = [
@@ -173,9 +175,10 @@ def neural_trainer(e: Experiment) -> NeuralTrainer:
     return trainer
 
 
-def _check_budgets(e: Experiment, budgets: Mapping[str, Sequence[int]], n_pool: int) -> None:
-    if not budgets or not all(len(counts) for counts in budgets.values()):
-        raise ValueError(f"budgets must hold numbers of queries of {', '.join(LEARNED_FROM)}, got {dict(budgets)}")
+def _check_budgets(e: Experiment, budgets: Mapping[str, Sequence[int]]) -> None:
+    if not isinstance(budgets, Mapping) or not budgets or not all(np.ndim(of) == 1 and len(of) for of in budgets.values()):
+        raise ValueError(f"budgets must hold numbers of queries of {', '.join(LEARNED_FROM)}, got {budgets!r:.80}")
+    n_pool = len(experiments.target_splits(e.dataset, e.train_size, 1, e.seed)[0][1])
     for kind, counts in budgets.items():
         checks.choice("budgets", kind, LEARNED_FROM)
         most = (n_pool, f"records of the pool of {e.dataset.name}") if kind == "real" else (None, "")
@@ -233,12 +236,16 @@ def _synthesised(target: Target, budget: int) -> Transcript:
 
 def copy_of(target: Target, heard: Transcript, answers: str, steps: int | None = None) -> BlackBox:
     """A copy that learned all that was heard, in the target's own number of epochs or in `steps` steps. answers: of
-    LEARNED_FROM; "true labels" are those of the pool's first records, which must be the ones that were asked about.
+    LEARNED_FROM; "true labels" are those of the first records that real ones are drawn from the pool: ValueError unless these
+    are what was asked about.
     """
     e, n = target.experiment, len(heard.x)
     data = heard.dataset(e.dataset.name, e.dataset.source, e.dataset.features)
     if answers == TRUE_LABELS:
-        data = replace(data, y=e.dataset.y[_drawn(target, "real")[1][:n]])
+        mine = _drawn(target, "real")[1][:n]
+        if not np.array_equal(heard.x, e.dataset.x[mine]):
+            raise ValueError(f"heard must be of the pool's first {n} records, whose {TRUE_LABELS} are known, got other records")
+        data = replace(data, y=e.dataset.y[mine])
     form = "vectors" if answers == "vectors" else "labels"
     trainer = copying(e, heard, form, None if steps is None else (n, steps))
     return trainer.fit_many(data, np.arange(n)[None], randomness.derive(e.seed, "copy", target.number))[0]
@@ -259,9 +266,8 @@ def _judge(target: Target, copy: BlackBox) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _share(right: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Mean over targets of the share that is right, bool (n,) each, with the wider of Student's t and a bootstrap."""
+    """`mean_over_targets` of the share that is right, bool (n,) each."""
     values = np.array([one.mean() for one in right])
     rng = np.random.default_rng(0)
     draws = np.mean([rng.binomial(len(one), one.mean(), SHARE_DRAWS) / len(one) for one in right], axis=0)
-    low, high = metrics.wider(values, draws)
-    return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values)}
+    return mean_over_targets(values, draws)

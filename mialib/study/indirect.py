@@ -32,7 +32,7 @@ from mialib.study.app_kinds import (
 )
 from mialib.study.app_labels import by_labels
 from mialib.study.apps import App, Shown, names_of, same_record
-from mialib.study.measured import TWO_ATTACKS
+from mialib.study.measured import TWO_ATTACKS, mean_over_targets
 from mialib.study.mitigated import FLOORS
 from mialib.study.stocks import BEST, StockExperiment, StockTrial, run_stock
 from mialib.study.tables import columns_first
@@ -183,11 +183,10 @@ def _lira(data: Sequence[AttackData], targets: np.ndarray, population: np.ndarra
 
 def _rows(found: ThroughApp, trial: StockTrial, targets: np.ndarray, fpr: float) -> Iterable[dict[str, Any]]:
     front = {"app": found.app, "attack": found.attack, "queries": found.queries, "refused": found.refused}
-    member = trial.own.member[targets]
-    pairs = [_as_data(inside, judged) for inside, judged in zip(member, ~np.isnan(found.score), strict=True)]
+    member, judged = trial.own.member[targets], ~np.isnan(found.score)
     if found.attack == USERS:
-        right = [(data, score[~np.isnan(score)] > 0) for data, score in zip(pairs, found.score, strict=True)]
-        yield front | _measured("test_accuracy", metrics.interval(right, "false_positive_rate"))
+        others = judged & ~member
+        yield front | _share("test_accuracy", others & (found.score > 0), others)
         return
     exact = {"value": found.from_cache, "low": found.from_cache, "high": found.from_cache, "n_targets": len(targets)}
     yield front | {"metric": "from_cache", "fpr": np.nan} | exact
@@ -195,18 +194,20 @@ def _rows(found: ThroughApp, trial: StockTrial, targets: np.ndarray, fpr: float)
     for row in ranked[~ranked["pooled"]].to_dict("records"):
         yield front | {name: row[name] for name in ("metric", "fpr", "value", "low", "high", "n_targets")}
     if found.decision is not None:
-        decided = [(d, called[~np.isnan(s)]) for d, called, s in zip(pairs, found.decision, found.score, strict=True)]
-        yield from (front | _measured(name, metrics.interval(decided, name)) for name in ("precision", "recall"))
+        called = judged & found.decision
+        yield front | _share("precision", called & member, called)
+        yield front | _share("recall", called & member, judged & member)
 
 
-def _as_data(member: np.ndarray, judged: np.ndarray) -> AttackData:
-    """Membership of the records judged, for metrics that look at nothing else."""
-    n = int(judged.sum())
-    return AttackData(np.zeros((n, 2), np.float32), np.zeros(n, np.int64), member[judged])
-
-
-def _measured(name: str, found: metrics.Interval) -> dict[str, Any]:
-    return {"metric": name, "fpr": np.nan} | {part: getattr(found, part) for part in ("value", "low", "high", "n_targets")}
+def _share(name: str, right: np.ndarray, among: np.ndarray) -> dict[str, Any]:
+    """What share of `among` is right, bool (t, n) both; a target without any is left out. All targets are about the same
+    records: these are drawn anew, for all of them together.
+    """
+    some = among.any(1)
+    right, among = right[some], among[some]
+    hits, drawn = (_draws(among.shape[1]) @ each.T.astype(np.float32) for each in (right, among))  # (n_boot, t)
+    draws = np.divide(hits, drawn, out=np.full(hits.shape, np.nan), where=drawn > 0).mean(1)
+    return {"metric": name, "fpr": np.nan} | mean_over_targets(right.sum(1) / among.sum(1), draws)
 
 
 @lru_cache(maxsize=2)
@@ -227,13 +228,5 @@ def _gain(found: ThroughApp, direct: ThroughApp, member: np.ndarray) -> dict[str
     gains = np.array([ours[0] - theirs[0] for ours, theirs in zip(*of, strict=True)])
     influence = np.mean([ours[1] - theirs[1] for ours, theirs in zip(*of, strict=True)], axis=0)
     draws = gains.mean() + _draws(len(influence)) @ influence
-    low, high = metrics.wider(gains, draws, bounds=(-1, 1))
     front = {"app": found.app, "attack": found.attack, "queries": found.queries, "refused": found.refused}
-    return front | {
-        "metric": "auc_gain",
-        "fpr": np.nan,
-        "value": gains.mean(),
-        "low": low,
-        "high": high,
-        "n_targets": len(gains),
-    }
+    return front | {"metric": "auc_gain", "fpr": np.nan} | mean_over_targets(gains, draws, bounds=(-1, 1))

@@ -147,9 +147,11 @@ def crossed_trials(trials: Sequence[Trial]) -> list[tuple[str, Trial]]:
     """Each trial with the shadows of every kind on its data set in the place of its own: (kind of the shadows, trial).
 
     All kinds have the same splits, so shadow i of every kind is trained on the same records. ValueError where a target lacks
-    shadows of one of the kinds.
+    shadows of one of the kinds, or has them twice.
     """
     own = {(t.case.dataset, t.case.our_target, t.target): t for t in _some_trials(trials)}
+    if len(own) < len(trials):
+        raise ValueError(f"trials must hold each kind and target of a data set once, got {len(trials)} for {len(own)} of them")
     crossed = []
     for name, kind in dict.fromkeys((t.case.dataset, t.case.our_target) for t in trials):
         for trial in (t for t in trials if t.case.dataset == name):

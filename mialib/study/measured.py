@@ -87,6 +87,16 @@ def _weights(members: np.ndarray, n: int) -> np.ndarray:
     return weights
 
 
+def mean_over_targets(values: np.ndarray, draws: np.ndarray, bounds: tuple[float, float] = (0, 1)) -> dict[str, Any]:
+    """The mean of values (n_targets,), with the wider of Student's t over them and a bootstrap, whose draws (n_boot,) are means
+    over targets: value, low, high, n_targets, all NaN where there is no target. The interval ends at `bounds`.
+    """
+    if not len(values):
+        return {"value": np.nan, "low": np.nan, "high": np.nan, "n_targets": 0}
+    low, high = metrics.wider(values, draws, bounds=bounds)
+    return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values)}
+
+
 Draws = Callable[[Outcome, np.ndarray], np.ndarray]  # a metric of the outcome for each row of weights
 
 
@@ -95,11 +105,8 @@ def _gain(
 ) -> dict[str, Any]:
     draws = np.array([metric(after, w) - metric(before, w) for (after, before), w in zip(pairs, weights, strict=True)])
     draws = draws[~np.isnan(draws[:, 0])]
-    row = {"metric": name, "fpr": fpr, "value": np.nan, "low": np.nan, "high": np.nan, "n_targets": len(draws)}
-    if len(draws):
-        low, high = metrics.wider(draws[:, 0], draws[:, 1:].mean(0), bounds=(-1, 1))
-        row |= {"value": float(draws[:, 0].mean()), "low": low, "high": high}
-    return row
+    mean = draws[:, 1:].mean(0) if len(draws) else draws
+    return {"metric": name, "fpr": fpr} | mean_over_targets(draws[:, 0], mean, bounds=(-1, 1))
 
 
 def _recall(o: Outcome, weights: np.ndarray) -> np.ndarray:
@@ -127,7 +134,8 @@ def _tpr(o: Outcome, weights: np.ndarray, fpr: float) -> np.ndarray:
     if not metrics.can_carry(fpr, len(outside)):
         return np.full(len(weights), np.nan)
     allowed = most_false(fpr, len(outside))
-    one_too_many = (np.cumsum(weights[:, outside], 1) > allowed).argmax(1)
-    ahead = np.searchsorted(-score[inside], -score[outside[one_too_many]], "left")  # of members: none of its ties is called one
+    one_too_many = (np.cumsum(weights[:, outside], 1) <= allowed).sum(1)  # of a rate of 1 there is none, and all are called
+    ahead = np.searchsorted(-score[inside], -score[outside], "left")  # of members: none of a non-member's ties is called one
+    ahead = np.append(ahead, len(inside))[one_too_many]
     hits = np.concatenate([np.zeros((len(weights), 1), np.float32), np.cumsum(weights[:, inside], 1)], 1)
     return hits[np.arange(len(weights)), ahead] / len(inside)

@@ -17,6 +17,7 @@ from mialib.study.experiments import (
     TrainingJob,
     Trial,
     announce_jobs,
+    check_disjoint,
     plan_jobs,
     run_attacks,
     run_jobs,
@@ -40,9 +41,7 @@ def plan_overlaps(e: Experiment, shares: Iterable[float] = SHARES) -> dict[float
     Shadow i of a target has the same initial weights and the same non-members at every share; those of share 0 are the ones of
     `plan_jobs`. ValueError where the experiment has other sources of shadow data, or none, and as `overlapping_splits`.
     """
-    if e.sources is not None or e.swapped:
-        raise ValueError("e must have no sources and not be swapped: its shadows share records with the target instead")
-    checks.whole("n_shadows", e.n_shadows, 1)
+    check_disjoint(e)  # but for the records that are shared here
     shares = [checks.real("shares", share, 0, 1) for share in shares]
     if not shares or len(set(shares)) < len(shares):
         raise ValueError(f"shares must hold at least one share, each once, got {shares}")

@@ -21,10 +21,12 @@ from mialib.attack.white_box import (
     raw_layer,
     sorted_layer,
 )
-from mialib.core import checks, randomness
+from mialib.core import randomness
 from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Split
-from mialib.study.experiments import Experiment, plan_jobs
+from mialib.metrics.ranking import most_false
+from mialib.study.experiments import Experiment, check_disjoint, plan_jobs
+from mialib.study.measured import mean_over_targets
 from mialib.study.tables import columns_first
 
 BLACK, WHITE = "black box", "white box"
@@ -63,8 +65,7 @@ def attack_inside(e: Experiment, *, ratios: bool = True) -> list[InsideOutcome]:
     ratios: also the likelihood ratio (offline LiRA) of log-odds and of the gradient's norm, for which every shadow is shown the
     target's records. Networks and what they show are kept on disk. TypeError for models that show no gradients.
     """
-    checks.instance("e", e, Experiment)
-    checks.whole("e.n_shadows", e.n_shadows, 1)
+    check_disjoint(e)
     on_targets, *on_shadows = plan_jobs(e)
     targets = insides(e.trainer, e.dataset, on_targets.splits, on_targets.seed)
     outcomes = []
@@ -226,7 +227,7 @@ def _paired(group: Sequence[InsideOutcome], fprs: Sequence[float]) -> _Paired:
 def _rates(members: np.ndarray, nonmembers: np.ndarray, fpr: float) -> np.ndarray:
     """`metrics.tpr_at_fpr` of each row of scores (draws, n)."""
     n = nonmembers.shape[1]
-    allowed = int(fpr * n * (1 + 1e-12))
+    allowed = most_false(fpr, n)
     highest = (
         np.partition(nonmembers, n - allowed - 1, axis=1)[:, n - allowed - 1] if allowed < n else np.full(len(members), -np.inf)
     )
@@ -241,7 +242,5 @@ def _gains(name: _Name, paired: dict[_Name, _Paired]) -> pd.DataFrame:
         best = max(rivals, key=lambda rival: rivals[rival], default=name)
         if best != name:
             ahead, drawn = values - paired[best][at][0], draws - paired[best][at][1]
-            low, high = metrics.wider(ahead, drawn, bounds=(-1, 1))
-            measured = {"value": ahead.mean(), "low": low, "high": high, "n_targets": len(ahead)}
-            rows.append({"metric": f"{at[0]}_gain", "fpr": at[1]} | measured)
+            rows.append({"metric": f"{at[0]}_gain", "fpr": at[1]} | mean_over_targets(ahead, drawn, bounds=(-1, 1)))
     return pd.DataFrame(rows)

@@ -101,6 +101,12 @@ def test_the_right_kind_is_told_and_a_kind_on_another_scale_is_not():
     assert ("A", "A", "auc_gain") not in found.index
 
 
+def test_an_attack_is_fitted_once_on_shadows_that_serve_for_all_kinds():
+    fitted = []
+    kinds.wrong_kind_table(both(), {"confidence": lambda data: fitted.append(data) or confidence_threshold(data)})
+    assert len(fitted) == 4
+
+
 def test_the_diagonal_is_the_table_of_kinds():
     trials = both()
     own, crossed = kinds.kind_table(trials, THRESHOLD), kinds.wrong_kind_table(trials, THRESHOLD)

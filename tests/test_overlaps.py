@@ -148,8 +148,9 @@ def test_pairs_are_drawn_together():
     assert gain["low"] > 0 and gain["high"] - gain["low"] < (alone["high"] - alone["low"]) / 4
 
 
-def test_a_rate_that_too_few_carry_is_nan_and_has_its_row():
-    few = random_outcomes(0, 1.0, n=30)
+@pytest.mark.parametrize("n", [30, 60])  # 60 of two targets together could carry it
+def test_a_rate_that_too_few_carry_is_nan_and_has_its_row(n):
+    few = random_outcomes(0, 1.0, n=n)
     for table, name in ((measured.measured_rows(few), "tpr"), (measured.gain_rows(few, few), "tpr_gain")):
         (row,) = table[table["metric"] == name].to_dict("records")
         assert np.isnan(row["value"]) and row["fpr"] == 0.01

@@ -172,7 +172,7 @@ def not_networks_alone(tables: Tables) -> Stated:
 
 
 def reaches_through_an_app(tables: Tables) -> Stated:
-    """Through every app the attack of 2017 still tells members from a coin (AUC), and through the strictest it finds less."""
+    """Through every app the attack of 2017 still tells members from a coin (AUC)."""
     for dataset, source, _, rows in _groups(tables, "indirect"):
         found = {row["app"]: row for row in rows if row["attack"] == OLD and row["metric"] == "auc"}
         for app, row in found.items():

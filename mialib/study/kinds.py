@@ -4,7 +4,7 @@ The paper's attack takes any model for a black box and names networks, support v
 (Sec. V-B); its attacker trains shadows of the target's kind. What if he guesses the kind wrong?
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 
 from mialib.attack.ablations import Fit
 from mialib.core import checks
-from mialib.core.types import Dataset, Trainer
+from mialib.core.types import Attack, Dataset, Trainer
 from mialib.study.experiments import Experiment, Outcome, Trial, plan_jobs, run_attacks
 from mialib.study.measured import COLUMNS_MEASURED, TWO_ATTACKS, gain_rows, measured_rows
 from mialib.study.tables import accuracies
@@ -123,18 +123,14 @@ def kind_table(trials: Sequence[Trial], attacks: Mapping[str, Fit] = TWO_ATTACKS
     accuracy = accuracy[accuracy["model"] == "target"].groupby(["dataset", "our_target"])
     mean = accuracy[["train_accuracy", "test_accuracy"]].mean()
     parts = []
-    for (dataset, source, kind, attack), outcomes in _grouped(trials, attacks).items():
-        front = {"dataset": dataset, "source": source, "kind": kind, **mean.loc[(dataset, kind)], "attack": attack}
-        parts.append(measured_rows(outcomes).assign(**front)[[*front, *COLUMNS_MEASURED]])
-    return pd.concat(parts, ignore_index=True)
-
-
-def _grouped(trials: Sequence[Trial], attacks: Mapping[str, Fit]) -> dict[tuple[str, str, str, str], list[Outcome]]:
     groups: dict[tuple[str, str, str, str], list[Outcome]] = {}
     for trial in trials:
         for o in run_attacks([trial], attacks):
             groups.setdefault((o.case.dataset, o.case.source, o.case.our_target, o.attack), []).append(o)
-    return groups
+    for (dataset, source, kind, attack), outcomes in groups.items():
+        front = {"dataset": dataset, "source": source, "kind": kind, **mean.loc[(dataset, kind)], "attack": attack}
+        parts.append(measured_rows(outcomes).assign(**front)[[*front, *COLUMNS_MEASURED]])
+    return pd.concat(parts, ignore_index=True)
 
 
 def _some_trials(trials: Sequence[Trial]) -> Sequence[Trial]:
@@ -162,6 +158,18 @@ def crossed_trials(trials: Sequence[Trial]) -> list[tuple[str, Trial]]:
     return crossed
 
 
+def _crossed_outcomes(trials: Sequence[Trial], attacks: Mapping[str, Fit]) -> Iterator[tuple[str, Outcome]]:
+    """What attacks say of each of `crossed_trials`; fitted once on the shadows that targets of all kinds are attacked with."""
+    known: dict[tuple[str, str, int], dict[str, Attack]] = {}
+    for kind, trial in crossed_trials(trials):
+        on = trial.case.dataset, kind, trial.target
+        if on not in known:
+            shadows = trial.shadows
+            known[on] = {name: fit(shadows) for name, fit in attacks.items()}
+        for name, attack in known[on].items():
+            yield kind, Outcome(trial, name, attack.infer(trial.answers), attack.membership_score(trial.answers))
+
+
 def wrong_kind_table(trials: Sequence[Trial], attacks: Mapping[str, Fit] = TWO_ATTACKS) -> pd.DataFrame:
     """Each kind attacked with the shadows of every kind: dataset, source, target_kind, shadow_kind, attack, and the columns of
     `measured_rows`; where the kinds differ, also the differences to shadows of the right kind (`gain_rows`).
@@ -169,10 +177,8 @@ def wrong_kind_table(trials: Sequence[Trial], attacks: Mapping[str, Fit] = TWO_A
     trials: of all kinds and targets, as of `crossed_trials`, which raises.
     """
     groups: dict[tuple[str, str, str, str, str], list[Outcome]] = {}
-    for shadow_kind, trial in crossed_trials(trials):
-        for o in run_attacks([trial], attacks):
-            key = (o.case.dataset, o.case.source, o.case.our_target, shadow_kind, o.attack)
-            groups.setdefault(key, []).append(o)
+    for shadow_kind, o in _crossed_outcomes(trials, attacks):
+        groups.setdefault((o.case.dataset, o.case.source, o.case.our_target, shadow_kind, o.attack), []).append(o)
     parts = []
     for (dataset, source, kind, shadow_kind, attack), outcomes in groups.items():
         front = {"dataset": dataset, "source": source, "target_kind": kind, "shadow_kind": shadow_kind, "attack": attack}

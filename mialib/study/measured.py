@@ -97,11 +97,11 @@ def mean_over_targets(values: np.ndarray, draws: np.ndarray, bounds: tuple[float
     return {"value": float(values.mean()), "low": low, "high": high, "n_targets": len(values)}
 
 
-Draws = Callable[[Outcome, np.ndarray], np.ndarray]  # a metric of the outcome for each row of weights
+_Metric = Callable[[Outcome, np.ndarray], np.ndarray]  # a metric of the outcome for each row of weights
 
 
 def _gain(
-    name: str, fpr: float, metric: Draws, pairs: Sequence[tuple[Outcome, Outcome]], weights: Sequence[np.ndarray]
+    name: str, fpr: float, metric: _Metric, pairs: Sequence[tuple[Outcome, Outcome]], weights: Sequence[np.ndarray]
 ) -> dict[str, Any]:
     draws = np.array([metric(after, w) - metric(before, w) for (after, before), w in zip(pairs, weights, strict=True)])
     draws = draws[~np.isnan(draws[:, 0])]

@@ -82,6 +82,47 @@ FAULTS = [
         "paper/modern.py", 'if row.reading == "quoted" or _another_rate(row):', "if _another_rate(row):", "test_modern_paper.py"
     ),
     Fault("paper/claims_since.py", 'lira["low"] > old["high"]', "True", "test_modern_paper.py"),
+    Fault("attack/inside.py", "id(layer.bias): of_bias}", "id(layer.bias): 0 * of_bias}", "test_white_box.py"),
+    Fault("attack/inside.py", "logits.mean(1)).sum()", "0).sum()", "test_white_box.py"),
+    Fault("attack/white_box.py", "np.sort(_layer(", "np.asarray(_layer(", "test_white_box.py"),
+    Fault("attack/kept_insides.py", "cache.digest(split.rows, besides)", "cache.digest(split.rows)", "test_white_box.py"),
+    Fault("study/white_box.py", "zip(attacks, sides[::-1]", "zip(attacks, sides", "test_white_box.py"),
+    Fault("study/white_box.py", "and r[1] != ON_KNOWN and", "and", "test_white_box.py"),
+    Fault("study/white_box.py", "-there[:, 1]", "there[:, 1]", "test_white_box.py"),
+    Fault("study/white_box.py", "draws - paired[best][at][1]", "draws", "test_white_box.py"),
+    Fault("attack/inversion.py", "cost, queries + 1)", "cost, queries)", "test_inversion.py"),
+    Fault("attack/inversion.py", "max_queries - 1, max_queries", "max_queries, max_queries", "test_inversion.py"),
+    Fault("attack/inversion.py", "values[:, :k] - values[:, k:]", "values[:, :k]", "test_inversion.py"),
+    Fault("attack/class_cost.py", "slope + scale * gradient", "slope + gradient", "test_inversion.py"),
+    Fault(
+        "study/inversion.py", "for real in (members, nonmembers))", "for real in (nonmembers, members))", "test_inversion.py"
+    ),
+    Fault("study/inversion.py", "(right[:, t].sum(0) - right[t, t])", "right[:, t].sum(0)", "test_inversion.py"),
+    Fault("study/inversion.py", "} | settings", "}", "test_inversion.py"),
+    Fault(
+        "study/dependent.py",
+        "np.mean([influence for _, influence in found], axis=0) ** 2",
+        "np.mean([influence**2 for _, influence in found], axis=0)",
+        "test_inversion.py",
+    ),
+    Fault(
+        "study/dependent.py",
+        "draws = values.mean(1), values[:, drawn].mean((0, 2))",
+        "draws = values.mean(1), values[0, drawn].mean(1)",
+        "test_inversion.py",
+    ),
+    Fault("paper/claims_related.py", 'row["low"] <= 0 and', 'row["high"] >= 0 and', "test_related_claims.py"),
+    Fault("paper/claims_related.py", 'row["low"] > copy', "True", "test_related_claims.py"),
+    Fault(
+        "paper/claims_related.py",
+        'vectors["value"] > labels["value"]',
+        'vectors["value"] < labels["value"]',
+        "test_related_claims.py",
+    ),
+    Fault("paper/claims_related.py", 'worst["high"] >= 0', 'worst["low"] >= 0', "test_related_claims.py"),
+    Fault(
+        "paper/claims_related.py", 'row["access"], row["learned_on"],', 'row["access"], ON_SHADOWS,', "test_related_claims.py"
+    ),
     Fault("shadow/answers.py", "cache.digest(split.members, split.nonmembers)", "cache.digest(split.members)"),
     Fault(
         "shadow/answers.py",

@@ -11,7 +11,7 @@ from sklearn.naive_bayes import BernoulliNB
 from torch import nn
 
 from mialib import metrics, plots, study
-from mialib.attack import inside, white_box
+from mialib.attack import inside, kept_insides, white_box
 from mialib.core import cache
 from mialib.core.types import Dataset, Split
 from mialib.shadow.signals import log_odds
@@ -34,6 +34,13 @@ class Shortcut(nn.Module):
 
     def forward(self, x):
         return self.last(torch.tanh(self.first(torch.tanh(self.first(x)))) + x)
+
+
+def tied():
+    """A chain whose two first layers share their weight."""
+    module = nn.Sequential(nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 4))
+    module[2].weight = module[0].weight
+    return module
 
 
 def softmax_regression(seed=0):
@@ -62,12 +69,13 @@ NETWORKS = {
         PHOTOS,
     ),
     "shortcut": (Shortcut(), BITS),
+    "tied": (tied(), BITS),
     "groups and a norm": (
         nn.Sequential(Pixels(), nn.Conv2d(3, 6, 3, groups=3), nn.GroupNorm(2, 6), nn.Tanh(), nn.Flatten(), nn.Linear(216, 4)),
         PHOTOS,
     ),
 }
-CHAINS = [name for name in NETWORKS if name not in ("shortcut", "groups and a norm")]
+CHAINS = [name for name in NETWORKS if name not in ("shortcut", "tied", "groups and a norm")]
 
 
 def looped_gradients(module, x, y):
@@ -91,7 +99,7 @@ def test_gradients_are_those_of_a_loop_over_records(name):
     norms = np.stack([np.linalg.norm(part.reshape(len(x), -1), axis=1) for part in wanted], 1)
     for route in ("auto", "each", *(["products"] if name in CHAINS else [])):
         seen = inside.look_inside(model, x, y, route=route)
-        np.testing.assert_allclose(np.exp(seen.log_norms), norms, rtol=1e-4)
+        np.testing.assert_allclose(np.exp(seen.log_norms), norms, rtol=1e-4, atol=1e-20)  # units may be dead
         np.testing.assert_allclose(np.exp(seen.log_norm), np.sqrt((norms**2).sum(1)), rtol=1e-4)
     if name not in CHAINS:
         with pytest.raises(ValueError, match="route must be each or auto"):
@@ -124,6 +132,14 @@ def test_of_a_model_that_is_sure_nothing_underflows():
     np.testing.assert_allclose(seen.log_odds, [20, 200, 202], rtol=1e-6)
     np.testing.assert_allclose(seen.log_norm, np.log(np.sqrt(2) * np.array([10, 100, 101])) - [20, 200, 202], rtol=1e-5)
     assert seen.loss[0] > 0 and list(np.argsort(seen.log_norm)) == [2, 1, 0]
+
+
+def test_units_that_say_more_than_is_kept_stay_numbers():
+    module = nn.Sequential(Records(), nn.Linear(1, 1, bias=False), nn.Linear(1, 2, bias=False))
+    with torch.no_grad():
+        module[1].weight[:], module[2].weight[:] = 1e6, torch.tensor([[-1.0], [1.0]])
+    seen = inside.look_inside(black_box(module), np.float32([[1]]), np.zeros(1, np.int64))
+    assert (seen.layers[0].item(), seen.influences[0].item()) == (65504, -65504)
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn", "shortcut"])
@@ -241,6 +257,16 @@ def test_attacks_fitted_together_know_their_own_records_alone():
     assert metrics.auc(member[:200], second.membership_score(x[:200], labels[:200])) > 0.8
 
 
+def test_a_class_that_no_known_record_has_is_judged_where_it_is_named():
+    x, member, labels = features(200)
+    fitted = white_box.fit_white_box(x, member, labels, n_classes=3)
+    assert np.isfinite(fitted.membership_score(x, np.full(200, 2))).all()
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.1, got 2\.\.2"):
+        white_box.fit_white_box(x, member, labels).infer(x, np.full(200, 2))
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.0"):
+        white_box.fit_white_box(x, member, labels, n_classes=1)
+
+
 def test_an_attack_on_features_refuses_others():
     x, member, labels = features(100)
     bad = x.copy()
@@ -302,7 +328,7 @@ def test_insides_of_many_are_each_models_own_and_only_once(people):
     trainer = NeuralTrainer(lambda: mlp(30, 3, 8), Recipe(epochs=2, batch_size=20, lr=0.01))
     splits = [Split(np.arange(start, start + 40), np.arange(500, 540)) for start in (0, 100)]
     besides = np.arange(700, 720)
-    found = inside.insides(trainer, people, splits, 1, besides)
+    found = kept_insides.insides(trainer, people, splits, 1, besides)
     for (seen, there), split, model in zip(
         found, splits, trainer.fit_many(people, np.stack([s.members for s in splits]), 1), strict=True
     ):
@@ -310,9 +336,9 @@ def test_insides_of_many_are_each_models_own_and_only_once(people):
         np.testing.assert_allclose(seen.log_norms, right.log_norms, rtol=1e-5)
         others = inside.look_inside(model, people.x[besides], people.y[besides])
         np.testing.assert_allclose(there, [others.log_odds, others.log_norm], rtol=1e-5)
-    assert inside.insides(trainer, people, splits, 1)[0][1].shape == (2, 0)
+    assert kept_insides.insides(trainer, people, splits, 1)[0][1].shape == (2, 0)
     with pytest.raises(TypeError, match="trainer must make networks, whose loss has a gradient, got one of BernoulliNB"):
-        inside.insides(EstimatorTrainer(BernoulliNB()), people, splits, 1)
+        kept_insides.insides(EstimatorTrainer(BernoulliNB()), people, splits, 1)
 
 
 def test_all_attacks_judge_the_same_records(outcomes):

@@ -6,8 +6,7 @@ Shokri et al. (IEEE S&P 2017, Sec. I) call the white-box setting the simpler one
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,16 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from mialib.core import cache, checks
-from mialib.core.types import BlackBox, Dataset, Split, Trainer
-from mialib.shadow.answers import Training, kept_or_asked
+from mialib.core import checks
+from mialib.core.types import BlackBox
 from mialib.training.black_boxes import module_of
-from mialib.training.estimators import EstimatorTrainer
 
 REGIONS = 2  # along each side of a map: what a channel says is averaged within each of 2 x 2 regions
 NUMBERS_IN_WORK = 2**24  # float32 numbers of a part of the records in memory, roughly; the same on every device
-NETWORKS_IN_WORK = 4
 NOTHING = 1e-30  # a gradient that vanished, beside a loss that is told apart from 0 at any size
+MOST = torch.finfo(torch.float16).max  # of what a unit says
 ROUTES = ("auto", "products", "each")
 
 
@@ -33,8 +30,8 @@ class Inside(NamedTuple):
 
     log_p: float32 (n, n_classes), the log of the prediction vector. log_odds: float32 (n,), of the true class. log_norms:
     float32 (n, t), for each parameter tensor the log of the L2 norm of the loss's gradient (`parameter_names`). layers: for
-    each hidden layer what its units say, float16 (n, units, regions); influences: times what each weighs in the true class's
-    logit over the mean of all.
+    each hidden layer what its units say, float16 (n, units, regions), at most its largest number; influences: times what each
+    weighs in the true class's logit over the mean of all.
     """
 
     log_p: np.ndarray
@@ -152,14 +149,16 @@ def _unfolded(call: _Call) -> int:
 
 
 def _is_chain(module: nn.Module, calls: Sequence[_Call]) -> bool:
-    """Whether each parameter is the weight or bias of a linear layer or a convolution that is used once, on one vector or
+    """Whether each parameter is the weight or bias of one linear layer or convolution, which is used once, on one vector or
     picture a record.
     """
     inner = [part for part in module.modules() if list(part.children())]
     if any(type(part) is not nn.Sequential for part in inner):
         return False
     layers = [call for call in calls if list(call.layer.parameters(recurse=False))]
-    return len({id(call.layer) for call in layers}) == len(layers) and all(map(_is_product, layers))
+    owned = [id(parameter) for call in layers for parameter in call.layer.parameters(recurse=False)]
+    once = len(set(owned)) == len(owned) == len(list(module.parameters()))  # also where two layers share a weight
+    return once and all(map(_is_product, layers))
 
 
 def _is_product(call: _Call) -> bool:
@@ -200,9 +199,10 @@ def _part(module: nn.Module, records: Tensor, y: Tensor, by_products: bool, with
     weights = torch.autograd.grad(margin, hidden, retain_graph=by_products, materialize_grads=True) if hidden else ()
     squares = _squares(module, calls, logits, unit) if by_products else _squares_of_each(module, records, unit)
     log_norms = log_wrong[:, None] + squares.double().sqrt().clamp(min=NOTHING).log()
-    layers = [_in_regions(h.detach()).half() for h in hidden]
-    influences = [_in_regions(h.detach() * w).half() for h, w in zip(hidden, weights, strict=True)]
-    found = [log_p.float(), log_odds.float(), log_norms.float(), *layers, *influences]
+    layers = [_in_regions(h.detach()) for h in hidden]
+    influences = [_in_regions(h.detach() * w) for h, w in zip(hidden, weights, strict=True)]
+    shown = [part.clamp(-MOST, MOST).half() for part in (*layers, *influences)]
+    found = [log_p.float(), log_odds.float(), log_norms.float(), *shown]
     return [each.cpu().numpy() for each in found]
 
 
@@ -272,52 +272,3 @@ def _checked(n_classes: int, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, 
     if len(y) != len(x):
         raise ValueError(f"y must have one label a record, {len(x)}, got {len(y)}")
     return x, y
-
-
-# Many networks, and what is kept of them
-
-
-def insides(
-    trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, besides: np.ndarray | None = None
-) -> list[tuple[Inside, np.ndarray]]:
-    """Train model number i on the members of split i, or take it from the cache, and look at its split's records in it:
-    members, then non-members. And at the rows `besides` of the data set: float32 (2, m), their log-odds and `log_norm`.
-
-    All is kept on disk, model by model. TypeError for models that show no gradients.
-    """
-    checks.instance("dataset", dataset, Dataset)
-    if isinstance(trainer, EstimatorTrainer):
-        raise TypeError(f"trainer must make networks, whose loss has a gradient, got one of {trainer.estimator!r:.80}")
-    besides = np.empty(0, np.int64) if besides is None else checks.indices("besides", besides, len(dataset.y))
-    rows = np.stack([split.members for split in splits])
-    code = cache.code_digest(__name__)
-    keys = [
-        {"model": key, "asked": cache.digest(split.rows, besides), "code": code}
-        for key, split in zip(trainer.keys(dataset, rows, seed), splits, strict=True)
-    ]
-
-    def look(model: BlackBox, i: int) -> dict[str, np.ndarray]:
-        seen = look_inside(model, dataset.x[splits[i].rows], dataset.y[splits[i].rows])
-        others = look_inside(model, dataset.x[besides], dataset.y[besides], hidden=False) if len(besides) else None
-        stored = {"log_p": seen.log_p, "log_odds": seen.log_odds, "log_norms": seen.log_norms}
-        stored |= {f"layer {k}": part for k, part in enumerate(seen.layers)}
-        stored |= {f"influence {k}": part for k, part in enumerate(seen.influences)}
-        there = np.empty((2, 0), np.float32) if others is None else np.stack([others.log_odds, others.log_norm])
-        return stored | {"besides": there}
-
-    check = partial(_check_kept, n=2 * rows.shape[1], n_classes=dataset.n_classes, m=len(besides))
-    kept = kept_or_asked("insides", keys, check, look, Training(trainer, dataset, rows, seed), NETWORKS_IN_WORK)
-    return [(_read(stored), stored["besides"]) for stored in kept]
-
-
-def _read(stored: dict[str, np.ndarray]) -> Inside:
-    n_layers = sum(name.startswith("layer ") for name in stored)
-    layers, influences = ([stored[f"{kind} {k}"] for k in range(n_layers)] for kind in ("layer", "influence"))
-    return Inside(stored["log_p"], stored["log_odds"], stored["log_norms"], layers, influences)
-
-
-def _check_kept(stored: dict[str, np.ndarray], n: int, n_classes: int, m: int) -> None:
-    """ValueError unless what was stored is that of one model."""
-    layers = {name: ((n, None, None), "float16") for name in stored if name.startswith(("layer ", "influence "))}
-    numbers: dict[str, Any] = {"log_p": ((n, n_classes), "float32"), "log_odds": ((n,), "float32")}
-    cache.expect(stored, numbers | {"log_norms": ((n, None), "float32"), "besides": ((2, m), "float32")} | layers)

@@ -138,9 +138,8 @@ def _judged(
 ) -> list[dict[str, np.ndarray]]:
     """Of each target's pictures, the share of the other targets that take them for their class."""
     n_classes, n = job.dataset.n_classes, len(found)
-    pictures = np.stack(
-        [[of[access].record for access in ACCESSES] for of in found]
-    )  # (targets, accesses, seeds, classes, ...)
+    # (targets, accesses, seeds, classes, ...)
+    pictures = np.stack([[of[access].record for access in ACCESSES] for of in found])
     shown = pictures.reshape(-1, *job.dataset.x.shape[1:])
     if n == 1:
         return [{access: np.full(found[0][access].confidence.shape, np.nan) for access in ACCESSES}]

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mialib import metrics
-from mialib.attack.inside import Inside, insides
+from mialib.attack.inside import Inside
+from mialib.attack.kept_insides import insides
 from mialib.attack.learned import fit_attack
 from mialib.attack.likelihood_ratio import lira
 from mialib.attack.thresholds import confidence
@@ -26,13 +27,12 @@ from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Split
 from mialib.metrics.ranking import most_false
 from mialib.study.experiments import Experiment, check_disjoint, plan_jobs
-from mialib.study.measured import mean_over_targets
+from mialib.study.measured import N_BOOT, mean_over_targets
 from mialib.study.tables import columns_first
 
 BLACK, WHITE = "black box", "white box"
 NOTHING_LEARNED, ON_SHADOWS, ON_KNOWN = "nothing", "shadows", "known members"
 INSIDE_RATES = (0.01, 0.001)
-DRAWS = 200  # of a bootstrap
 INSIDE = ["dataset", "source", "access", "learned_on", "features", "metric", "fpr", "value", "low", "high", "n_targets"]
 _Show = Callable[[Inside], np.ndarray]
 
@@ -103,7 +103,8 @@ def _by_shadows(
     learned = fit_attack(told)
     found = {(BLACK, ON_SHADOWS, "2017 attack"): _Judged(learned.membership_score(answers), learned.infer(answers))}
     for (access, name), show in _shown(target).items():
-        attack = fit_white_box(np.concatenate([show(seen) for seen in shadows]), told.member, told.labels, e.seed)
+        features = np.concatenate([show(seen) for seen in shadows])
+        attack = fit_white_box(features, told.member, told.labels, e.seed, e.dataset.n_classes)
         score = attack.membership_score(show(target), answers.labels)
         found[access, ON_SHADOWS, name] = _Judged(score, score > 0)
     return found
@@ -157,7 +158,7 @@ def _by_known(answers: AttackData, target: Inside, seed: int) -> _Found:
 
 _Name = tuple[str, str, str]  # access, learned_on, features
 _Measure = tuple[str, float]  # metric, and the rate of "tpr", else NaN
-_Paired = dict[_Measure, tuple[np.ndarray, np.ndarray]]  # values (t,), and means over targets of bootstrap draws (DRAWS,)
+_Paired = dict[_Measure, tuple[np.ndarray, np.ndarray]]  # values (t,), and means over targets of bootstrap draws (N_BOOT,)
 
 
 def white_box_table(outcomes: Iterable[InsideOutcome], fprs: Sequence[float] = INSIDE_RATES) -> pd.DataFrame:
@@ -165,8 +166,9 @@ def white_box_table(outcomes: Iterable[InsideOutcome], fprs: Sequence[float] = I
 
     metric: "auc"; "tpr" at each rate that every target's non-members carry; "precision" where the attack decides; "auc_gain"
     and "tpr_gain", by how much an attack exceeds the best black-box one on the same targets and records: the one of those that
-    learned on nothing or on shadows whose mean is highest; it has no such rows itself. Intervals: the wider of Student's t over
-    targets and a bootstrap of records, for gains of the same records for both.
+    learned on nothing or on shadows whose mean is highest; it has no such rows itself. Being picked on these very records, it
+    stands a little too high, and gains a little too low. Intervals: the wider of Student's t over targets and a bootstrap of
+    records, for gains of the same records for both.
     """
     groups: dict[tuple[str, str], dict[_Name, list[InsideOutcome]]] = {}
     for o in outcomes:
@@ -211,7 +213,7 @@ def _paired(group: Sequence[InsideOutcome], fprs: Sequence[float]) -> _Paired:
     for o in group:
         member, score = o.answers.member, o.score.astype(float)
         rng = randomness.generator(0, "paired records", o.target)
-        drawn = [rng.integers(side.sum(), size=(DRAWS, side.sum())) for side in (member, ~member)]
+        drawn = [rng.integers(side.sum(), size=(N_BOOT, side.sum())) for side in (member, ~member)]
         auc, influence = metrics.auc_influence(score, member)
         inside, outside = (influence[side][rows].sum(1) for side, rows in zip((member, ~member), drawn, strict=True))
         values.setdefault(("auc", np.nan), []).append(auc)
@@ -228,9 +230,9 @@ def _rates(members: np.ndarray, nonmembers: np.ndarray, fpr: float) -> np.ndarra
     """`metrics.tpr_at_fpr` of each row of scores (draws, n)."""
     n = nonmembers.shape[1]
     allowed = most_false(fpr, n)
-    highest = (
-        np.partition(nonmembers, n - allowed - 1, axis=1)[:, n - allowed - 1] if allowed < n else np.full(len(members), -np.inf)
-    )
+    if allowed >= n:
+        return np.ones(len(members))
+    highest = np.partition(nonmembers, n - allowed - 1, axis=1)[:, n - allowed - 1]
     return (members > highest[:, None]).mean(1)
 
 

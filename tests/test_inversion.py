@@ -251,6 +251,17 @@ def test_classes_and_seeds_are_no_further_evidence():
     assert same == pytest.approx({**mean_over_classes(values), "n": 3}) and same["low"] < values.mean() < same["high"]
 
 
+def test_other_scores_of_the_same_records_and_other_targets_are_further_evidence():
+    rng = np.random.default_rng(7)
+    scores, member = rng.standard_normal((2, 400)), np.arange(400) < 200
+    both = mean_auc([scores], [member])
+    widths = [found["high"] - found["low"] for found in (both, *(mean_auc([score[None]], [member]) for score in scores))]
+    np.testing.assert_allclose(widths[0], np.array(widths[1:]) / np.sqrt(2), rtol=0.1)
+    apart = rng.standard_normal(10)
+    opposite = mean_over_classes(np.stack([apart - apart.mean(), apart.mean() - apart]))  # no class differs from another
+    assert opposite == pytest.approx({"value": 0, "low": 0, "high": 0, "n": 2}, abs=1e-12)
+
+
 def test_a_class_that_a_target_lacks_is_left_out():
     values = np.array([[1.0, np.nan, 3.0], [2.0, 7.0, 4.0]])
     assert mean_over_classes(values) == mean_over_classes(values[:, [0, 2]])
@@ -271,6 +282,8 @@ def test_a_picture_that_is_a_member_is_seen_as_one(trials):
 def test_a_second_run_trains_and_asks_nothing(trials, monkeypatch):
     plan = trials[0].plan._replace(n_seeds=1)
     first = study.run_inversions(plan)
+    assert (study.run_inversions(plan._replace(steps=3))[0].found["white box"].queries <= 4).all()  # not those of 60 steps
+    assert (first[0].found["white box"].queries > 4).any()
     monkeypatch.setattr(NeuralTrainer, "fit_many", None)
     again = study.run_inversions(plan)
     for access in study.ACCESSES:

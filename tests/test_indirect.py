@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mialib import mitigations, plots
+from mialib.attack import boundary
 from mialib.attack.boundary import label_only_boundary
 from mialib.attack.label_only import label_only_gap, label_only_noise
 from mialib.core import cache
@@ -217,6 +218,12 @@ def test_the_search_for_the_boundary_does_not_end_at_a_gate():
     assert (aware >= distance - 1e-4).all() and (unaware < distance - 0.1).any()
 
 
+def test_no_search_starts_from_a_record_that_is_refused():
+    answered = np.array([2, 0, 1, 2, 0, 2, 1])
+    assert sorted(boundary._some_of_each_label(answered, 0, refused=2)) == [1, 2, 4, 6]
+    assert sorted(boundary._some_of_each_label(answered, 0)) == list(range(7))
+
+
 def test_an_owner_takes_the_coarsest_key_under_which_few_records_look_alike(experiment, folder):
     with cache.kept_in(folder):
         trial = run_stock(experiment)
@@ -339,6 +346,7 @@ def test_what_is_refused_and_kept_is_counted(experiment, table, folder):
     assert values(table, "from_cache")["near cache", "confidence"] == pytest.approx(kept) and kept > 0
     gated = refused.index.get_level_values("app").isin(["gate", "all three"])
     assert (refused[~gated] == 0).all() and (refused[gated] > 0).any()
+    assert refused["gate", "label_noise"] > 0 and refused["all three", "label_boundary"] > 0  # and kept apart
 
 
 def test_a_second_call_asks_no_model_again(experiment, table, folder, monkeypatch):

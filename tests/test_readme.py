@@ -8,6 +8,9 @@ import pytest
 
 from mialib import runs
 from mialib.data import loading
+from mialib.paper.board_since import ALL_OUTCOMES
+from mialib.paper.claims_related import RELATED_CLAIMS
+from mialib.paper.claims_since import MODERN_CLAIMS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -110,3 +113,31 @@ def test_the_members_found_after_2017_are_those_of_the_committed_run():
         best = f"{100 * lira['value']:.1f}% [{100 * lira['low']:.1f}, {100 * lira['high']:.1f}]"
         front = f"{row.n_models} x {row.members:,} | {row.test_accuracy:.3f} | {average[row.dataset, 'shokri']:.3f}"
         assert f"| {' | '.join([front, *found, best])} |" in README, f"README lacks {row.dataset}"
+
+
+def test_what_stands_around_the_attack_is_that_of_the_committed_run():
+    tables = {
+        "inversion_summary": "measure == 'auc' and access == 'white box'",
+        "bridge": "metric == 'auc' and way in ['inside the copy', 'inside a shadow model', 'shadow models']",
+        "white_box": "metric == 'auc' and learned_on == 'shadows' and features in ['everything', 'answers']",
+        "overlaps": "metric == 'auc' and attack == 'shokri' and share in [0, 1]",
+        "indirect": "metric == 'auc' and attack == 'shokri' and app in ['all answers', 'label alone']",
+    }
+    for name, asked in tables.items():
+        rows = committed("paper-standin", "10_related_attacks", name).query(asked)
+        rows = rows[rows["dataset"] == "location"] if name == "indirect" else rows
+        assert len(rows) >= 2, name
+        for row in rows.itertuples():
+            assert f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" in README, (name, row)
+
+
+@pytest.mark.parametrize(
+    ("notebook", "table", "claims"),
+    [("09_modern_attacks", "modern_claims", MODERN_CLAIMS), ("10_related_attacks", "related_claims", RELATED_CLAIMS)],
+)
+def test_the_tests_of_claims_are_counted_as_in_the_committed_run(notebook, table, claims):
+    said = committed("paper-standin", notebook, table)
+    for claim, statement in claims.items():
+        counts = said.loc[said["claim"] == claim, "outcome"].value_counts()
+        tests = [f"{outcome} ({counts[outcome]})" for outcome in ALL_OUTCOMES if outcome in counts]
+        assert f"{statement} | {', '.join(tests)} |" in README, claim

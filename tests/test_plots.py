@@ -1,5 +1,7 @@
 """Every figure draws from the tables that `mialib.study` makes, hides none of their values and changes none."""
 
+from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -194,14 +196,21 @@ def has_coin(ax, vertical):
     return any(set(np.ravel(line.get_xdata() if vertical else line.get_ydata())) == {0.5} for line in dashed)
 
 
+RELATED = "mialib.plots.related"
+
+
 def test_every_figure_is_tested():
     drawn = [getattr(plots, name) for name in plots.__all__ if name != "draw"]
     elsewhere = {
         "mialib.plots.scoreboard": "test_scoreboard.py",
         "mialib.plots.modern": "test_modern_figures.py",
         "mialib.plots.audit": "test_audit_plots.py",
+        RELATED: "the tests of each study",
     }
     assert {f for f in drawn if f.__module__ not in elsewhere} == set(CALLS)
+    studies = ("inversion", "extraction", "white_box", "overlaps", "kinds", "indirect")
+    texts = [Path(__file__).with_name(f"test_{study}.py").read_text(encoding="utf-8") for study in studies]
+    assert [f for f in drawn if f.__module__ == RELATED and not any(f.__name__ in text for text in texts)] == []
 
 
 @pytest.mark.parametrize("plot", CALLS, ids=lambda plot: plot.__name__)

@@ -13,7 +13,7 @@ from torch import nn
 from mialib import metrics, plots, study
 from mialib.attack import inside, kept_insides, white_box
 from mialib.core import cache
-from mialib.core.types import Dataset, Split
+from mialib.core.types import AttackData, Dataset, Split
 from mialib.shadow.signals import log_odds
 from mialib.study import white_box as study_white_box
 from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe, black_box, cnn, mlp
@@ -336,6 +336,8 @@ def test_insides_of_many_are_each_models_own_and_only_once(people):
         np.testing.assert_allclose(seen.log_norms, right.log_norms, rtol=1e-5)
         others = inside.look_inside(model, people.x[besides], people.y[besides])
         np.testing.assert_allclose(there, [others.log_odds, others.log_norm], rtol=1e-5)
+    elsewhere = kept_insides.insides(trainer, people, splits, 1, np.arange(720, 740))
+    assert all((there != of_others).any() for (_, there), (_, of_others) in zip(found, elsewhere, strict=True))
     assert kept_insides.insides(trainer, people, splits, 1)[0][1].shape == (2, 0)
     with pytest.raises(TypeError, match="trainer must make networks, whose loss has a gradient, got one of BernoulliNB"):
         kept_insides.insides(EstimatorTrainer(BernoulliNB()), people, splits, 1)
@@ -391,6 +393,48 @@ def test_an_attack_gains_nothing_on_itself_and_is_told_from_a_worse_one(outcomes
     np.testing.assert_array_equal(table.loc[("twin", "auc_gain"), ["value", "low", "high"]].to_numpy(float), 0)
     one = study_white_box.white_box_table([black[0], noise[0]]).set_index(["features", "metric"])
     assert one.loc[("noise", "auc_gain"), "high"].item() < 0
+
+
+def test_the_best_rival_knows_none_of_the_targets_members(outcomes):
+    """An attack on answers that knows half of them is no measure for one that knows none, however good it is."""
+    knowing = ("black box", "known members")
+    sure = [o._replace(score=o.answers.member.astype(float)) if (o.access, o.learned_on) == knowing else o for o in outcomes]
+    told, usual = (study_white_box.white_box_table(each).query("metric == 'auc_gain'") for each in (sure, outcomes))
+    names = ["access", "learned_on", "features"]
+    told, usual = (each.set_index(names)["value"].drop((*knowing, "answers")) for each in (told, usual))
+    np.testing.assert_array_equal(told, usual)
+
+
+def test_each_half_is_judged_by_what_was_fitted_on_the_other(people, monkeypatch):
+    halves = []
+
+    class Fitted:
+        def __init__(self, number):
+            self.number = number
+
+        def membership_score(self, features, labels):
+            return np.full(len(features), self.number, np.float32)
+
+    def fitted(features, member, rows, labels, seed):
+        halves.append(rows)
+        return [Fitted(0), Fitted(1)]
+
+    monkeypatch.setattr(study_white_box, "fit_white_boxes", fitted)
+    found = study_white_box.attack_inside(experiment(people, train_size=30, n_targets=1, n_shadows=1))
+    for o in (o for o in found if o.learned_on == "known members"):
+        assert (o.score[halves[0][0]] == 1).all() and (o.score[halves[0][1]] == 0).all()
+
+
+def test_the_ratio_of_gradient_norms_knows_which_way_members_lie():
+    """A shorter gradient than in the shadows tells of a member, whatever length is usual for the record."""
+    usual = np.array([10.0, 0.0])
+    there = np.stack([np.stack([usual, usual + away]) for away in (-1.5, -0.5, 0.5, 1.5)]).astype(np.float32)
+    log_norms = np.array([[9.0], [1.0]], np.float32)
+    target = inside.Inside(np.log(np.full((2, 2), 0.5, np.float32)), usual.astype(np.float32), log_norms, [], [])
+    answers = AttackData(np.full((2, 2), 0.5, np.float32), np.zeros(2, np.int64), np.array([True, False]))
+    found = study_white_box._by_ratios(answers, target, there)
+    shorter, longer = found["white box", "shadows", "gradient norm, LiRA"].score
+    assert shorter > longer
 
 
 def test_an_odd_number_of_members_and_a_single_shadow_are_enough(people):

@@ -3,8 +3,7 @@
 Panels of one figure have one key, to the right of the last of them, and name their axes at the edge alone.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,9 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from mialib.plots.labels import Label, place_labels
 from mialib.plots.leakage import MARK_OF_MITIGATION
 from mialib.plots.names import in_words
+from mialib.plots.panels import key_beside, name_axes, place_of
 from mialib.plots.scoreboard import COLOUR_OF_DATASET
-from mialib.plots.style import GREY, OURS, error_bars, write_key
+from mialib.plots.style import GREY, OURS, error_bars
 
 COLOUR_OF_ATTACK = {  # those that a reader follows; all others are thin and grey
     "lira_online": "#0072B2",
@@ -31,39 +31,6 @@ FAINT = "#B8B8B8"
 STEPS = ("one threshold", "a threshold a record", "logit", "Gaussian", "queries")
 MARK_OF_SIDE = {"none": ("#000000", 0.0), "OUT": ("#E69F00", -0.14), "IN and OUT": (OURS, 0.14)}  # colour, place in its row
 MARK_OF_ESTIMATE = {"counts": (OURS, -0.12), "one run": ("#009E73", 0.12)}
-
-
-class _Place(NamedTuple):
-    """Where a panel stands in its figure: leftmost, none below it, the last of all, followed by an empty place."""
-
-    left: bool = True
-    lowest: bool = True
-    last: bool = True
-    gap: bool = False
-
-
-def _place(ax: Axes) -> _Place:
-    spec, panels = ax.get_subplotspec(), ax.figure.axes
-    if spec is None:
-        return _Place()
-    number, columns = panels.index(ax), spec.get_gridspec().ncols
-    last = number == len(panels) - 1
-    return _Place(number % columns == 0, number + columns >= len(panels), last, last and not spec.is_last_col())
-
-
-def _name_axes(ax: Axes, x: str, y: str) -> None:
-    place = _place(ax)
-    ax.set(xlabel=x if place.lowest else "", ylabel=y if place.left else "")
-
-
-def _key_beside(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
-    """One key for all panels; where the last row has an empty place it stands there, and takes no room from any panel."""
-    place = _place(ax)
-    if place.last:
-        before = len(ax.texts)
-        write_key(ax, entries, x=1.15 if place.gap else 1.03, size=7)
-        for text in ax.texts[before:]:
-            text.set_in_layout(not place.gap)
 
 
 def _colour_of(attack: str) -> str:
@@ -91,8 +58,8 @@ def log_roc_curves(table: pd.DataFrame, *, ax: Axes) -> None:
     ax.plot(ends, ends, color=GREY, linestyle="--", linewidth=0.8, zorder=1)
     floor = max(1e-4, float(table.loc[table["tpr"] > 0, "tpr"].min()))
     ax.set(xscale="log", yscale="log", xlim=(ends[0], 1), ylim=(floor, 1.1))
-    _name_axes(ax, "false positive rate", "true positive rate")
-    _key_beside(ax, _attack_key(table["attack"]))
+    name_axes(ax, "false positive rate", "true positive rate")
+    key_beside(ax, _attack_key(table["attack"]))
 
 
 def reference_counts(table: pd.DataFrame, *, ax: Axes, percent: bool = True) -> None:
@@ -111,8 +78,8 @@ def reference_counts(table: pd.DataFrame, *, ax: Axes, percent: bool = True) -> 
     ax.xaxis.set_major_formatter(lambda k, _: f"{k:g}")
     bottom, top = 0.0 if percent else min(0.5, float(table["low"].min())), scale * float(table["high"].max())
     ax.set_ylim(bottom - 0.03 * (top - bottom), top + 0.03 * (top - bottom))
-    _name_axes(ax, "reference models", "members found (%)" if percent else in_words(table["metric"].iloc[0]))
-    _key_beside(ax, _attack_key(table["attack"]))
+    name_axes(ax, "reference models", "members found (%)" if percent else in_words(table["metric"].iloc[0]))
+    key_beside(ax, _attack_key(table["attack"]))
 
 
 def ladder_steps(table: pd.DataFrame, *, ax: Axes) -> None:
@@ -128,11 +95,11 @@ def ladder_steps(table: pd.DataFrame, *, ax: Axes) -> None:
         ax.errorbar(100 * rows["value"], y, xerr=errors, fmt="o-", color=colour, linewidth=1.1, capsize=2, markersize=4)
         if "published" in rows:
             ax.plot(100 * rows["published"], y, "o", color=colour, markerfacecolor="none", markersize=7)
-    ax.set_yticks(range(len(STEPS)), STEPS if _place(ax).left else [""] * len(STEPS))
+    ax.set_yticks(range(len(STEPS)), STEPS if place_of(ax).left else [""] * len(STEPS))
     ax.set(ylim=(len(STEPS) - 0.5, -0.5), xlim=(0, None))
-    _name_axes(ax, "members found (%)", "")
+    name_axes(ax, "members found (%)", "")
     words = [(f"{side.replace('none', 'no')} references", colour) for side, (colour, _) in MARK_OF_SIDE.items()]
-    _key_beside(ax, [*words, *([("hollow: published,\nother networks", GREY)] if "published" in table else [])])
+    key_beside(ax, [*words, *([("hollow: published,\nother networks", GREY)] if "published" in table else [])])
 
 
 def found_by_both(table: pd.DataFrame, *, ax: Axes) -> None:
@@ -150,7 +117,7 @@ def found_by_both(table: pd.DataFrame, *, ax: Axes) -> None:
         text = f"{counts[names[i]]:,.0f}" if i == j else "" if np.isnan(share) else f"{100 * share:.0f}"
         colour = "#777777" if i == j else "white" if share > 0.75 else "black"
         ax.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour, style="italic" if i == j else "normal")
-    place, words = _place(ax), [in_words(name) for name in names]
+    place, words = place_of(ax), [in_words(name) for name in names]
     ax.set_yticks(range(len(names)), words if place.left else [""] * len(names), fontsize=6.5)
     ax.set_xticks(range(len(names)), words if place.lowest else [""] * len(names), fontsize=6.5)
     ax.tick_params(axis="x", rotation=40)
@@ -177,7 +144,7 @@ def mark_correlations(table: pd.DataFrame, *, ax: Axes) -> None:
     ax.set_yticks(range(len(marks)), marks)
     far = min(1.0, 1.1 * max(0.2, float(table[["low", "high"]].abs().max().max())))
     ax.set(ylim=(len(marks) - 0.5, -0.5), xlabel="rank correlation with exposure", xlim=(-far, far))
-    _key_beside(ax, [(in_words(name), colour) for name, colour in colours.items()])
+    key_beside(ax, [(in_words(name), colour) for name, colour in colours.items()])
 
 
 def average_against_low(table: pd.DataFrame, *, ax: Axes) -> None:
@@ -199,7 +166,7 @@ def average_against_low(table: pd.DataFrame, *, ax: Axes) -> None:
     wide = float(np.ptp(table["average"])) or 0.1
     tall = 100 * float(table["low_rate"].max()) or 1.0
     ax.set(xlim=(table["average"].min() - 0.12 * wide, table["average"].max() + 0.2 * wide), ylim=(-0.08 * tall, 1.15 * tall))
-    _name_axes(ax, "balanced accuracy, attack of 2017", f"members LiRA finds at {100 * table['fpr'].iloc[0]:g}% (%)")
+    name_axes(ax, "balanced accuracy, attack of 2017", f"members LiRA finds at {100 * table['fpr'].iloc[0]:g}% (%)")
     place_labels(ax, sorted(labels, key=lambda label: not label.needed), lines)
 
 
@@ -223,6 +190,6 @@ def epsilon_bounds(table: pd.DataFrame, *, ax: Axes) -> None:
             ax.hlines(promised, at - 0.3, at + 0.3, color="black", linestyle=":", linewidth=1.2)
     ax.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=7)
     ax.set(ylim=(-0.03 * top, top), xlim=(-0.5, len(names) - 0.5))
-    _name_axes(ax, "training", "lower bound of ε (95%)")
+    name_axes(ax, "training", "lower bound of ε (95%)")
     words = [(name, colour) for name, (colour, _) in MARK_OF_ESTIMATE.items()]
-    _key_beside(ax, [*words, ("short lines: ceiling", GREY), ("dotted: promised", "black")])
+    key_beside(ax, [*words, ("short lines: ceiling", GREY), ("dotted: promised", "black")])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mialib.plots.names import in_words
+from mialib.plots.style import write_key
 
 STYLE = Path(__file__).with_name("mialib.mplstyle")
 PANELS_A_ROW = 4
@@ -88,3 +89,39 @@ def _cut(frame: pd.DataFrame, value: dict[str, Any]) -> pd.DataFrame:
 def _size(rows: int, columns: int) -> tuple[float, float]:
     width, height = plt.rcParams["figure.figsize"]
     return (width, height) if rows * columns == 1 else (0.6 * width * columns + 0.4, 0.8 * height * rows + 0.2)
+
+
+# What a plot function asks of the figure that its panel stands in
+
+
+class Place(NamedTuple):
+    """Where a panel stands in its figure: leftmost, none below it, the last of all, followed by an empty place."""
+
+    left: bool = True
+    lowest: bool = True
+    last: bool = True
+    gap: bool = False
+
+
+def place_of(ax: Axes) -> Place:
+    spec, panels = ax.get_subplotspec(), ax.figure.axes
+    if spec is None:
+        return Place()
+    number, columns = panels.index(ax), spec.get_gridspec().ncols
+    last = number == len(panels) - 1
+    return Place(number % columns == 0, number + columns >= len(panels), last, last and not spec.is_last_col())
+
+
+def name_axes(ax: Axes, x: str, y: str) -> None:
+    place = place_of(ax)
+    ax.set(xlabel=x if place.lowest else "", ylabel=y if place.left else "")
+
+
+def key_beside(ax: Axes, entries: Sequence[tuple[str, str]]) -> None:
+    """One key for all panels; where the last row has an empty place it stands there, and takes no room from any panel."""
+    place = place_of(ax)
+    if place.last:
+        before = len(ax.texts)
+        write_key(ax, entries, x=1.15 if place.gap else 1.03, size=7)
+        for text in ax.texts[before:]:
+            text.set_in_layout(not place.gap)

@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from mialib.plots.labels import Label, place_labels
-from mialib.plots.modern import COLOUR_OF_ATTACK, _key_beside, _name_axes, _place
+from mialib.plots.modern import COLOUR_OF_ATTACK
 from mialib.plots.names import in_words
+from mialib.plots.panels import key_beside, name_axes, place_of
 from mialib.plots.style import GREY, axis_start, error_bars, mark_coin, write_key
 
 COLOUR_OF_ACCESS = {"black box": "#000000", "white box": "#D55E00"}
@@ -81,10 +82,10 @@ def extraction_curves(table: pd.DataFrame, *, ax: Axes) -> None:
         ax.plot(rows["n_queries"], rows["value"], marker, linestyle=dashes, color=colour, markersize=3.5, linewidth=1.3)
     ax.set(xscale="log", ylim=(-0.03, 1.03))
     ax.xaxis.set_major_formatter(lambda n, _: f"{n:,.0f}")
-    _name_axes(ax, "queries", "agreement with the target")
+    name_axes(ax, "queries", "agreement with the target")
     kinds, forms = set(table["records"]), set(table["answers"])
     words = [(f"{records} records", colour) for records, colour in COLOUR_OF_RECORDS.items() if records in kinds]
-    _key_beside(ax, [*words, *((text, GREY) for answers, (*_, text) in LINE_OF_ANSWERS.items() if answers in forms)])
+    key_beside(ax, [*words, *((text, GREY) for answers, (*_, text) in LINE_OF_ANSWERS.items() if answers in forms)])
 
 
 MARK_OF_INDIRECT = {  # colour, mark, sign in the key, in the order within a row
@@ -146,7 +147,7 @@ def inverted_pictures(table: pd.DataFrame, *, ax: Axes) -> None:
         ax.imshow(shown, extent=extent, interpolation="nearest")
     ax.set(xlim=(-0.06, 1.06 * len(classes)), ylim=(-0.06, max(lifted) + 1.06), aspect="equal")
     ax.set_xticks(1.06 * np.arange(len(classes)) + 0.5, list(dict.fromkeys(table["name"])), fontsize=7)
-    ax.set_yticks(np.array(lifted) + 0.5, [row.replace(", ", ",\n") for row in rows], fontsize=7)
+    ax.set_yticks(np.array(lifted) + 0.5, [row.replace(", ", ",\n").replace(" of ", " of\n") for row in rows], fontsize=7)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 
@@ -181,13 +182,13 @@ def by_share(table: pd.DataFrame, *, ax: Axes, gain: bool = False) -> None:
         ax.axhline(0, color=GREY, linestyle="--", linewidth=0.8, zorder=0)
     else:
         ax.set_ylim(-3, 103)
-    _name_axes(ax, "training set shared with the target (%)", "gain over 0% (points)" if gain else "value (%)")
+    name_axes(ax, "training set shared with the target (%)", "gain over 0% (points)" if gain else "value (%)")
     rates = [f"members found at {100 * fpr:g}%" for fpr in shown["fpr"].dropna().unique()]
     names = {"precision": "precision", "recall": "recall", "auc": "AUC", "tpr": ", ".join(rates)}
     drawn = {str(metric).removesuffix("_gain") for metric in shown["metric"]}
     metrics = [(names[metric], colour) for metric, colour in COLOUR_OF_SHARE.items() if metric in drawn]
     attacks = [(f"{words}: {in_words(a)}", GREY) for a, (_, _, words) in LINE_OF_ATTACK.items() if a in set(shown["attack"])]
-    _key_beside(ax, [*metrics, *attacks])
+    key_beside(ax, [*metrics, *attacks])
 
 
 def wrong_kinds(
@@ -211,9 +212,9 @@ def wrong_kinds(
             ax.add_patch(Rectangle((j - 0.47, i - 0.47), 0.94, 0.94, fill=False, edgecolor="#D55E00", linewidth=1.2))
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set_xticks(range(len(names)), names, fontsize=7, rotation=40, ha="right", rotation_mode="anchor")
-    ax.tick_params(length=0, labelleft=_place(ax).left)
+    ax.tick_params(length=0, labelleft=place_of(ax).left)
     ax.spines[:].set_visible(False)
-    _name_axes(ax, "kind of the shadows", "kind of the target")
+    name_axes(ax, "kind of the shadows", "kind of the target")
 
 
 def kinds_of_model(
@@ -236,4 +237,4 @@ def kinds_of_model(
     labels = [Label(x, y, str(kind), "#333333", 7) for (x, y), kind in zip(points, shown["kind"], strict=True)]
     place_labels(ax, labels, [point[None] for point in points])
     name = in_words(metric) if fpr is None else f"members found at {100 * fpr:g}%"
-    _name_axes(ax, "accuracy on members less that on others", f"{name}, {in_words(attack)}")
+    name_axes(ax, "accuracy on members less that on others", f"{name}, {in_words(attack)}")

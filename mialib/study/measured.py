@@ -14,6 +14,7 @@ from mialib import metrics
 from mialib.attack.ablations import Fit
 from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import confidence_threshold
+from mialib.core.types import AttackData
 from mialib.metrics.ranking import most_false
 from mialib.study.experiments import Outcome
 
@@ -32,9 +33,7 @@ def measured_rows(outcomes: Sequence[Outcome], fprs: Sequence[float] = AT_1_PERC
     """
     rows: list[dict[str, Any]] = []
     pairs = [(o.trial.answers, o.decision) for o in _some(outcomes)]
-    for name in ("precision", "recall"):
-        value, low, high, n_targets, _ = metrics.interval(pairs, name)
-        rows.append({"metric": name, "fpr": np.nan, "value": value, "low": low, "high": high, "n_targets": n_targets})
+    rows += [decided_row(pairs, name) for name in ("precision", "recall")]
     scores, member = np.stack([o.score for o in outcomes]), np.stack([o.trial.answers.member for o in outcomes])
     ranked = metrics.tpr_table(scores, member, fprs=fprs, n_boot=N_BOOT)
     ranked.loc[ranked["pooled"], ["value", "low", "high"]] = np.nan
@@ -44,6 +43,12 @@ def measured_rows(outcomes: Sequence[Outcome], fprs: Sequence[float] = AT_1_PERC
         if fpr not in set(ranked["fpr"])
     ]
     return pd.concat([pd.DataFrame(rows), ranked, pd.DataFrame(lacking)], ignore_index=True)[COLUMNS_MEASURED]
+
+
+def decided_row(pairs: Sequence[tuple[AttackData, np.ndarray]], name: str) -> dict[str, Any]:
+    """One rate of decisions, with its interval: pairs are the answers of each target and what was decided of them."""
+    value, low, high, n_targets, _ = metrics.interval(pairs, name)
+    return {"metric": name, "fpr": np.nan, "value": value, "low": low, "high": high, "n_targets": n_targets}
 
 
 def gain_rows(outcomes: Sequence[Outcome], before: Sequence[Outcome], fprs: Sequence[float] = AT_1_PERCENT) -> pd.DataFrame:

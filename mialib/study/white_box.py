@@ -27,7 +27,7 @@ from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Split
 from mialib.metrics.ranking import most_false
 from mialib.study.experiments import Experiment, check_disjoint, plan_jobs
-from mialib.study.measured import N_BOOT, mean_over_targets
+from mialib.study.measured import N_BOOT, decided_row, mean_over_targets
 from mialib.study.tables import columns_first
 
 BLACK, WHITE = "black box", "white box"
@@ -199,11 +199,7 @@ def _ranked(group: Sequence[InsideOutcome], fprs: Sequence[float]) -> pd.DataFra
 
 def _decided(group: Sequence[InsideOutcome]) -> pd.DataFrame:
     decided = [(o.answers, o.decision) for o in group if o.decision is not None]
-    if not decided:
-        return pd.DataFrame()
-    found = metrics.interval(decided, "precision")._asdict()
-    del found["undefined"]
-    return pd.DataFrame([{"metric": "precision", "fpr": np.nan} | found])
+    return pd.DataFrame([decided_row(decided, "precision")]) if decided else pd.DataFrame()
 
 
 def _paired(group: Sequence[InsideOutcome], fprs: Sequence[float]) -> _Paired:

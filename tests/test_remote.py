@@ -339,6 +339,7 @@ def test_what_passes_is_tried_again_after_longer_and_longer_waits(serve, slept, 
         ("Thu, 01 Jan 2015 00:00:00 GMT", 0, 0.1),
         ("soon", 0.25, 0.5),
     ],
+    ids=["seconds", "a_day", "date", "past", "word"],
 )
 def test_a_service_says_when_to_come_back_within_reason(serve, slept, retry_after, low, high):
     _, remote = serve(faults={0: "429"}, retry_after=retry_after)

@@ -4,6 +4,7 @@ PROFILE = quick
 DATA = auto
 JOBS =
 PARAMS =
+WORKERS =
 ONLY =
 REPEATS = 3
 PYTHON = $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
@@ -20,9 +21,9 @@ BENCHMARKS = .venv-benchmark/.installed
 SERVERS_PY = .venv-servers/bin/python
 RUNNER = $(PY) -m mialib.runs
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
-COMMANDS = help setup audit data lab reproduce summary list figures benchmark test test-servers mutants lint lock clean
+COMMANDS = help setup audit data lab reproduce estimate summary list figures benchmark test test-servers mutants lint lock clean
 # Variables of the command line that are no options are parameters of notebooks: N_SHADOWS=20 is handed on as -p N_SHADOWS 20.
-OPTIONS = PROFILE DATA JOBS PARAMS ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED))
+OPTIONS = PROFILE DATA JOBS PARAMS WORKERS ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED))
 AUDITED = MODEL URL MEMBERS NONMEMBERS POOL LABEL GROUPS OUT
 GIVEN := $(strip $(foreach name,$(filter-out $(OPTIONS),$(.VARIABLES)),$(if $(findstring command,$(origin $(name))),$(name))))
 QUOTE = '$(subst ','\'',$(value $(1)))'
@@ -37,14 +38,14 @@ TOOL_CACHES = .pytest_cache .mypy_cache .ruff_cache build dist mialib.egg-info n
 
 .PHONY: $(COMMANDS) $(NOTEBOOKS)
 
-ifneq (,$(and $(GIVEN),$(filter-out reproduce $(NOTEBOOKS),$(or $(MAKECMDGOALS),help))))
-$(error $(GIVEN): no option; there are $(OPTIONS), and parameters with reproduce or a notebook: `make list` shows them)
+ifneq (,$(and $(GIVEN),$(filter-out reproduce estimate $(NOTEBOOKS),$(or $(MAKECMDGOALS),help))))
+$(error $(GIVEN): no option; there are $(OPTIONS), and parameters with reproduce, estimate or a notebook: `make list` shows them)
 endif
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
 	@echo "NN_name       one notebook: $(NOTEBOOKS)"
-	@echo "Options: PROFILE=quick|paper|smoke  DATA=auto|real|standin  JOBS=2  PYTHON=python3.12, and parameters: N_SHADOWS=20"
+	@echo "Options: PROFILE=quick|paper|full|smoke  DATA=auto|real|standin  JOBS=2  PYTHON=python3.12, and parameters: N_SHADOWS=20"
 
 setup: $(ENVIRONMENT) ## create the environment .venv: exactly the versions of requirements.lock
 
@@ -66,6 +67,9 @@ lab: setup ## JupyterLab on the notebooks, with this environment as its kernel
 
 reproduce: data ## data, then all notebooks, side by side on all cores (JOBS=1: one by one); a table of results
 	@$(RUNNER) all $(RUN_OPTIONS) $(if $(JOBS),--jobs $(JOBS))
+
+estimate: setup ## what the notebooks would train, and what that takes here and elsewhere (PROFILE=full WORKERS="16 128")
+	@$(RUNNER) estimate $(RUN_OPTIONS) $(if $(WORKERS),--workers $(WORKERS))
 
 summary: setup ## that table, and where results and figures are, without running anything
 	@$(RUNNER) summary --profile $(PROFILE)

@@ -11,6 +11,7 @@ _AUDIT = {"audit": "what does a model give away about its training records? A re
 _STUDY = {
     "run": "run one notebook",
     "all": "run all notebooks",
+    "estimate": "what notebooks would train, and what that takes here and on many workers",
     "list": "notebooks and their parameters",
     "summary": "the paper's values and ours, and where results are",
     "figures": "redraw all figures from the saved tables",

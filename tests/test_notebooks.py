@@ -11,7 +11,7 @@ import yaml
 
 import mialib
 from mialib import runs
-from mialib.runs import execute
+from mialib.runs import estimate, execute
 from mialib.runs.parameters import notebook_parameters, notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +26,8 @@ COMPARED = {
     AROUND: None,
     "09_modern_attacks": "modern_compared",
 }  # the table of them, where it is not `compared`
+
+NOT_LOOKED_FOR = ("forests", "networks", "copies in 20 steps", "copies as shadow models")  # announced, on disk or not
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,10 @@ def test_notebook_runs_on_the_smoke_profile(name, root):
     for figure in record["figures"]:
         assert (figures / f"{figure}.png").stat().st_size > 5000
         assert "stand-in data" in (figures / f"{figure}.svg").read_text()
+
+    said = estimate.planned(name, "smoke", "standin", {}, root)
+    assert bool(said) == (name not in READERS)
+    assert [row.what for row in said if row.missing and row.what not in NOT_LOOKED_FOR] == []
 
     executed = nbformat.read(results / f"{name}.ipynb", as_version=4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]

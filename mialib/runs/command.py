@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mialib.runs.estimate import estimate, estimate_lines, sum_line
 from mialib.runs.execute import RunFailed, run
 from mialib.runs.log import Log
-from mialib.runs.parameters import UsageError, notebook_parameters, notebooks
+from mialib.runs.parameters import UsageError, notebook_parameters, notebooks, shared_out
 from mialib.runs.publish import recover
 from mialib.runs.run import checkout, redraw
 from mialib.runs.schedule import HEADING, run_all
@@ -60,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     every = commands.add_parser("all", help="run all notebooks", parents=[running])
     every.add_argument("--jobs", type=_count, help="how many at a time (default: one a core, at most four)")
     every.set_defaults(work=_run_all)
+    before = commands.add_parser("estimate", help="what notebooks would train, and what that takes", parents=[running])
+    before.add_argument("notebooks", nargs="*", metavar="notebook", help="names without .ipynb (default: all)")
+    before.add_argument(
+        "--workers", nargs="+", type=_count, default=[16, 128], metavar="N", help="cores elsewhere to tell it for"
+    )
+    before.set_defaults(work=_estimate)
     figures = commands.add_parser("figures", help="redraw all figures from the saved tables", parents=[shared])
     figures.set_defaults(work=_redraw)
     told = commands.add_parser("summary", help="the paper's values and ours, and where results are", parents=[shared, profile])
@@ -98,6 +105,24 @@ def _run_all(options: argparse.Namespace, root: Path) -> None:
         _tell(options, root)
     if failed:
         raise RunFailed(f"of {len(notebooks(root))} notebooks {len(failed)} failed: {', '.join(failed)}")
+
+
+def _estimate(options: argparse.Namespace, root: Path) -> None:
+    """Print what each notebook would train, as soon as it is known, and at the end the sum; nothing is trained."""
+    shares = shared_out(root, options.profile, options.data, dict(options.given), options.notebooks)
+    found = []
+    for notebook, given in shares.items():
+        rows = estimate(notebook, options.profile, options.data, given, root)
+        if rows:
+            _print([notebook, *estimate_lines(rows, options.workers)])
+        found += rows
+    _print(["", f"all: {sum_line(found, options.workers)}", *FOOTNOTE])
+
+
+FOOTNOTE = (
+    "Models alone: attacks, tables and figures come on top. Seconds are of a core like this machine's that has nothing else to",
+    "do, by trials of seconds, to a factor of about two; n workers are n such cores, the longest models first.",
+)
 
 
 def _tell(options: argparse.Namespace, root: Path) -> None:

@@ -3,7 +3,7 @@
 import ast
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,13 @@ def merged(root: Path, notebook: str, profile: str, data: str, given: Mapping[st
     return values
 
 
-def shared_out(root: Path, profile: str, data: str, given: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Of parameters given by hand for all notebooks those that each one has, checked with its profile; UsageError for a name
-    that none has.
+def shared_out(
+    root: Path, profile: str, data: str, given: Mapping[str, str], names: Sequence[str] = ()
+) -> dict[str, dict[str, str]]:
+    """Of parameters given by hand for all notebooks (or those of these names) what each one has, checked with its profile;
+    UsageError for a parameter that none has.
     """
-    known = {notebook: notebook_parameters(root, notebook) for notebook in notebooks(root)}
+    known = {notebook: notebook_parameters(root, notebook) for notebook in names or notebooks(root)}
     if unknown := [name for name in given if not any(name in names for names in known.values())]:
         listing = "\n".join(f"  {notebook}: {_names(names)}" for notebook, names in known.items())
         raise UsageError(f"no notebook has a parameter {', '.join(unknown)}; there are:\n{listing}")

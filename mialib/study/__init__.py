@@ -21,6 +21,7 @@ from mialib.study.experiments import (
     without_failed,
 )
 from mialib.study.google import PredictionAPI
+from mialib.study.planning import announce_fits, announce_models
 
 __all__ = [
     "ATTACKS",
@@ -34,6 +35,8 @@ __all__ = [
     "PredictionAPI",
     "Trial",
     "announce",
+    "announce_fits",
+    "announce_models",
     "learned",
     "noisy_sources",
     "plan_jobs",

@@ -12,12 +12,13 @@ import numpy as np
 from mialib.attack.ablations import Fit
 from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import confidence_threshold, correctness_gap, entropy_threshold, modified_entropy_threshold
-from mialib.core import checks, randomness
+from mialib.core import checks, plans, randomness
 from mialib.core.types import AttackData, Dataset, Split, Trainer, answered_right, each_model, some_models
 from mialib.data.loading import split_target
 from mialib.shadow.answers import count_missing, shadow_attack_data
 from mialib.shadow.records import noisy
 from mialib.shadow.splits import sample_splits, swapped_splits
+from mialib.study.planning import planned_models
 
 ShadowSource = tuple[str, str]  # setting as in the paper's table ("shadow:noise10"), and variant: which reading of it ("flip")
 REAL: ShadowSource = ("shadow:real", "none")
@@ -184,7 +185,7 @@ def announce_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> str:
     total = sum(len(job.splits) for job in jobs)
     name = f"{e.dataset.name}, {e.our_target}, n = {e.train_size:,}"
     text = f"{name}: {e.dataset.source} data; {sum(missing)} of {total} models to train"
-    if not sum(missing) or not hasattr(e.trainer, "estimate"):
+    if plans.collect(_planned(e, jobs, missing)) or not sum(missing) or not hasattr(e.trainer, "estimate"):
         return text
     unfinished = [(job.train_size, len(job.splits), count) for job, count in zip(jobs, missing, strict=True) if count]
     seconds, megabytes = 0.0, 0.0
@@ -195,6 +196,17 @@ def announce_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> str:
         seconds += estimate.seconds * count / estimate.models
         megabytes = max(megabytes, estimate.megabytes)
     return f"{text}, about {seconds:,.0f} s and {megabytes:,.0f} MB on this machine"
+
+
+def _planned(e: Experiment, jobs: Sequence[TrainingJob], missing: Sequence[int]) -> list[plans.Planned]:
+    """The models of these trainings, where `missing` says how many of each: targets and shadows, alike if of one size."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for job, count in zip(jobs, missing, strict=True):
+        group = groups.setdefault(("targets" if job.target is None else "shadows", job.train_size), [0, 0])
+        group[0] += len(job.splits)
+        group[1] += count
+    of = e.our_target
+    return [planned_models(e.dataset, e.trainer, f"{of}, {who}", n, *counts, alike=of) for (who, n), counts in groups.items()]
 
 
 def run_targets(e: Experiment) -> list[AttackData]:

@@ -25,6 +25,7 @@ from mialib.shadow.records import noisy
 from mialib.study import experiments, shadow_data
 from mialib.study.experiments import Experiment
 from mialib.study.measured import mean_over_targets
+from mialib.study.planning import planned_models, told
 from mialib.study.shadow_data import Target
 from mialib.training.black_boxes import module_of
 from mialib.training.neural import NeuralTrainer
@@ -165,6 +166,25 @@ def extraction_table(e: Experiment, budgets: Mapping[str, Sequence[int]], *, ste
         for metric, right in zip(("agreement", "test_accuracy"), zip(*found, strict=True), strict=True):
             rows.append(about | {"n_queries": n_queries, "metric": metric} | _share(right))
     return pd.DataFrame(rows, columns=OF_EXTRACTION)
+
+
+def announce_copies(e: Experiment, budgets: Mapping[str, Sequence[int]], *, steps: int = 1000) -> str:
+    """What the copies of `extraction_table` and those that `bridge_table` has for shadow models are about to take; lines.
+
+    A copy takes `steps` steps however many records it learns. What is on disk of them is not looked for: the records that they
+    learn are not known before the targets are trained.
+    """
+    own = neural_trainer(e)
+    _check_budgets(e, budgets)
+    copies = e.n_targets * sum(len(set(counts)) * len(LEARNED_FROM[kind]) for kind, counts in budgets.items())
+    n = min(e.train_size, max(max(counts) for counts in budgets.values()))
+    in_steps = NeuralTrainer(own.make_model, with_steps(own.recipe, n, steps), str(own.device))
+    shadows = (len(extraction.COPY_FORMS) * e.n_shadows + 1) * e.n_targets
+    rows = [
+        planned_models(e.dataset, in_steps, f"copies in {steps:,} steps", n, copies, copies),
+        planned_models(e.dataset, own, "copies as shadow models", e.train_size, shadows, shadows, alike=e.our_target),
+    ]
+    return "\n".join(map(told, rows))
 
 
 def neural_trainer(e: Experiment) -> NeuralTrainer:

@@ -19,6 +19,7 @@ from mialib.study.stocks import (
     Scores,
     StockExperiment,
     StockTrial,
+    announce_stocks,
     answer_scores,
     run_stock,
     some_scores,
@@ -32,6 +33,16 @@ FOLLOWED = ("confidence", "watson", BEST)  # attacks on signals that are asked a
 OF_MITIGATION = ["dataset", "source", "mitigation", "knob", "at", "setting", "train_accuracy", "test_accuracy"]
 FLOORS = (1e-6, 1e-4, 1e-3, 1e-2, 0.1)  # the lowest first
 DELTA = 1e-4  # of private training, and of the bounds beside it: below one over the number of records
+
+
+def announce_mitigated(e: StockExperiment, known: Sequence[Mitigation], make_model: MakeModel, recipe: Recipe) -> str:
+    """What `mitigated_rates` is about to train, as `announce_stocks`: the plain stock, and one for each other training."""
+    retrained = [
+        e._replace(trainer=each.trainer(make_model, recipe), network=f"{e.network}, {each.setting}")
+        for each in known
+        if each.trainer
+    ]
+    return announce_stocks(e, *retrained)
 
 
 def mitigated_rates(

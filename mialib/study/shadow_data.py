@@ -172,12 +172,12 @@ def made_trials(made: Sequence[Made], n_shadows: int) -> list[Trial]:
 
 
 def _trial(made: Made, n_shadows: int) -> Trial:
-    job = _job(made, n_shadows)
+    job = job_of(made, n_shadows)
     job.answers()
     return Trial(made.case, made.target.number, made.target.answers, job.answers, n_shadows)
 
 
-def _job(made: Made, n_shadows: int) -> TrainingJob:
+def job_of(made: Made, n_shadows: int) -> TrainingJob:
     e, dataset = made.target.experiment, made.dataset
     seed = randomness.derive(e.seed, "shadows", made.target.number)
     splits = sample_splits(np.arange(len(dataset.y)), made.shadow_size, n_shadows, seed)
@@ -259,7 +259,7 @@ def _distance(x: np.ndarray, target: Target) -> float:
 def _worth(made: Made) -> float:
     """Accuracy on the target's non-members of a model that was trained on the records of the first shadow."""
     e, made_set = made.target.experiment, made.dataset
-    job, fresh = _job(made, 1), made.target.split.nonmembers[: made.shadow_size]
+    job, fresh = job_of(made, 1), made.target.split.nonmembers[: made.shadow_size]
     rows = job.splits[0].members
     both = replace(
         made_set,

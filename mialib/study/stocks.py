@@ -10,13 +10,14 @@ import numpy as np
 
 from mialib.attack.ablations import Fit
 from mialib.attack.suite import ANSWER_ATTACKS, STOCK_ATTACKS, Attacked, StockAttack
-from mialib.core import checks, randomness
+from mialib.core import checks, plans, randomness
 from mialib.core.stocks import Stock
 from mialib.core.threads import one_a_core
 from mialib.core.types import AttackData, Dataset, Trainer
 from mialib.shadow.answers import Filter, shadow_attack_data
 from mialib.shadow.halves import sample_halves
 from mialib.shadow.signals import Picture, count_unasked, halves_as_splits, stock
+from mialib.study.planning import planned_models
 
 BEST = "lira_online_global"  # where the notebook follows one attack alone
 
@@ -112,8 +113,10 @@ def announce_stocks(*experiments: StockExperiment) -> str:
         missing = count_unasked(e.trainer, e.dataset, e.member, e.seed)
         name = f"{e.dataset.name}, {e.network}, {e.n_models} models on {len(e.dataset.y) // 2:,} records each"
         text = f"{name}: {e.dataset.source} data; {missing} of {e.n_models} models to train, or to ask"
-        if missing and hasattr(e.trainer, "estimate"):
-            estimate = e.trainer.estimate(e.dataset, len(e.dataset.y) // 2, missing)
+        n = len(e.dataset.y) // 2
+        planned = planned_models(e.dataset, e.trainer, f"{e.network}, a stock", n, e.n_models, missing)
+        if not plans.collect([planned]) and missing and hasattr(e.trainer, "estimate"):
+            estimate = e.trainer.estimate(e.dataset, n, missing)
             text += f": at most {estimate.seconds:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
         lines.append(text)
     return "\n".join(lines)

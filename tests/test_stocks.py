@@ -312,17 +312,17 @@ def test_a_stock_asks_every_model_about_every_record():
 
 
 def test_more_models_train_only_the_new_ones(monkeypatch):
-    data, trained, whole = bits(), [], NeuralTrainer._train_missing
+    data, trained, whole = bits(), [], NeuralTrainer._states
 
-    def counted(self, task, missing, *rest):
-        trained.append(missing)
-        whole(self, task, missing, *rest)
+    def counted(self, dataset, seed, networks):
+        trained.append([network.number for network in networks])
+        return whole(self, dataset, seed, networks)
 
-    monkeypatch.setattr(NeuralTrainer, "_train_missing", counted)
+    monkeypatch.setattr(NeuralTrainer, "_states", counted)
     small = stock(trainer(), data, sample_halves(80, 4, 1), seed=2)
     large = stock(trainer(), data, sample_halves(80, 6, 1), seed=2)
     again = stock(trainer(), data, sample_halves(80, 6, 1), seed=2)
-    assert trained == [[0, 1, 2, 3], [0, 1]]
+    assert trained == [[0, 1, 2, 3], [4, 5]]
     np.testing.assert_array_equal(large.signal[:4], small.signal)
     np.testing.assert_array_equal(again.signal, large.signal)
 
@@ -330,7 +330,7 @@ def test_more_models_train_only_the_new_ones(monkeypatch):
 def test_a_mitigation_acts_on_the_answers_and_trains_nothing(monkeypatch):
     data, member = bits(), sample_halves(80, 4, 1)
     plain = stock(trainer(), data, member, seed=2)
-    monkeypatch.setattr(NeuralTrainer, "_train_missing", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(NeuralTrainer, "_states", lambda *_: pytest.fail("trained again"))
     same = stock(trainer(), data, member, seed=2, mitigation=lambda p: p)
     np.testing.assert_allclose(same.signal, plain.signal, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(same.right, plain.right)

@@ -317,7 +317,7 @@ def outcomes(people, tmp_path_factory):
     with cache.kept_in(tmp_path_factory.mktemp("store")):
         found = study_white_box.attack_inside(experiment(people))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(NeuralTrainer, "_train_missing", lambda *_: pytest.fail("trained again"))
+            patch.setattr(NeuralTrainer, "_states", lambda *_: pytest.fail("trained again"))
             again = study_white_box.attack_inside(experiment(people))
     for a, b in zip(found, again, strict=True):
         np.testing.assert_array_equal(a.score, b.score)

@@ -5,15 +5,18 @@ look at one number of the vector; a learned attack is worth its cost only where 
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from mialib.attack.thresholds import NEVER, usable_classes
-from mialib.core import cache, checks, randomness
+from mialib.core import cache, checks, executors, randomness
+from mialib.core.executors import Work
 from mialib.core.threads import one_a_core
 from mialib.core.types import Attack, AttackData, check_width
 from mialib.training.recipe import Recipe
@@ -117,23 +120,50 @@ def _fit_networks(data: AttackData, classes: np.ndarray, seed: int) -> dict[str,
     by_class = _rows_by_class(data.labels, data.n_classes)
     rows = [by_class[c] for c in classes]
     steps = max(MIN_STEPS, RECIPE.epochs * -(-max(map(len, rows)) // RECIPE.batch_size))
-    parts = np.array_split(np.arange(len(classes)), -(-len(classes) // CLASSES_AT_ONCE))
-    with one_a_core(len(parts), threads=1) as (pool, _):
-        fit = partial(_fit_part, data, steps=steps, seed=seed)
-        fitted = list(pool.map(lambda part: fit([(int(classes[i]), rows[i]) for i in part]), parts))
+    parts = _Parts(data, [(int(c), part) for c, part in zip(classes, rows, strict=True)])
+    with executors.elsewhere(None) if len(parts) == 1 else nullcontext():  # one part is fitted where its answers are
+        fitted = executors.finished(Work(parts, partial(_fit_parts, steps, seed), in_order=False, unit="attack part"))
     return {name: np.concatenate([part[name] for part in fitted]) for name in fitted[0]}
 
 
-def _fit_part(data: AttackData, part: list[tuple[int, np.ndarray]], steps: int, seed: int) -> dict[str, np.ndarray]:
-    """Some classes' networks, given as (class, its rows): trained as one stack."""
-    centre, scale = map(np.stack, zip(*(_centre_and_scale(data.predictions[rows]) for _, rows in part), strict=True))
-    blocks = [_standard(data.predictions[rows], m, s) for (_, rows), m, s in zip(part, centre, scale, strict=True)]
+class _OfClass(NamedTuple):
+    """What a class's network is fitted on: answers (n, n_classes) and which are a member's (n,)."""
+
+    cls: int
+    predictions: np.ndarray
+    member: np.ndarray
+
+
+class _Parts(Sequence[list[_OfClass]]):
+    """The classes in parts for one core each; their answers are copied out when a part is taken."""
+
+    def __init__(self, data: AttackData, rows: list[tuple[int, np.ndarray]]) -> None:
+        self._data, self._rows = data, rows
+        self._split = np.array_split(np.arange(len(rows)), -(-len(rows) // CLASSES_AT_ONCE))
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __getitem__(self, i: Any) -> Any:
+        chosen = [self._rows[j] for j in self._split[i]]
+        return [_OfClass(c, self._data.predictions[rows], self._data.member[rows]) for c, rows in chosen]
+
+
+def _fit_parts(steps: int, seed: int, parts: Sequence[list[_OfClass]]) -> list[dict[str, np.ndarray]]:
+    with one_a_core(len(parts), threads=1) as (pool, _):
+        return list(pool.map(lambda i: _fit_part(parts[i], steps, seed), range(len(parts))))
+
+
+def _fit_part(part: list[_OfClass], steps: int, seed: int) -> dict[str, np.ndarray]:
+    """Some classes' networks, trained as one stack."""
+    centre, scale = map(np.stack, zip(*(_centre_and_scale(each.predictions) for each in part), strict=True))
+    blocks = [_standard(each.predictions, m, s) for each, m, s in zip(part, centre, scale, strict=True)]
     x = torch.as_tensor(np.concatenate(blocks))
-    target = torch.as_tensor(np.concatenate([data.member[rows] for _, rows in part])).long()
+    target = torch.as_tensor(np.concatenate([each.member for each in part])).long()
     starts = np.cumsum([0, *map(len, blocks)])
     length = steps * RECIPE.batch_size
-    order = torch.stack([start + _order(len(rows), length, seed, c) for start, (c, rows) in zip(starts, part, strict=False)])
-    stack = DenseStack([_network(x.shape[1], seed, c) for c, _ in part], torch.device("cpu"))
+    order = torch.stack([start + _order(len(each.member), length, seed, each.cls) for start, each in zip(starts, part)])
+    stack = DenseStack([_network(x.shape[1], seed, each.cls) for each in part], torch.device("cpu"))
     optimizer = make_optimizer(stack, RECIPE)
     for batch in order.split(RECIPE.batch_size, dim=1):
         stack.backward(x, target, batch)

@@ -9,6 +9,7 @@ from tqdm.std import tqdm
 
 from mialib.audit.given import FEWEST, Given
 from mialib.audit.targets import AuditTarget
+from mialib.core import executors
 from mialib.core.types import Trainer
 
 log = logging.getLogger(__name__)
@@ -36,18 +37,21 @@ def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
     """About how long k references take here: by the trainer's own estimate, or a line through trials on few records."""
     n = judged.n_judged // 2
     if hasattr(trainer, "estimate"):
-        return f"about {trainer.estimate(judged.judged, n, k).seconds:,.0f} s for the former"
+        return f"about {executors.estimated(trainer, judged.judged, n, k).seconds:,.0f} s {executors.where()} for the former"
     sizes = [min(n, max(FEWEST, n // part)) for part in (20, 20, 5)]
     together, seconds = getattr(trainer, "at_once", 1), []
     for size in sizes:  # what is started and imported once falls to the first
         rows = np.sort(np.random.default_rng(0).choice(judged.n_judged, size, replace=False))
         began = time.perf_counter()
         try:
-            trainer.fit_many(judged.judged, rows[None].repeat(together, 0), 0)
+            with executors.elsewhere(None):
+                trainer.fit_many(judged.judged, rows[None].repeat(together, 0), 0)
         except Exception:
             log.debug("the trial failed", exc_info=True)
             return "a time that a trial could not tell"
         seconds.append(time.perf_counter() - began)
     slope = max(0.0, seconds[2] - seconds[1]) / max(1, sizes[2] - sizes[1])
+    if (executor := executors.current()) is not None:
+        together = executor.workers.n
     whole = max(1.0, (seconds[1] + slope * (n - sizes[1])) * k / together)
-    return f"about {whole:,.0f} s for the former, by trials on {sizes[0]:,} and {sizes[2]:,} records"
+    return f"about {whole:,.0f} s {executors.where()} for the former, by trials on {sizes[0]:,} and {sizes[2]:,} records"

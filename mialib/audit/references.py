@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mialib.audit.given import Given
-from mialib.core import cache, checks, randomness
+from mialib.core import cache, checks, executors, randomness
 from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, BlackBox, Dataset, Trainer, answered_right
-from mialib.shadow.answers import Filter, Training, checked_answers, kept_or_asked
+from mialib.shadow.answers import Filter, Training, asking_work, checked_answers
 from mialib.shadow.halves import sample_halves
 from mialib.shadow.signals import log_odds
 from mialib.shadow.splits import sample_splits
@@ -106,9 +106,11 @@ def _answers(trainer: Trainer, dataset: Dataset, member: np.ndarray, seed: int) 
     keys = [{"model": key, "code": cache.code_digest(__name__)} for key in trainer.keys(dataset, trained_on, seed)]
     check = partial(cache.expect, expected={"answers": (shape, "float32")})
 
-    def ask(model: BlackBox, i: int) -> dict[str, np.ndarray]:
-        answers: Any = model.predict_proba(dataset.records())
-        return {"answers": checked_answers(model, dataset, answers, member[i], dataset.y)}
-
-    stored = kept_or_asked("answers", keys, check, ask, Training(trainer, dataset, trained_on, seed))
+    ask, training = partial(_asked_about_all, dataset), Training(trainer, dataset, trained_on, seed)
+    stored = executors.finished(asking_work("answers", keys, check, ask, list(member), training))
     return np.stack([each["answers"] for each in stored])
+
+
+def _asked_about_all(dataset: Dataset, model: BlackBox, member: np.ndarray) -> dict[str, np.ndarray]:
+    answers: Any = model.predict_proba(dataset.records())
+    return {"answers": checked_answers(model, dataset, answers, member, dataset.y)}

@@ -37,17 +37,18 @@ def cache_folder() -> Path:
     """Folder of trained weights, answers and synthetic records: `MIALIB_CACHE`, or `~/.cache/mialib/store` (also where that
     is "off", which keeps nothing), or that of `kept_in`; created when missing.
     """
-    return _elsewhere[-1] if _elsewhere else _folder("MIALIB_CACHE", "~/.cache/mialib/store")
+    named = _elsewhere[-1] if _elsewhere else None
+    return named or _folder("MIALIB_CACHE", "~/.cache/mialib/store")
 
 
 def keeps_nothing() -> bool:
-    """Whether `MIALIB_CACHE` is "off"."""
-    return os.environ.get("MIALIB_CACHE") == "off"
+    """Whether `MIALIB_CACHE` is "off", or this is within `kept_in(None)`."""
+    return os.environ.get("MIALIB_CACHE") == "off" or _elsewhere[-1:] == [None]
 
 
 @contextmanager
-def kept_in(folder: Path) -> Iterator[None]:
-    """Within the block, in all threads of this process, this folder takes the place of `cache_folder`."""
+def kept_in(folder: Path | None) -> Iterator[None]:
+    """Within the block, in all threads of this process, `cache_folder` is this folder; None: nothing is kept."""
     _elsewhere.append(folder)
     try:
         yield
@@ -55,7 +56,17 @@ def kept_in(folder: Path) -> Iterator[None]:
         _elsewhere.pop()
 
 
-_elsewhere: list[Path] = []
+_elsewhere: list[Path | None] = []
+
+
+def cluster_address() -> str | None:
+    """The cluster that trains, `MIALIB_CLUSTER` (see `mialib.cluster`), or None: this machine does."""
+    return os.environ.get("MIALIB_CLUSTER") or None
+
+
+def name_cluster(address: str) -> None:
+    """Let this process, and those that it starts, train on the cluster of this address."""
+    os.environ["MIALIB_CLUSTER"] = address
 
 
 def output_folder() -> Path | None:
@@ -175,6 +186,16 @@ def save(kind: str, key: Mapping[str, Any], arrays: Mapping[str, np.ndarray], **
     except OSError as error:
         where = error.filename2 or os.environ.get("MIALIB_CACHE") or "MIALIB_CACHE"  # an entry's place that is taken, or all
         _warn(where, "the cache cannot be written (%s); going on, and the next run repeats this work", error.strerror or error)
+
+
+def put_file(path: Path, content: bytes) -> None:
+    """Put a file that another machine stored at its place in the cache. As `save`, it names a folder that cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as file:
+            file.write(content)
+    except OSError as error:
+        _warn(str(path.parent), "the cache cannot be written (%s); going on", error.strerror or error)
 
 
 def _warn(subject: str, text: str, *values: Any) -> None:

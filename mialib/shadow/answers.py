@@ -1,13 +1,14 @@
 """Shadow models' answers on their members and non-members, and any other model's: what attacks see (Sec. V-B)."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mialib.core import cache, checks
+from mialib.core import cache, checks, executors
+from mialib.core.executors import Work, Workers
 from mialib.core.types import AttackData, BlackBox, Dataset, Split, Trainer, check_answers
 
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -33,7 +34,9 @@ def query(
     rows = split.rows
     if rows.max() >= len(dataset.y):
         raise ValueError(f"split must hold rows of the data set, 0..{len(dataset.y) - 1}, got {rows.max()}")
-    answers = checked_answers(model, dataset, _asked(model, dataset.records(rows), timeout), split.member, dataset.y[rows])
+    answers = checked_answers(
+        model, dataset, _answer_within(model, dataset.records(rows), timeout), split.member, dataset.y[rows]
+    )
     return AttackData(_mitigated(answers, mitigation), dataset.y[rows], split.member)
 
 
@@ -54,7 +57,7 @@ def _check_model(model: Any) -> None:
     raise TypeError(f"model must have predict_proba, got a {type(model).__name__}{hint}")
 
 
-def _asked(model: BlackBox, x: np.ndarray, timeout: float | None) -> Any:
+def _answer_within(model: BlackBox, x: np.ndarray, timeout: float | None) -> Any:
     """What the model answers; TimeoutError after `timeout` seconds, the call being left to itself."""
     if timeout is None:
         return model.predict_proba(x)
@@ -144,17 +147,23 @@ def shadow_attack_data(
     Each of the k models gives 2 n rows, members first. Answers are kept on disk before any mitigation, so more models train
     only the new ones, and another mitigation trains nothing. A target is the same with one split: "trained in a similar way".
     """
-    keys = _keys(trainer, dataset, splits, seed, first)
-    rows = np.stack([split.members for split in splits])
-    check = partial(_check_stored, n=2 * rows.shape[1], n_classes=dataset.n_classes)
-
-    def ask(model: BlackBox, i: int) -> dict[str, np.ndarray]:
-        return {"answers": query(model, dataset, splits[i]).predictions}
-
-    stored = kept_or_asked("answers", keys, check, ask, Training(trainer, dataset, rows, seed, first))
+    stored = executors.finished(answers_work(trainer, dataset, splits, seed, first))
     answers = np.concatenate([_mitigated(item["answers"], mitigation) for item in stored])
     labels, member = (np.concatenate(part) for part in zip(*((dataset.y[s.rows], s.member) for s in splits), strict=True))
     return AttackData(answers, labels, member)
+
+
+def answers_work(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int = 0) -> Work:
+    """What `shadow_attack_data` does, to be done."""
+    keys = _keys(trainer, dataset, splits, seed, first)
+    rows = np.stack([split.members for split in splits])
+    check = partial(_check_stored, n=2 * rows.shape[1], n_classes=dataset.n_classes)
+    training = Training(trainer, dataset, rows, seed, first)
+    return asking_work("answers", keys, check, partial(_queried, dataset), splits, training)
+
+
+def _queried(dataset: Dataset, model: BlackBox, split: Split) -> dict[str, np.ndarray]:
+    return {"answers": query(model, dataset, split).predictions}
 
 
 class Training(NamedTuple):
@@ -167,6 +176,37 @@ class Training(NamedTuple):
     first: int = 0
 
 
+class _Asked(NamedTuple):
+    """A model to be trained, and what to ask it."""
+
+    number: int
+    rows: np.ndarray
+    question: Any
+
+
+def asking_work(
+    kind: str,
+    keys: Sequence[Mapping[str, Any]],
+    check: cache.Check,
+    ask: Callable[[BlackBox, Any], dict[str, np.ndarray]],
+    questions: Sequence[Any],
+    training: Training,
+    at_once: int | None = None,
+) -> Work:
+    """What each model answers, as `ask` (of the model and its question) has it: to be found in the cache, or asked of models
+    that are trained or read for it, `at_once` together at most. On a cluster, a model is asked by the worker that trained it.
+    """
+    trainer, dataset, rows, seed, first = training
+    pieces = [_Asked(first + i, row, question) for i, (row, question) in enumerate(zip(rows, questions, strict=True))]
+    most = min(filter(None, (at_once, getattr(trainer, "at_once", None))), default=None)
+
+    def together(k: int, workers: Workers) -> int:
+        return min(executors.together_of(trainer, dataset, k, workers), at_once or k)
+
+    make = partial(_asked, trainer, dataset, seed, ask)
+    return Work(pieces, make, kind, keys, check, together, most)
+
+
 def kept_or_asked(
     kind: str,
     keys: Sequence[Mapping[str, Any]],
@@ -175,19 +215,20 @@ def kept_or_asked(
     training: Training,
     at_once: int | None = None,
 ) -> list[dict[str, np.ndarray]]:
-    """What each model answered, as `ask` (of the model and its row) has it: from the cache, or of models that are trained or
-    read for it, `at_once` together at most.
-    """
-    trainer, dataset, rows, seed, first = training
-    stored = [cache.load(kind, key, check) for key in keys]
-    missing = [i for i, item in enumerate(stored) if item is None]
-    for group in _groups(missing, min(filter(None, (at_once, getattr(trainer, "at_once", None))), default=None)):
-        models = trainer.fit_many(dataset, rows[group[0] : group[-1] + 1], seed, first + group[0])
-        for i, model in zip(group, models, strict=True):
-            answered = ask(model, i)
-            cache.save(kind, keys[i], answered)
-            stored[i] = answered
-    return [item for item in stored if item is not None]
+    """That work, done: what each model answers, as `ask` (of the model and its row) has it."""
+    return executors.finished(asking_work(kind, keys, check, ask, range(len(keys)), training, at_once))
+
+
+def _asked(
+    trainer: Trainer,
+    dataset: Dataset,
+    seed: int,
+    ask: Callable[[BlackBox, Any], dict[str, np.ndarray]],
+    pieces: Sequence[_Asked],
+) -> Iterator[dict[str, np.ndarray]]:
+    """Of pieces with consecutive numbers."""
+    models = trainer.fit_many(dataset, np.stack([piece.rows for piece in pieces]), seed, pieces[0].number)
+    return (ask(model, piece.question) for model, piece in zip(models, pieces, strict=True))
 
 
 def count_missing(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int = 0) -> int:
@@ -219,14 +260,3 @@ def _check_stored(stored: dict[str, np.ndarray], n: int, n_classes: int) -> None
     answers = stored["answers"]
     if answers.min() < 0 or answers.max() > 1 or abs(answers.sum(1) - 1).max() > 0.01:
         raise ValueError(f"expected answers that are probabilities, found {answers.min()}..{answers.max()}")
-
-
-def _groups(missing: list[int], most: int | None) -> list[list[int]]:
-    """Runs of consecutive numbers in `missing`, of at most `most` each."""
-    groups: list[list[int]] = []
-    for i in missing:
-        if groups and i == groups[-1][-1] + 1 and (most is None or len(groups[-1]) < most):
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return groups

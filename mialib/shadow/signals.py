@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mialib.core import cache, checks
+from mialib.core import cache, checks, executors
 from mialib.core.stocks import Stock
 from mialib.core.types import BlackBox, Dataset, Split, Trainer
 from mialib.shadow import answers
@@ -78,10 +78,8 @@ def stock(
     shape = (len(dataset.y),) if queries is None else (len(dataset.y), len(queries))
     check = partial(cache.expect, expected={"signal": (shape, "float32"), "right": ((len(dataset.y),), "bool")})
 
-    def ask(model: BlackBox, i: int) -> dict[str, np.ndarray]:
-        return _asked_all(model, dataset, member[i], queries)
-
-    kept = answers.kept_or_asked("signals", keys, check, ask, Training(trainer, dataset, rows, seed), MODELS_AT_ONCE)
+    ask, training = partial(_asked_all, dataset, queries), Training(trainer, dataset, rows, seed)
+    kept = executors.finished(answers.asking_work("signals", keys, check, ask, list(member), training, MODELS_AT_ONCE))
     return Stock(np.stack([each["signal"] for each in kept]), member, dataset.y, np.stack([each["right"] for each in kept]))
 
 
@@ -120,7 +118,7 @@ def _described(queries: Sequence[Any] | None) -> list[dict[str, Any]] | None:
 
 
 def _asked_all(
-    model: BlackBox, dataset: Dataset, member: np.ndarray, queries: Sequence[Picture] | None
+    dataset: Dataset, queries: Sequence[Picture] | None, model: BlackBox, member: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Signals (n,) or (n, q), and whether the first answer was right (n,)."""
     records = [dataset.records()] if queries is None else (view(dataset.x) for view in queries)

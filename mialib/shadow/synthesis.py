@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from mialib.core import cache, checks
+from mialib.core import cache, checks, executors
+from mialib.core.executors import Work
 from mialib.core.types import BlackBox, Dataset, Features, check_answers
 from mialib.shadow import algorithm1
 from mialib.shadow.records import ROWS_AT_ONCE, check_records, check_rng
@@ -111,8 +112,8 @@ def all_classes(
     """`model_based` for n records of each of the classes 0..n_classes-1, kept on disk under `key`.
 
     key: JSON-able values that determine the model, such as one of `Trainer.keys`; with None nothing is kept. rules: k_max,
-    k_min, conf_min, rej_max, iter_max. Without a budget, classes are done and kept in groups that fill the batch, so that an
-    interrupt loses one group at most; with max_queries they share the budget, and are kept together.
+    k_min, conf_min, rej_max, iter_max. Without a budget, classes are kept one by one, and done in groups that fill the batch,
+    so that an interrupt loses one group at most; with max_queries they share the budget, and are kept together.
     """
     checks.whole("n_classes", n_classes, 2)
     checks.whole("n", n, 1)
@@ -120,20 +121,22 @@ def all_classes(
     together = n_classes if max_queries is not None else -(-2 * algorithm1.CLIMBERS // n)
     settings = asdict(algorithm1.Rules(**rules)) | {"n": n, "seed": seed, "max_queries": max_queries, "tries": tries}
     shared = settings | {"model": key, "features": _plain(features), "code": cache.code_digest(__name__)}
-    parts = []
-    for first in range(0, n_classes, together):
-        labels = list(range(first, min(first + together, n_classes)))
-        own = shared | {"labels": labels}
-        stored = cache.load("synthesis", own, partial(_check_stored, features, labels)) if key is not None else None
-        if stored is None:
-            rng = np.random.default_rng(seed)  # the same for all groups: streams differ by class
-            made = model_based(model, features, labels, n, rng, max_queries=max_queries, tries=tries, **rules)
-            stored = _arrays(made)
-            if key is not None:
-                cache.save("synthesis", own, stored)
-        parts.append(_synthesis(stored))
+    pieces = [[c] for c in range(n_classes)] if max_queries is None else [[*range(n_classes)]]
+    make = partial(_climbed, model, features, n, seed, {"max_queries": max_queries, "tries": tries, **rules})
+    keys, check = [shared | {"labels": labels} for labels in pieces], partial(_check_stored, features)
+    work = Work(pieces, make, "synthesis" if key is not None else None, keys, check, unit="label", at_once=together)
+    parts = [_synthesis(each) for each in executors.finished(work._replace(together=lambda k, w: w.share(k, together)))]
     arrays = [np.concatenate([part[i] for part in parts]) for i in range(4)]
     return Synthesis(arrays[0], arrays[1], arrays[2], arrays[3], pd.concat([part.report for part in parts], ignore_index=True))
+
+
+def _climbed(
+    model: BlackBox, features: Features, n: int, seed: int, options: Mapping[str, Any], pieces: Sequence[list[int]]
+) -> list[dict[str, np.ndarray]]:
+    """Arrays of some classes' records, a piece each; all are climbed for together."""
+    labels = [label for piece in pieces for label in piece]
+    made = model_based(model, features, labels, n, np.random.default_rng(seed), **options)  # streams differ by class
+    return [_arrays(made, piece) for piece in pieces]
 
 
 def _plain(features: Features) -> dict[str, Any]:
@@ -143,14 +146,17 @@ def _plain(features: Features) -> dict[str, Any]:
     }
 
 
-def _arrays(made: Synthesis) -> dict[str, np.ndarray]:
-    columns = {f"report_{name}": column.to_numpy() for name, column in made.report.items()}
+def _arrays(made: Synthesis, labels: list[int]) -> dict[str, np.ndarray]:
+    """Of some of the classes."""
+    report, own = made.report[made.report["cls"].isin(labels)], np.isin(made.y, labels)
+    columns = {f"report_{name}": column.to_numpy() for name, column in report.items()}
     columns["report_outcome"] = columns["report_outcome"].astype(str)
-    return {"x": made.x, "y": made.y, "confidence": made.confidence, "queries": made.queries, **columns}
+    arrays = {"x": made.x, "y": made.y, "confidence": made.confidence, "queries": made.queries}
+    return {name: array[own] for name, array in arrays.items()} | columns
 
 
-def _check_stored(features: Features, labels: list[int], stored: Mapping[str, np.ndarray]) -> None:
-    """ValueError unless what was stored is a synthesis of such records for these classes."""
+def _check_stored(features: Features, stored: Mapping[str, np.ndarray]) -> None:
+    """ValueError unless what was stored is a synthesis of such records, of the classes in its report."""
     m, dtype = len(stored["y"]), "uint8" if features.kinds is None else "float32"
     shapes = {
         "x": ((m, *features.shape), dtype),
@@ -159,7 +165,8 @@ def _check_stored(features: Features, labels: list[int], stored: Mapping[str, np
         "queries": ((m,), "int64"),
     }
     cache.expect({name: array for name, array in stored.items() if not name.startswith("report_")}, shapes)
-    if not np.isin(stored["y"], labels).all() or stored["report_cls"].tolist() != labels:
+    labels = stored["report_cls"].tolist()
+    if not np.isin(stored["y"], labels).all():
         raise ValueError(f"expected records of the classes {labels}, found {sorted(set(stored['y'].tolist()))}")
 
 

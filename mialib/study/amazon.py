@@ -38,6 +38,7 @@ import numpy as np
 from torch import nn
 
 from mialib.core import checks
+from mialib.core.executors import Workers
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys
 from mialib.training.networks import Records
@@ -89,6 +90,10 @@ class AmazonML:
         sample = _Bins(dataset.x[:n], _numeric(dataset.x)).apply(replace(dataset, x=dataset.x[:n], y=dataset.y[:n]))
         one = self._trainer(sample, 1.0).estimate(sample, n, 1)
         return Estimate(checks.whole("k", k, 1), one.seconds * k, one.megabytes * k)
+
+    def together(self, dataset: Dataset, k: int, workers: Workers) -> int:
+        """How many of k models one of the workers of a cluster trains together."""
+        return 1 if _numeric(dataset.x).any() else self._trainer(dataset, 1.0).together(dataset, k, workers)
 
     def _fit_binned(self, dataset: Dataset, row: np.ndarray, seed: int, number: int) -> BlackBox:
         bins = _Bins(dataset.x[row], _numeric(dataset.x))

@@ -5,6 +5,7 @@ The notebooks are calls of these functions and of those in `study.tables`, which
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +13,10 @@ import numpy as np
 from mialib.attack.ablations import Fit
 from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import confidence_threshold, correctness_gap, entropy_threshold, modified_entropy_threshold
-from mialib.core import checks, plans, randomness
+from mialib.core import checks, executors, plans, randomness
 from mialib.core.types import AttackData, Dataset, Split, Trainer, answered_right, each_model, some_models
 from mialib.data.loading import split_target
-from mialib.shadow.answers import count_missing, shadow_attack_data
+from mialib.shadow.answers import answers_work, count_missing, shadow_attack_data
 from mialib.shadow.records import noisy
 from mialib.shadow.splits import sample_splits, swapped_splits
 from mialib.study.planning import planned_models
@@ -174,13 +175,14 @@ def plan_jobs(e: Experiment) -> list[TrainingJob]:
 
 def announce(*experiments: Experiment) -> str:
     """What is about to be trained and what that takes here, a line an experiment; models whose answers are on disk are left
-    out.
+    out. Where work is done elsewhere, all of it is begun together when the first is wanted.
     """
     return "\n".join(announce_jobs(e, plan_jobs(e)) for e in experiments)
 
 
 def announce_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> str:
     """`announce` of one experiment with these trainings in the place of its own."""
+    executors.announce_works(answers_work(job.trainer, job.dataset, job.splits, job.seed) for job in jobs)
     missing = [count_missing(job.trainer, job.dataset, job.splits, job.seed) for job in jobs]
     total = sum(len(job.splits) for job in jobs)
     name = f"{e.dataset.name}, {e.our_target}, n = {e.train_size:,}"
@@ -192,10 +194,10 @@ def announce_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> str:
     for n in sorted({n for n, _, _ in unfinished}):
         together = max(k for size, k, _ in unfinished if size == n)
         count = sum(count for size, _, count in unfinished if size == n)
-        estimate = e.trainer.estimate(e.dataset, n, min(together, count))
+        estimate = executors.estimated(e.trainer, e.dataset, n, min(together, count))
         seconds += estimate.seconds * count / estimate.models
         megabytes = max(megabytes, estimate.megabytes)
-    return f"{text}, about {seconds:,.0f} s and {megabytes:,.0f} MB on this machine"
+    return f"{text}, about {seconds:,.0f} s and {megabytes:,.0f} MB {executors.where()}"
 
 
 def _planned(e: Experiment, jobs: Sequence[TrainingJob], missing: Sequence[int]) -> list[plans.Planned]:
@@ -216,20 +218,27 @@ def run_targets(e: Experiment) -> list[AttackData]:
 
 def run_trials(*experiments: Experiment) -> list[Trial]:
     """Train what is missing of the experiments, one after another: a trial for each target and source of shadow data."""
-    return [trial for e in experiments for trial in run_jobs(e, plan_jobs(e))]
+    made = executors.all_of([partial(run_jobs, e, plan_jobs(e)) for e in experiments])
+    return [trial for trials in made for trial in trials]
 
 
 def run_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> list[Trial]:
     """Train what is missing of these trainings, the targets first, then their shadows: a trial for each of the latter."""
     targets, *shadows = jobs
-    answers, trials = targets.answers(), []
+    calls: list[Callable[[], AttackData | None]] = [targets.answers, *(partial(_train, job) for job in shadows)]
+    answers, trials = executors.all_of(calls)[0], []
+    assert answers is not None
     for job in shadows:
         assert job.target is not None
-        job.answers()
         case = Case(e.dataset.name, e.dataset.source, e.our_target, e.train_size, *job.source)
         target_answers = some_models(answers, job.target, job.target + 1, e.n_targets)
         trials.append(Trial(case, job.target, target_answers, job.answers, len(job.splits)))
     return trials
+
+
+def _train(job: TrainingJob) -> None:
+    """Nothing is returned: the answers of all shadows together would fill the memory."""
+    job.answers()
 
 
 def run_attacks(trials: Sequence[Trial], attacks: Mapping[str, Fit] = ATTACKS) -> list[Outcome]:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
-from mialib.core import checks, randomness
+from mialib.core import checks, executors, randomness
+from mialib.core.executors import Work
 from mialib.core.threads import one_a_core
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys, stacked
@@ -160,13 +161,8 @@ class PredictionAPI:
         checks.whole("first", first, 0)
         randomness.derive(seed)
 
-        def train(j: int) -> ChosenModel:
-            x, y = dataset.x[rows[j]], dataset.y[rows[j]]
-            return ChosenModel(learn(x, y, dataset.n_classes, seed, first + j), x.shape[1:], dataset.n_classes)
-
-        with one_a_core(len(rows)) as (pool, _):
-            jobs = [pool.submit(train, j) for j in range(len(rows))]
-            return [job.result() for job in tqdm(jobs, desc="training", unit="model", leave=False)]
+        jobs = [(first + j, row) for j, row in enumerate(rows)]
+        return executors.finished(Work(jobs, partial(_chosen_models, dataset, seed), in_order=False))
 
     def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
         """Time and memory that k models on n records each, and their answers, would take here, to a factor of about two;
@@ -182,6 +178,18 @@ class PredictionAPI:
         record = dataset.x[:1].size
         squared = 8 * n * n if few_bits(dataset.x[rows]) and n <= MOST_RECORDS else 0
         return Estimate(k, seconds, (cores * squared + 8 * n * record * min(k, self.at_once)) / 1e6)
+
+
+def _chosen_models(dataset: Dataset, seed: int, jobs: Sequence[tuple[int, np.ndarray]]) -> list["ChosenModel"]:
+    """Models by number and rows, each on a core."""
+
+    def train(number: int, row: np.ndarray) -> ChosenModel:
+        x, y = dataset.x[row], dataset.y[row]
+        return ChosenModel(learn(x, y, dataset.n_classes, seed, number), x.shape[1:], dataset.n_classes)
+
+    with one_a_core(len(jobs)) as (pool, _):
+        waiting = [pool.submit(train, *job) for job in jobs]
+        return [job.result() for job in tqdm(waiting, desc="training", unit="model", leave=False)]
 
 
 class ChosenModel:

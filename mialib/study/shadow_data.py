@@ -66,6 +66,10 @@ class OnDemand:
     def __init__(self, make: Callable[[], BlackBox]) -> None:
         self._make = make
 
+    def __getstate__(self) -> dict[str, Any]:
+        """It travels as the model itself, not as what makes it."""
+        return {"_model": self._model}
+
     @cached_property
     def _model(self) -> BlackBox:
         return self._make()

@@ -10,7 +10,7 @@ import numpy as np
 
 from mialib.attack.ablations import Fit
 from mialib.attack.suite import ANSWER_ATTACKS, STOCK_ATTACKS, Attacked, StockAttack
-from mialib.core import checks, plans, randomness
+from mialib.core import checks, executors, plans, randomness
 from mialib.core.stocks import Stock
 from mialib.core.threads import one_a_core
 from mialib.core.types import AttackData, Dataset, Trainer
@@ -116,8 +116,8 @@ def announce_stocks(*experiments: StockExperiment) -> str:
         n = len(e.dataset.y) // 2
         planned = planned_models(e.dataset, e.trainer, f"{e.network}, a stock", n, e.n_models, missing)
         if not plans.collect([planned]) and missing and hasattr(e.trainer, "estimate"):
-            estimate = e.trainer.estimate(e.dataset, n, missing)
-            text += f": at most {estimate.seconds:,.0f} s and {estimate.megabytes:,.0f} MB on this machine"
+            estimate = executors.estimated(e.trainer, e.dataset, n, missing)
+            text += f": at most {estimate.seconds:,.0f} s and {estimate.megabytes:,.0f} MB {executors.where()}"
         lines.append(text)
     return "\n".join(lines)
 

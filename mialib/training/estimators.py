@@ -2,14 +2,17 @@
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import nn
 from tqdm.std import tqdm
 
-from mialib.core import checks, processes, randomness
+from mialib.core import checks, executors, processes, randomness
+from mialib.core.executors import Work
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys
 from mialib.training.black_boxes import OUTPUTS, black_box
@@ -107,14 +110,22 @@ def _in_parallel(
     work: Callable[..., Any], how: Any, dataset: Dataset, rows: np.ndarray, seeds: list[int], n_jobs: int = -1
 ) -> list[Any]:
     """`work` of (how, records, labels, seed), once a row of `rows`, in processes that see what was imported here."""
+    jobs = [*zip(rows, seeds, strict=True)]
+    with executors.elsewhere(None) if len(jobs) == 1 else nullcontext():  # one model is trained where it is wanted
+        return executors.finished(Work(jobs, partial(_side_by_side, work, how, dataset, n_jobs), in_order=False))
+
+
+def _side_by_side(
+    work: Callable[..., Any], how: Any, dataset: Dataset, n_jobs: int, pieces: Sequence[tuple[np.ndarray, int]]
+) -> list[Any]:
     import joblib
 
     _renew_workers(how)
-    jobs = (joblib.delayed(work)(how, dataset.records(row), dataset.labels(row), s) for row, s in zip(rows, seeds, strict=True))
+    jobs = (joblib.delayed(work)(how, dataset.records(row), dataset.labels(row), s) for row, s in pieces)
     fitted: Iterator[Any] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     with warnings.catch_warnings():  # joblib replaces workers that grew large, and says so; nothing is lost by it
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
-        return list(tqdm(fitted, total=len(rows), desc="training", unit="model", leave=False) if len(rows) > 1 else fitted)
+        return list(tqdm(fitted, total=len(pieces), desc="training", unit="model", leave=False) if len(pieces) > 1 else fitted)
 
 
 def _is_classifier(estimator: Any) -> bool:

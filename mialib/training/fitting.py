@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.std import tqdm
 
-from mialib.core import cache, randomness
+from mialib.core import cache, executors, randomness
+from mialib.core.executors import Work, Workers
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys, stacked
 from mialib.training.black_boxes import EncodedBlackBox, TorchBlackBox
@@ -25,12 +26,20 @@ State = dict[str, np.ndarray]
 
 
 class Task(NamedTuple):
-    """Networks to train: row j of `rows` (k, n) is the training set of number first + j."""
+    """Networks to train: row j of `rows` (k, n) is the training set of number numbers[j]."""
 
     dataset: Dataset
     rows: np.ndarray
     seed: int
-    first: int
+    numbers: list[int]
+
+
+class _Network(NamedTuple):
+    """One of them, and what its state is kept under."""
+
+    number: int
+    rows: np.ndarray
+    key: dict[str, Any]
 
 
 class Engine(NamedTuple):
@@ -55,8 +64,13 @@ class TorchTrainer:
             raise TypeError(f"recipe must be a Recipe, got {type(recipe).__name__}")
         if isinstance(make_model, nn.Module) or not callable(make_model):
             raise TypeError(f"make_model must be a function that makes a new module, got {_a(make_model)}")
-        self.make_model, self.recipe, self.device = make_model, recipe, choose_device(device)
+        self.make_model, self.recipe = make_model, recipe
+        self.device, self._asked_device = choose_device(device), device
         self._stackable = stacked.can_stack(self._fresh(0, 0))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """On another machine, that one's device."""
+        self.__dict__ |= state | {"device": choose_device(state["_asked_device"])}
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
         """What determines each network: stored data, rows, the module as make_model makes it, recipe, (seed, number), the code.
@@ -72,16 +86,17 @@ class TorchTrainer:
 
         FloatingPointError for a network whose loss or weights are not finite any more; it is not kept.
         """
-        task = Task(dataset, check_rows(dataset, rows, first), seed, first)
-        keys, plan = self.keys(dataset, task.rows, seed, first), self._fresh(seed, first)
+        rows, plan = check_rows(dataset, rows, first), self._fresh(seed, first)
+        keys = self.keys(dataset, rows, seed, first)
         expected = {name: (tuple(value.shape), str(value.dtype)[6:]) for name, value in plan.state_dict().items()}
-        check = partial(cache.expect, expected=expected)
-        states = {j: state for j, key in enumerate(keys) if (state := cache.load("weights", key, check)) is not None}
-        if missing := [j for j in range(len(keys)) if j not in states]:
-            self._check_model(dataset)
-            self._train_missing(task, missing, keys, states)
+        make, pieces = (
+            partial(self._states, dataset, seed),
+            [_Network(first + j, *each) for j, each in enumerate(zip(rows, keys))],
+        )
+        check, together = partial(cache.expect, expected=expected), partial(self.together, dataset)
+        states = executors.finished(Work(pieces, make, "weights", keys, check, together, keeps=True, in_order=False))
         plan = plan.to("meta") if self._stackable else plan  # of those, the state is all that differs
-        models = (self._restored(plan, states[j], seed, first + j) for j in range(len(keys)))
+        models = (self._restored(plan, state, seed, first + j) for j, state in enumerate(states))
         return [model if dataset.encoder is None else EncodedBlackBox(model, dataset.encoder) for model in models]
 
     def _settings(self) -> dict[str, Any]:
@@ -91,25 +106,33 @@ class TorchTrainer:
         """For k networks of the task."""
         raise NotImplementedError
 
-    def _train_missing(self, task: Task, missing: list[int], keys: list[dict[str, Any]], states: dict[int, State]) -> None:
-        """Train the networks in the rows `missing`, and put their states into `states`; each chunk is kept when it is done."""
+    def together(self, dataset: Dataset, k: int, workers: Workers) -> int:
+        """How many of k networks one of the workers of a cluster trains together."""
+        return 1
+
+    def _states(self, dataset: Dataset, seed: int, networks: Sequence[_Network]) -> list[State]:
+        """Train networks; their states, in order. Each chunk of them is kept when it is done."""
+        self._check_model(dataset)
+        task = Task(dataset, np.stack([each.rows for each in networks]), seed, [each.number for each in networks])
+        states: dict[int, State] = {}
         stop, record = threading.Event(), {"device": str(self.device), "torch": torch.__version__}
 
         def work(members: list[int]) -> None:
             for j, trained in zip(members, engine.train(members, bar, stop), strict=True):
                 states[j] = {name: value.numpy() for name, value in trained.items()}
-                check_finite(f"model {task.first + j}", states[j], self.recipe.lr)
-                cache.save("weights", keys[j], states[j], **record)
+                check_finite(f"model {task.numbers[j]}", states[j], self.recipe.lr)
+                cache.save("weights", networks[j].key, states[j], **record)
 
-        bar = tqdm(desc="training", unit=self.unit, leave=False)
-        with bar, self._engine(task, len(missing)) as engine:
-            bar.total = len(missing) * engine.steps
-            chunks = [missing[start : start + engine.size] for start in range(0, len(missing), engine.size)]
+        bar, rows = tqdm(desc="training", unit=self.unit, leave=False), [*range(len(networks))]
+        with bar, self._engine(task, len(networks)) as engine:
+            bar.total = len(networks) * engine.steps
+            chunks = [rows[start : start + engine.size] for start in range(0, len(rows), engine.size)]
             try:
                 for job in as_completed([engine.pool.submit(work, chunk) for chunk in chunks]):
                     job.result()
             finally:
                 stop.set()  # after an error or an interrupt, the other workers end at their next epoch
+        return [states[j] for j in rows]
 
     def _fresh(self, seed: int, number: int) -> nn.Module:
         with randomness.torch_seed(seed, "weights", number):

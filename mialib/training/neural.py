@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tqdm.std import tqdm
 
 from mialib.core import checks, randomness
+from mialib.core.executors import Workers, trains_whole_stacks
 from mialib.core.threads import one_a_core
 from mialib.core.types import Dataset
 from mialib.training import stacked
@@ -85,6 +86,17 @@ class NeuralTrainer(TorchTrainer):
         memory = n_workers * chunk * self._bytes(dataset) + k * 4 * self._kind.n_parameters
         return Estimate(k, seconds * -(-k // chunk // n_workers), memory / 1e6)
 
+    def together(self, dataset: Dataset, k: int, workers: Workers) -> int:
+        """How many of k networks one of the workers trains as a stack: from their numbers alone, so that stacks do not depend
+        on the hour.
+        """
+        kind = self._kind
+        if not kind.stackable or (kind.convolutional and workers.device == "cpu"):
+            return 1
+        room = k if workers.memory is None else workers.memory // 2 // self._bytes(dataset)
+        most = max(1, min(k, self.chunk or k, room, ON_ONE_CORE if workers.device == "cpu" else k))
+        return workers.share(k, most)
+
     def _check_model(self, dataset: Dataset) -> None:
         super()._check_model(dataset)
         if not self._kind.stackable:
@@ -131,13 +143,14 @@ class NeuralTrainer(TorchTrainer):
         material, n = self._material(task.dataset), task.rows.shape[1]
 
         def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
-            numbers = [task.first + j for j in members]
+            numbers = [task.numbers[j] for j in members]
             with self._alone_random(task.seed, numbers[0]):
                 return self._session(material, task.rows[members], task.seed, numbers).run(bar, stop, numbers)
 
-        size = self._chunk_size(k, task.dataset)
+        whole = trains_whole_stacks() and self._kind.stackable
+        size = k if whole else self._chunk_size(k, task.dataset)
         with self._workers(-(-k // size)) as (pool, n_workers):
-            if size > 1 and self.chunk is None and self._may_be_long(n, size):
+            if size > 1 and not whole and self.chunk is None and self._may_be_long(n, size):
                 seconds = self._chunk_seconds(material, n, size, pool, n_workers)
                 size = max(1, min(size, int(size * SECONDS_IN_WORK / seconds)))
             yield Engine(pool, size, self.recipe.epochs, train)

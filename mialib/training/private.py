@@ -96,7 +96,7 @@ class PrivateTrainer(TorchTrainer):
 
         def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
             rows = [torch.as_tensor(task.rows[j]).to(self.device) for j in members]
-            numbers = [task.first + j for j in members]
+            numbers = [task.numbers[j] for j in members]
             return [self._train(x[row], y[row], plan, task.seed, i, bar, stop) for row, i in zip(rows, numbers, strict=True)]
 
         with one_a_core(k if self.device.type == "cpu" else 1) as (pool, _):

@@ -182,7 +182,7 @@ class ResidualTrainer(TorchTrainer):
         material = self._material(task.dataset)
 
         def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
-            return [self._train(material, task.rows[j], task.seed, task.first + j, bar, stop) for j in members]
+            return [self._train(material, task.rows[j], task.seed, task.numbers[j], bar, stop) for j in members]
 
         with self._workers(k) as (pool, _), _repeatable_convolutions():
             yield Engine(pool, 1, self.recipe.epochs, train)

@@ -11,18 +11,19 @@ import pytest
 import mialib
 
 PACKAGE = Path(mialib.__file__).parent
-LIBRARY = {"core", "data", "training", "shadow", "attack", "metrics", "mitigations", "plots", "audit"}
+LIBRARY = {"core", "data", "training", "shadow", "attack", "metrics", "mitigations", "plots", "audit", "cluster"}
 BELOW = {  # what each room may import
     "core": set(),
     "data": {"core"},
     "training": {"core"},
+    "cluster": {"core"},
     "shadow": {"core"},
     "attack": {"core", "training", "shadow"},
     "metrics": {"core"},
     "mitigations": {"core"},
     "plots": {"core"},
-    "audit": {"core", "training", "shadow", "attack", "metrics", "mitigations", "plots"},
-    "runs": {"core", "plots"},
+    "audit": {"core", "training", "shadow", "attack", "metrics", "mitigations", "plots", "cluster"},
+    "runs": {"core", "plots", "cluster"},
     "study": {"core", "data", "training", "shadow", "attack", "metrics", "mitigations"},
     "paper": {"core", "shadow", "metrics", "plots", "study", "runs"},
     "__main__": {"core", "audit", "runs"},

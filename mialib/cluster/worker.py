@@ -1,0 +1,177 @@
+"""What a worker does: says what it is, and makes stacks. It imports nothing heavy: the scheduler reads it too."""
+
+import json
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mialib.cluster import travel
+from mialib.core import cache, executors, source
+from mialib.core.executors import Work
+
+EVENTS = "mialib-stacks"  # the scheduler's list of stacks that were begun
+LIBRARIES = ("numpy", "torch", "scikit-learn")  # which decide the last digits
+STORED = re.compile(r"[\w-]+/[0-9a-f]{2}/[0-9a-f]{64}\.npz")  # a file of the cache
+_packages: dict[str, Any] = {}  # the last work unpacked here, by its name
+
+
+class Order(NamedTuple):
+    """A stack to be made: some consecutive pieces of a work.
+
+    work: the name of the work. caller: of who wants it. keys: of the results. folder: the caller's cache, None if that keeps
+    nothing; token: the name of a file in it. code: the caller's `code_of_package`. wanted: whether the results should return
+    although they are in the caller's cache.
+    """
+
+    work: str
+    caller: str
+    keys: Sequence[Mapping[str, Any]]
+    folder: str | None
+    token: str
+    code: str
+    wanted: bool
+
+
+class Delivery(NamedTuple):
+    """The results of a stack; whether they are in the caller's cache already; and else, other files that should go there."""
+
+    results: list[Any]
+    kept: bool
+    files: dict[str, bytes]
+
+
+class StrangeWorker(RuntimeError):
+    """A worker that runs another version of the package."""
+
+
+@lru_cache(maxsize=1)
+def code_of_package() -> str:
+    """SHA-256 (hex) of the source of the whole package, and of what decides the last digits: a worker must have the same."""
+    return cache.digest(source.of_package("mialib"), versions_here())
+
+
+def versions_here() -> dict[str, str]:
+    """Versions of Python (minor) and of the libraries that compute."""
+    here = {"python": ".".join(platform.python_version_tuple()[:2])}
+    return here | {name: metadata.version(name).partition("+")[0] for name in LIBRARIES}
+
+
+def about(folder: str | None, token: str) -> dict[str, Any]:
+    """What this process is: code, versions, device and its memory, and which cache folder it shares with the caller, if any."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    shared = _shared_folder(folder, token)
+    return {
+        "code": code_of_package(),
+        "versions": versions_here(),
+        "device": "cuda" if cuda else "cpu",
+        "memory": torch.cuda.mem_get_info()[1] if cuda else None,
+        "shared": None if shared is None else str(shared),
+        "data": prepared_digests(),
+        "unwritable": None if shared is None else _why_unwritable(shared),
+    }
+
+
+def prepared_digests() -> dict[str, str]:
+    """By name, the digests of the prepared data sets in this machine's data folder, as their files say them."""
+    found = {}
+    for path in sorted(cache.data_folder().glob("*.npz")):
+        with suppress(*cache.DAMAGE), np.load(path, allow_pickle=False) as stored:
+            found[path.stem] = str(json.loads(str(stored["meta"]))["sha256"])
+    return found
+
+
+def _shared_folder(folder: str | None, token: str) -> Path | None:
+    """The caller's cache folder as this machine sees it, under the same name or as its own: the one that has the token."""
+    places = [] if folder is None else [Path(folder), cache.cache_folder()]
+    return next((place for place in places if (place / token).exists()), None)
+
+
+def _why_unwritable(folder: Path) -> str | None:
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".cluster-"):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
+
+
+def loaded(data: bytes) -> Any:
+    """A data set that was sent."""
+    return travel.unpacked(data, {})
+
+
+def itself(data: bytes) -> bytes:
+    """Bytes that were sent."""
+    return data
+
+
+def stack_made(order: Order, work: bytes, datasets: Mapping[str, Any], pieces: bytes) -> Delivery:
+    """Make the results of a stack, or find them in the cache. Raises StrangeWorker, and what the work raises."""
+    if order.code != code_of_package():
+        raise StrangeWorker(f"a worker on {_here()} has another version of mialib, or of {', '.join(LIBRARIES)}")
+    os.environ["TQDM_DISABLE"] = "1"  # the caller has the bar
+    whole: Work = _unpacked(order.work, work, datasets)
+    mine = whole._replace(pieces=travel.unpacked(pieces, datasets), keys=order.keys)
+    shared = _shared_folder(order.folder, order.token)
+    with _alone(), ExitStack() as stack:
+        scratch = None
+        if order.folder is not None and shared is None:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mialib-")))
+        stack.enter_context(cache.kept_in(shared or scratch))
+        found = [mine.found(i) for i in range(len(mine.pieces))] if shared else [None]
+        if all(result is not None for result in found):
+            return Delivery(found if order.wanted else [], True, {})
+        _tell(order.caller, len(mine.pieces))
+        results = list(mine.make(list(mine.pieces)))
+        if shared and not mine.keeps:
+            for i, result in enumerate(results):
+                mine.keep(i, result)
+        if shared and not order.wanted:
+            results = []
+        return Delivery(results, shared is not None, {} if scratch is None else dict(_files(scratch)))
+
+
+def _unpacked(name: str, work: bytes, datasets: Mapping[str, Any]) -> Work:
+    if name not in _packages:
+        _packages.clear()
+        _packages[name] = travel.unpacked(work, datasets)
+    unpacked: Work = _packages[name]
+    return unpacked
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One stack on one core: whatever the work would start beside this thread, it does not."""
+    import joblib
+    import torch
+
+    torch.set_num_threads(1)
+    with executors.whole_stacks(), joblib.parallel_config(backend="sequential"):
+        yield
+
+
+def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(folder.rglob("*.npz")):
+        yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def _tell(caller: str, n: int) -> None:
+    """Let the scheduler know that n pieces are begun: whoever dies over them cannot say so any more."""
+    from distributed import get_worker
+
+    stack = get_worker().get_current_task()
+    get_worker().log_event(EVENTS, {"stack": str(stack), "caller": caller, "pieces": n, "process": os.getpid()})
+
+
+def _here() -> str:
+    return f"{platform.node()} (process {os.getpid()})"

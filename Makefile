@@ -5,6 +5,7 @@ DATA = auto
 JOBS =
 PARAMS =
 WORKERS =
+CLUSTER =
 ONLY =
 REPEATS = 3
 PYTHON = $(shell python3.11 -c 'print("python3.11")' 2>/dev/null || echo python3)
@@ -23,10 +24,11 @@ RUNNER = $(PY) -m mialib.runs
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
 COMMANDS = help setup audit data lab reproduce estimate summary list figures benchmark test test-servers mutants lint lock clean
 # Variables of the command line that are no options are parameters of notebooks: N_SHADOWS=20 is handed on as -p N_SHADOWS 20.
-OPTIONS = PROFILE DATA JOBS PARAMS WORKERS ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED))
+OPTIONS = PROFILE DATA JOBS PARAMS WORKERS CLUSTER ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED))
 AUDITED = MODEL URL MEMBERS NONMEMBERS POOL LABEL GROUPS OUT
 GIVEN := $(strip $(foreach name,$(filter-out $(OPTIONS),$(.VARIABLES)),$(if $(findstring command,$(origin $(name))),$(name))))
 QUOTE = '$(subst ','\'',$(value $(1)))'
+ON_CLUSTER = $(if $(CLUSTER),--cluster $(call QUOTE,CLUSTER))
 RUN_OPTIONS = --profile $(PROFILE) --data $(DATA) $(PARAMS) $(foreach name,$(GIVEN),-p $(name) $(call QUOTE,$(name)))
 # MODEL=model.skops is handed on as --model model.skops; only what is on the command line, not what the environment may hold.
 LOWER = $(shell echo $(1) | tr A-Z a-z)
@@ -45,7 +47,7 @@ endif
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
 	@echo "NN_name       one notebook: $(NOTEBOOKS)"
-	@echo "Options: PROFILE=quick|paper|full|smoke  DATA=auto|real|standin  JOBS=2  PYTHON=python3.12, and parameters: N_SHADOWS=20"
+	@echo "Options: PROFILE=quick|paper|full|smoke  DATA=auto|real|standin  JOBS=2  CLUSTER=tcp://host:8786  PYTHON=python3.12, and parameters: N_SHADOWS=20"
 
 setup: $(ENVIRONMENT) ## create the environment .venv: exactly the versions of requirements.lock
 
@@ -57,7 +59,7 @@ $(ENVIRONMENT): pyproject.toml requirements.lock
 	@touch $@
 
 audit: setup ## audit a model of your own: MODEL=model.skops MEMBERS=in.csv NONMEMBERS=out.csv LABEL=income (OUT=report FORCE=1)
-	@$(PY) -m mialib audit $(ASKED) $(if $(findstring command,$(origin FORCE)),--force) $(PARAMS)
+	@$(PY) -m mialib audit $(ASKED) $(ON_CLUSTER) $(if $(findstring command,$(origin FORCE)),--force) $(PARAMS)
 
 data: setup ## get the data sets; says what is real, what is a stand-in, sizes and sources
 	@$(PY) -m mialib.data --mode $(DATA)
@@ -66,7 +68,7 @@ lab: setup ## JupyterLab on the notebooks, with this environment as its kernel
 	JUPYTER_PREFER_ENV_PATH=1 $(PY) -m jupyterlab notebooks
 
 reproduce: data ## data, then all notebooks, side by side on all cores (JOBS=1: one by one); a table of results
-	@$(RUNNER) all $(RUN_OPTIONS) $(if $(JOBS),--jobs $(JOBS))
+	@$(RUNNER) all $(RUN_OPTIONS) $(ON_CLUSTER) $(if $(JOBS),--jobs $(JOBS))
 
 estimate: setup ## what the notebooks would train, and what that takes here and elsewhere (PROFILE=full WORKERS="16 128")
 	@$(RUNNER) estimate $(RUN_OPTIONS) $(if $(WORKERS),--workers $(WORKERS))
@@ -78,7 +80,7 @@ list: setup ## notebooks and their parameters
 	@$(RUNNER) list
 
 $(NOTEBOOKS): setup
-	@$(RUNNER) run $@ $(RUN_OPTIONS)
+	@$(RUNNER) run $@ $(RUN_OPTIONS) $(ON_CLUSTER)
 
 # Another name: what it may have been meant for.
 LIKE = $(strip $(foreach name,$(COMMANDS) $(NOTEBOOKS),$(if $(findstring $(basename $(@F)),$(name)),$(name))))

@@ -12,6 +12,7 @@ _STUDY = {
     "run": "run one notebook",
     "all": "run all notebooks",
     "estimate": "what notebooks would train, and what that takes here and on many workers",
+    "train": "train a notebook's models, or a share of them, into the cache",
     "list": "notebooks and their parameters",
     "summary": "the paper's values and ours, and where results are",
     "figures": "redraw all figures from the saved tables",

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +26,7 @@ REPORT_FOLDER = "audit-report"
 _OUTPUTS_MEANT = "probabilities"  # of target and references, where nothing is said; networks that answer others are refused
 _BAD_INPUT = (ValueError, TypeError, OSError, ExtraMissing)  # OSError: files, folders, connections, time that ran out
 _SERVICE = ("service_model", "protocol", "template", "batch", "per_second", "retries", "timeout", "token_env", "classes")
-_OF_MODELS = ("pool", "fit", "shadows", "max_queries", "outputs")  # options that files of answers have no use for
+_OF_MODELS = ("pool", "fit", "shadows", "max_queries", "outputs", "cluster")  # options that files of answers have no use for
 _WIDTH, _MOST_LINES = 110, 25
 
 _EXAMPLES = """\
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-queries", metavar="N", type=int, help="rows that the model may be asked")
     add("--seed", metavar="N", type=int, default=0, help="of all that is random (default: 0)")
     add("--keep", action="store_true", help="keep answers and references, for other audits")
+    add("--cluster", metavar="ADDRESS", help="a Dask cluster that trains the references, such as tcp://127.0.0.1:8786")
     add = parser.add_argument_group("the report").add_argument
     add("--out", metavar="FOLDER", default=REPORT_FOLDER, help=f"of the report (default: {REPORT_FOLDER})")
     add("--force", action="store_true", help="replace a report that is there")
@@ -157,7 +158,7 @@ def _of_files(options: argparse.Namespace) -> "Audit":
 
 
 def _of_a_model(options: argparse.Namespace) -> "Audit":
-    from mialib import audit
+    from mialib import audit, cluster
     from mialib.audit.files import read_records
 
     files = {name: getattr(options, name) for name in ("members", "nonmembers", "pool") if getattr(options, name)}
@@ -168,7 +169,8 @@ def _of_a_model(options: argparse.Namespace) -> "Audit":
     taken: dict[str, Any] = {name: (_as_the_model_takes(target, x, files[name]), y) for name, (x, y) in records.items()}
     _tell_of_others(records["members"][0], taken["members"][0])
     arguments = _given(options, n_shadows="shadows", max_queries="max_queries", seed="seed", keep="keep")
-    return audit.model(target, **taken, trainer=trainer, groups=groups, **arguments)
+    with nullcontext() if options.cluster is None else cluster.at(options.cluster):
+        return audit.model(target, **taken, trainer=trainer, groups=groups, **arguments)
 
 
 def _model(options: argparse.Namespace) -> Any:

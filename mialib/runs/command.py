@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mialib.cluster import BadShard, ClusterError, Shard, connect
+from mialib.core import cache
+from mialib.core.extras import ExtraMissing
 from mialib.runs.estimate import estimate, estimate_lines, sum_line
 from mialib.runs.execute import RunFailed, run
 from mialib.runs.log import Log
@@ -21,6 +24,7 @@ from mialib.runs.publish import recover
 from mialib.runs.run import checkout, redraw
 from mialib.runs.schedule import HEADING, run_all
 from mialib.runs.summary import account, summary_lines
+from mialib.runs.train import train
 
 DATA_MODES = ("auto", "real", "standin")
 
@@ -31,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, root: Path | None = None) -> in
     try:
         options.work(options, (root or options.root or checkout()).resolve())
         return 0
-    except UsageError as error:
+    except (UsageError, BadShard, ClusterError, ExtraMissing) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except RunFailed as error:
@@ -53,12 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "-p", dest="given", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter"
     )
+    distributed = argparse.ArgumentParser(add_help=False)
+    distributed.add_argument("--cluster", metavar="ADDRESS", help="a Dask cluster that trains, such as tcp://127.0.0.1:8786")
     commands = parser.add_subparsers(required=True, metavar="command")
-    one = commands.add_parser("run", help="run one notebook", parents=[running])
+    one = commands.add_parser("run", help="run one notebook", parents=[running, distributed])
     one.add_argument("notebook", help="its name without .ipynb, such as 04_location")
     one.add_argument("--headings", action="store_true", help="print the headings that it comes to, and no results")
     one.set_defaults(work=_run_one)
-    every = commands.add_parser("all", help="run all notebooks", parents=[running])
+    every = commands.add_parser("all", help="run all notebooks", parents=[running, distributed])
     every.add_argument("--jobs", type=_count, help="how many at a time (default: one a core, at most four)")
     every.set_defaults(work=_run_all)
     before = commands.add_parser("estimate", help="what notebooks would train, and what that takes", parents=[running])
@@ -67,6 +73,10 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", nargs="+", type=_count, default=[16, 128], metavar="N", help="cores elsewhere to tell it for"
     )
     before.set_defaults(work=_estimate)
+    share = commands.add_parser("train", help="train its models, or a share of them, into the cache", parents=[running])
+    share.add_argument("notebook", help="its name without .ipynb, such as 01_cifar10")
+    share.add_argument("--shard", default="1/1", metavar="I/N", help="the I-th of N shares (default: all)")
+    share.set_defaults(work=_train)
     figures = commands.add_parser("figures", help="redraw all figures from the saved tables", parents=[shared])
     figures.set_defaults(work=_redraw)
     told = commands.add_parser("summary", help="the paper's values and ours, and where results are", parents=[shared, profile])
@@ -82,7 +92,15 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _choose_cluster(options: argparse.Namespace) -> None:
+    """The cluster of the options, or of the environment, for all kernels that this process starts; it is looked at first."""
+    if (address := options.cluster or cache.cluster_address()) is not None:
+        connect(address).close()
+        cache.name_cluster(address)
+
+
 def _run_one(options: argparse.Namespace, root: Path) -> None:
+    _choose_cluster(options)
     arguments = (options.notebook, options.profile, options.data, dict(options.given), root)
     if options.headings:
         run(*arguments, progress=lambda heading: print(f"{HEADING}{heading}", flush=True))
@@ -98,8 +116,15 @@ def _run_one(options: argparse.Namespace, root: Path) -> None:
     _print(account([results], root))
 
 
+def _train(options: argparse.Namespace, root: Path) -> None:
+    shard = Shard.of(options.shard)
+    done = train(options.notebook, options.profile, options.data, dict(options.given), root, shard)
+    print(done, flush=True)
+
+
 def _run_all(options: argparse.Namespace, root: Path) -> None:
     recover(root)
+    _choose_cluster(options)
     failed = run_all(options.profile, options.data, dict(options.given), options.jobs, root, Log(sys.stdout))
     if not options.given:
         _tell(options, root)

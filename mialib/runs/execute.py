@@ -53,7 +53,7 @@ def _execute(notebook: str, parameters: Mapping[str, Any], scratch: Path, root: 
     source, executed = root / "notebooks" / f"{notebook}.ipynb", scratch / "results" / f"{notebook}.ipynb"
     reached = _Reached(len(json.loads(source.read_text(encoding="utf-8"))["cells"]), progress)
     try:
-        with _environment(scratch, root):
+        with kernel_environment(scratch, root):
             papermill.execute_notebook(
                 source,
                 executed,
@@ -90,14 +90,15 @@ class _Reached:
 
 
 @contextmanager
-def _environment(scratch: Path, root: Path) -> Iterator[None]:
+def kernel_environment(scratch: Path, root: Path, bars: bool = False) -> Iterator[None]:
     """Of a kernel: this environment's own, whatever kernels the user has registered; it imports the package of the tree that it
-    works in, if that has one, and draws no progress bars.
+    works in, if that has one, and draws no progress bars, or (bars) does.
     """
     package = [str(root)] if (root / "mialib").is_dir() else []
     path = os.pathsep.join([*package, *filter(None, [os.environ.get("PYTHONPATH")])])
     before = dict(os.environ)
-    os.environ |= {"MIALIB_OUT": str(scratch), "PYTHONPATH": path, "TQDM_DISABLE": "1", "JUPYTER_PREFER_ENV_PATH": "1"}
+    os.environ |= {"MIALIB_OUT": str(scratch), "PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1"}
+    os.environ |= {} if bars else {"TQDM_DISABLE": "1"}
     try:
         yield
     finally:

@@ -7,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mialib.core import executors
+
 PACKAGES = ("numpy", "pandas", "torch", "torchvision", "scikit-learn", "scipy", "matplotlib", "seaborn", "papermill")
 
 
@@ -16,13 +18,14 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """This machine: system, processor, cores that may be used, memory in GB, and GPU or None."""
+    """This machine: system, processor, cores that may be used, memory in GB, and GPU or None; and who trains, if others do."""
     import torch
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     system = f"{platform.system()} {platform.machine()}"
-    return {"system": system, "cpu": _processor(), "cores": cores(), "memory_gb": round(memory, 1), "gpu": gpu}
+    here = {"system": system, "cpu": _processor(), "cores": cores(), "memory_gb": round(memory, 1), "gpu": gpu}
+    return here if executors.current() is None else here | {"trained": executors.where()}
 
 
 def cores() -> int:

@@ -62,7 +62,7 @@ FAULTS = [
     Fault("study/exposure.py", '.dropna(subset=["found", "separation"])', "", "test_modern_study.py"),
     Fault("study/exposure.py", "/ (count - 1)", "/ count", "test_modern_study.py"),
     Fault("study/mitigated.py", "order[-quarter:]", "order[quarter:]", "test_modern_study.py"),
-    Fault("plots/modern.py", "place.last:", "True:", "test_modern_figures.py"),
+    Fault("plots/panels.py", "place.last:", "True:", "test_modern_figures.py"),
     Fault("core/stocks.py", "member[i], ~member[target])", "member[i], member[target])", "test_stocks.py"),
     Fault("shadow/halves.py", "] = ~member[2 * pair]", "] = member[2 * pair]", "test_stocks.py"),
     Fault("shadow/signals.py", '{"queries": views, ', "{", "test_stocks.py"),

@@ -63,14 +63,16 @@ class Simulated(NamedTuple):
 
 
 def measure(root: Path = ROOT) -> list[Kind]:
-    """What the paper's notebooks announce in the profile full, each kind tried here."""
-    return [_kind(row) for notebook in PAPER for row in estimate(notebook, "full", "auto", {}, root)]
+    """What the paper's notebooks announce in the profile full, each model once, each kind tried here."""
+    counted = set[str]()
+    rows = [row for notebook in PAPER for row in estimate(notebook, "full", "auto", {}, root, counted)]
+    return [_kind(row) for row in rows if row.to_do]
 
 
 def _kind(row: Estimated) -> Kind:
     p = row.planned
     return Kind(
-        row.notebook, p.dataset, p.source, p.what, p.n, str(p.epochs or ""), p.unit, p.missing, row.seconds, p.thread, p.stage,
+        row.notebook, p.dataset, p.source, p.what, p.n, str(p.epochs or ""), p.unit, row.to_do, row.seconds, p.thread, p.stage,
         round(p.megabytes, 1),
     )  # fmt: skip
 

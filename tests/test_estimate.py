@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,20 @@ from mialib import study
 from mialib.core.plans import Planned, collected
 from mialib.core.types import Dataset
 from mialib.runs import command
-from mialib.runs.estimate import Estimated, duration, estimate_lines, needed_cells, on_workers, planned, sum_line
+from mialib.runs.estimate import (
+    Estimated,
+    duration,
+    estimate,
+    estimate_lines,
+    needed_cells,
+    on_workers,
+    planned,
+    stand_in_lines,
+    total_lines,
+)
 from mialib.runs.execute import RunFailed
 from mialib.study import stocks
-from mialib.study.planning import seconds_a_model, share_of_a_core
+from mialib.study.planning import few_rows, on_a_core, planned_models, seconds_a_model
 from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe, mlp
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,7 +111,7 @@ def test_a_cell_that_fails_is_named(root):
 def test_the_command_tells_the_sum(root, capsys):
     assert command.main(["estimate", "04_location", "--profile", "quick", "-p", "N_SHADOWS", "3", "--workers", "4"], root) == 0
     said = capsys.readouterr().out
-    assert "3 of 3 models" in said and "all: 4 models:" in said and "on 4 workers" in said and "Models alone" in said
+    assert "      3 models" in said and "04_location       4" in said and "4 workers" in said and "Models alone" in said
 
 
 @pytest.mark.parametrize(
@@ -129,13 +140,13 @@ def test_models_on_disk_are_left_out(dataset, trainer, tmp_path, monkeypatch):
     assert [(each.what, each.pieces, each.missing) for each in found] == [("local, targets", 2, 0), ("local, shadows", 6, 6)]
     splits = study.plan_jobs(e)[0].splits
     with collected() as found:
-        study.announce_models("targets", trainer, dataset, splits, study.plan_jobs(e)[0].seed)
+        study.announce_shadows("local", trainer, dataset, splits, study.plan_jobs(e)[0].seed)
         stocks.announce_stocks(stocks.StockExperiment(dataset, trainer, "mlp", 4, 0))
     assert [(each.pieces, each.missing, each.n) for each in found] == [(2, 0, 20), (4, 4, 100)]
 
 
 def test_outside_a_collection_a_trial_is_made(dataset, trainer):
-    assert "s of one core" in study.announce_fits("forests", lambda: None, dataset, 10, 3)
+    assert study.announce_fits("forests", lambda: None, dataset, 10, 3).endswith("about 0 s on this machine")
     assert "on this machine" in study.announce(study.Experiment(dataset, trainer, "local", 20, 1, 1, 5))
 
 
@@ -148,12 +159,36 @@ def test_a_trial_keeps_nothing(dataset, trainer, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_the_share_of_a_core_is_none_while_waiting():
-    import time
-
-    with share_of_a_core() as share:
+def test_seconds_in_which_others_have_the_core_do_not_count():
+    def waits() -> float:
         time.sleep(0.2)
-    assert 0 <= share() < 0.5
+        return 10.0
+
+    assert 0 <= on_a_core(waits) < 5
+
+
+def test_the_shorter_of_two_trials_counts():
+    """The first one loads libraries."""
+    told = iter([8.0, 3.0])
+
+    def works() -> float:
+        ends = time.process_time() + 0.1
+        while time.process_time() < ends:
+            pass
+        return next(told)
+
+    assert 1.5 < on_a_core(works) <= 3
+
+
+def test_few_rows_are_of_all_classes_alike():
+    y = np.repeat(np.arange(4), [3, 10, 2000, 5000])
+    big = Dataset("bits", np.zeros((len(y), 2), np.uint8), y, 4, "own")
+    rows = few_rows(big, 7000)
+    assert len(set(rows)) == len(rows) == 1000
+    assert np.bincount(y[rows]).tolist() == [3, 10, 493, 494] or np.bincount(y[rows]).tolist() == [3, 10, 494, 493]
+    assert len(few_rows(big, 6)) == 6 and set(y[few_rows(big, 4)]) == {0, 1, 2, 3}
+    many = Dataset("bits", np.zeros((9000, 2), np.uint8), np.arange(9000) % 300, 300, "own")
+    assert np.bincount(many.y[few_rows(many, 9000)]).tolist() == [10] * 300
 
 
 def test_seconds_on_workers_are_those_of_equal_tasks():
@@ -164,10 +199,58 @@ def test_seconds_on_workers_are_those_of_equal_tasks():
 
 
 def test_lines_say_what_and_how_long():
-    lines = [*estimate_lines([row()], [4])]
-    assert lines[0] == "  location (real), local, shadows: n = 1,200, 50 epochs; 4 of 5 models, 30 s each"
-    assert lines[1].startswith("  4 models: 2 min of one core; ") and lines[1].endswith("30 s on 4 workers")
-    assert sum_line([row(missing=0)], [4]) == "nothing to train"
+    name, line, besides = estimate_lines("04_location", [row()])
+    assert name == "04_location" and besides == "        besides, 1 on disk"
+    assert line == "      4 models      30 s each  location, local, shadows, n = 1,200, 50 epochs"
+    (_, line) = estimate_lines("05_texas", [row(missing=5, source="standin", epochs=None)])
+    assert line == "      5 models      30 s each  location (stand-in), local, shadows, n = 1,200"
+    assert [*estimate_lines("04_location", [row(missing=0)])] == ["04_location", "        besides, 5 on disk"]
+    assert [*estimate_lines("99_scoreboard", [])] == ["99_scoreboard: no cell announces that it would train anything"]
+
+
+def test_totals_are_a_table_by_notebook_and_workers():
+    rows = [row(), row(missing=2, seconds=600.0, unit="climb")._replace(notebook="07_shadow_data"), row(missing=0)]
+    head, first, second, both = [line.split("  ") for line in total_lines(rows, [2, 1000])]
+    assert [cell.strip() for cell in head if cell][:3] == ["models", "climbs", "one core"]
+    assert [cell.strip() for cell in head if cell][4:] == ["2 workers", "1,000 workers"]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in (first, second, both)]
+    assert [cell[:4] + cell[5:] for cell in cells] == [
+        ["04_location", "4", "0", "2 min", "60 s", "30 s"],
+        ["07_shadow_data", "0", "2", "20 min", "10 min", "10 min"],
+        ["all", "4", "2", "22 min", "11 min", "10 min"],
+    ]
+    head, line = total_lines([row(missing=0)], [2])
+    assert line.split()[:3] == ["04_location", "0", "0"] and line.endswith("0 s")
+
+
+def test_stand_ins_are_named_once():
+    rows = [row(), row(dataset="texas", source="standin"), row(dataset="texas", source="standin")]
+    (line,) = stand_in_lines(rows)
+    assert line.startswith("Stand-ins, ") and line.endswith(": texas.")
+    assert not [*stand_in_lines([row()])]
+
+
+def test_a_model_that_several_announce_counts_once(root, dataset, trainer):
+    counted = set()
+    (targets, shadows) = estimate("04_location", "quick", "auto", {"N_SHADOWS": "3"}, root, counted)
+    assert (targets.to_do, shadows.to_do) == (1, 3) and len(counted) == 4
+    (targets, shadows) = estimate("04_location", "quick", "auto", {"N_SHADOWS": "7"}, root, counted)
+    assert (targets.to_do, targets.above, shadows.to_do, shadows.above) == (0, 1, 4, 3)
+    assert targets.seconds == 0 < shadows.seconds
+    lines = [*estimate_lines("04_location", [targets, shadows])]
+    assert len(lines) == 3 and lines[1].startswith("      4 models") and lines[2] == "        besides, 4 counted above"
+    twice = planned_models(dataset, trainer, "local", 10, 2, [{"model": 1}, {"model": 1}])
+    assert len(twice.keys) == twice.missing == 2 and len(set(twice.keys)) == 1
+
+
+def test_a_trial_that_fails_is_named(root, monkeypatch):
+    def fails(self, dataset, n, k):
+        raise FloatingPointError("too hot")
+
+    monkeypatch.setattr(NeuralTrainer, "estimate", fails)
+    why = r"04_location, a trial of bits, local, targets, n = 8: FloatingPointError: too hot"
+    with pytest.raises(RunFailed, match=why):
+        estimate("04_location", "quick", "auto", {}, root)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ class Planned(NamedTuple):
     """Pieces of work that are alike and independent: models on records of one data set, or records to be climbed for.
 
     n: records that a model is trained on. epochs: of its training; None where it has none. pieces: all of them; missing: those
-    that are not on disk. trial: seconds that one of the missing takes one core of this machine (or its GPU), from a trial of
-    seconds; what has the same data set, n, epochs and `alike` takes as long. stage: 0 can
-    begin at once; a later one needs what the earlier ones on the same `thread` leave. megabytes: of the
-    data set that a worker needs.
+    that are not on disk. keys: a digest of what determines each of the missing, as far as that is known: whoever finds one
+    twice need count it once. trial: seconds that one of the missing takes one core of this machine (or its GPU), from a trial
+    of seconds; what has the same data set, n, epochs and `alike` takes as long. stage: 0 can begin at once; a later one needs
+    what the earlier ones on the same `thread` leave. megabytes: of the data set that a worker needs.
     """
 
     dataset: str
@@ -23,6 +23,7 @@ class Planned(NamedTuple):
     pieces: int
     missing: int
     trial: Callable[[], float]
+    keys: tuple[str, ...] = ()
     alike: str = ""
     unit: str = "model"
     thread: str = ""

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from mialib.cluster import BadShard, ClusterError, Shard, connect
 from mialib.core import cache
 from mialib.core.extras import ExtraMissing
-from mialib.runs.estimate import estimate, estimate_lines, sum_line
+from mialib.runs.estimate import Estimated, estimate, estimate_lines, stand_in_lines, total_lines
 from mialib.runs.execute import RunFailed, run
 from mialib.runs.log import Log
 from mialib.runs.parameters import UsageError, notebook_parameters, notebooks, shared_out
@@ -135,18 +135,17 @@ def _run_all(options: argparse.Namespace, root: Path) -> None:
 def _estimate(options: argparse.Namespace, root: Path) -> None:
     """Print what each notebook would train, as soon as it is known, and at the end the sum; nothing is trained."""
     shares = shared_out(root, options.profile, options.data, dict(options.given), options.notebooks)
-    found = []
+    found, counted = list[Estimated](), set[str]()
     for notebook, given in shares.items():
-        rows = estimate(notebook, options.profile, options.data, given, root)
-        if rows:
-            _print([notebook, *estimate_lines(rows, options.workers)])
+        rows = estimate(notebook, options.profile, options.data, given, root, counted)
+        _print([*estimate_lines(notebook, rows)])
         found += rows
-    _print(["", f"all: {sum_line(found, options.workers)}", *FOOTNOTE])
+    _print(["", *total_lines(found, options.workers), "", *stand_in_lines(found), *FOOTNOTE])
 
 
 FOOTNOTE = (
-    "Models alone: attacks, tables and figures come on top. Seconds are of a core like this machine's that has nothing else to",
-    "do, by trials of seconds, to a factor of about two; n workers are n such cores, the longest models first.",
+    "Models alone: attacks, tables and figures come on top. Times are of a core (or GPU) like this machine's that has nothing",
+    "else to do, by trials of seconds, to a factor of about two. n workers are n such cores; the longest models go first.",
 )
 
 

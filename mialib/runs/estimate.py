@@ -8,11 +8,12 @@ models of an announcement come as `core.plans.Planned`; one of each kind is trie
 import ast
 import io
 import json
+import logging
 import os
 import symtable
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,32 +27,49 @@ ANNOUNCES = "announce"  # begins the names of functions that announce
 
 
 class Estimated(NamedTuple):
-    """A kind of work of a notebook; seconds that a piece of it takes one core of this machine, 0 if none is missing."""
+    """A kind of work of a notebook; seconds that a piece takes one core of this machine, or its GPU; 0 if none is missing.
+
+    above: pieces that are missing, and that rows above this one count: models that several notebooks, or parts of one, use.
+    """
 
     notebook: str
     planned: Planned
     seconds: float
+    above: int = 0
 
     @property
-    def work(self) -> float:
-        """Seconds of one core that the missing pieces take."""
-        return self.planned.missing * self.seconds
+    def to_do(self) -> int:
+        """Pieces that this row adds."""
+        return self.planned.missing - self.above
 
 
-def estimate(notebook: str, profile: str, data: str, given: Mapping[str, str], root: Path) -> list[Estimated]:
-    """What a notebook would train, a row a kind of models. UsageError before anything runs, RunFailed for a cell that fails.
+def estimate(
+    notebook: str, profile: str, data: str, given: Mapping[str, str], root: Path, counted: set[str] | None = None
+) -> list[Estimated]:
+    """What a notebook would train, a row a kind of models. UsageError before anything runs; RunFailed where a cell or a trial
+    fails.
 
-    Models alike, trained alike on as many records, are tried once.
+    Models alike, trained alike on as many records, are tried once. counted: models that rows above count; these rows' come in.
     """
-    rows, tried = planned(notebook, profile, data, given, root), dict[Any, float]()
-    for row in rows:
-        if row.missing and _alike(row) not in tried:
-            tried[_alike(row)] = row.trial()
-    return [Estimated(notebook, row, tried[_alike(row)] if row.missing else 0.0) for row in rows]
+    known = set[str]() if counted is None else counted
+    rows, tried = [], dict[Any, float]()
+    for row in planned(notebook, profile, data, given, root):
+        above = len(row.keys) - len(set(row.keys) - known)
+        known.update(row.keys)
+        alike, count = (row.dataset, row.alike, row.n, row.epochs, row.unit), row.missing - above
+        if count and alike not in tried:
+            tried[alike] = _tried(notebook, row)
+        rows.append(Estimated(notebook, row, tried[alike] if count else 0.0, above))
+    return rows
 
 
-def _alike(row: Planned) -> tuple[Any, ...]:
-    return row.dataset, row.alike, row.n, row.epochs, row.unit
+def _tried(notebook: str, row: Planned) -> float:
+    try:
+        with redirect_stderr(io.StringIO()):  # bars and warnings of a trial say nothing of what will be trained
+            return row.trial()
+    except Exception as error:
+        what = f"{row.dataset}, {row.what}, n = {row.n:,}"
+        raise RunFailed(f"{notebook}, a trial of {what}: {type(error).__name__}: {error}") from error
 
 
 def planned(notebook: str, profile: str, data: str, given: Mapping[str, str], root: Path) -> list[Planned]:
@@ -75,13 +93,17 @@ def planned(notebook: str, profile: str, data: str, given: Mapping[str, str], ro
 
 @contextmanager
 def _elsewhere(root: Path) -> Iterator[None]:
-    """Where cells run: their folder, with another one for what they save, and nothing of what they print."""
-    before = dict(os.environ)
+    """Where cells run: their folder, with another one for what they save, and nothing of what they print or warn of: stand-ins
+    are named once, at the end.
+    """
+    before, silent = dict(os.environ), logging.root.manager.disable
     with tempfile.TemporaryDirectory() as folder, chdir(root / "notebooks"), redirect_stdout(io.StringIO()):
         os.environ |= {"MIALIB_OUT": folder}
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
+            logging.disable(silent)
             os.environ.clear()
             os.environ |= before
 
@@ -145,32 +167,50 @@ def worker_tasks(rows: Sequence[Estimated]) -> list[WorkerTask]:
     return [
         WorkerTask(row.seconds, row.planned.dataset, f"{row.notebook}: {row.planned.thread}", row.planned.stage)
         for row in rows
-        for _ in range(row.planned.missing)
+        for _ in range(row.to_do)
     ]
 
 
-def estimate_lines(rows: Sequence[Estimated], workers: Sequence[int]) -> Iterator[str]:
-    """What a notebook takes: a line a kind of models, then their sum."""
+def estimate_lines(notebook: str, rows: Sequence[Estimated]) -> Iterator[str]:
+    """What a notebook would train: its name, a line a kind of models, then how many of its models need no training, or are
+    counted by rows above.
+    """
+    yield notebook if rows else f"{notebook}: no cell announces that it would train anything"
     for row in rows:
         p = row.planned
+        if not row.to_do:
+            continue
+        made_up = " (stand-in)" if p.source == "standin" else ""
         epochs = f", {p.epochs} epochs" if p.epochs else ""
-        text = f"  {p.dataset} ({p.source}), {p.what}: n = {p.n:,}{epochs}; {p.missing:,} of {p.pieces:,} {p.unit}s"
-        yield text + (f", {duration(row.seconds)} each" if p.missing else "")
-    yield "  " + sum_line(rows, workers)
+        each = f"{duration(row.seconds)} each"
+        yield f"{row.to_do:>7,} {p.unit}s {each:>14}  {p.dataset}{made_up}, {p.what}, n = {p.n:,}{epochs}"
+    above, kept = sum(row.above for row in rows), sum(row.planned.pieces - row.planned.missing for row in rows)
+    if besides := [f"{count:,} {what}" for count, what in ((above, "counted above"), (kept, "on disk")) if count]:
+        yield f"        besides, {', '.join(besides)}"
 
 
-def sum_line(rows: Sequence[Estimated], workers: Sequence[int]) -> str:
-    """Pieces, seconds of one core, and what that is here and on workers."""
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.planned.unit] = counts.get(row.planned.unit, 0) + row.planned.missing
-    what = ", ".join(f"{count:,} {unit}s" for unit, count in counts.items() if count) or "nothing to train"
-    work = sum(row.work for row in rows)
-    if not work:
-        return what
-    here = f"{duration(on_workers(rows, cores()))} here ({cores()} cores)"
-    there = [f"{duration(on_workers(rows, n))} on {n:,} workers" for n in workers]
-    return f"{what}: {duration(work)} of one core; {', '.join([here, *there])}"
+def total_lines(rows: Sequence[Estimated], workers: Sequence[int]) -> Iterator[str]:
+    """A table: of each notebook and of all together the pieces that are missing, and what they take here and on workers."""
+    import torch  # late: whoever runs notebooks in kernels need not wait for it
+
+    place, here = ("GPU", 1) if torch.cuda.is_available() else ("core", cores())
+    units = ["model", *sorted({row.planned.unit for row in rows if row.to_do} - {"model"})]
+    here_too = f"{here} {place}{'s' * (here > 1)} here"
+    table = [["", *(f"{unit}s" for unit in units), f"one {place}", here_too, *(f"{n:,} workers" for n in workers)]]
+    by_notebook = {name: [row for row in rows if row.notebook == name] for name in dict.fromkeys(row.notebook for row in rows)}
+    for name, of in [*by_notebook.items(), *([("all", rows)] if len(by_notebook) > 1 else [])]:
+        counts = [sum(row.to_do for row in of if row.planned.unit == unit) for unit in units]
+        times = [on_workers(of, n) if any(counts) else 0.0 for n in (1, here, *workers)]
+        table.append([name, *(f"{count:,}" for count in counts), *map(duration, times)])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for name, *cells in table:
+        yield "  ".join([name.ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))]).rstrip()
+
+
+def stand_in_lines(rows: Sequence[Estimated]) -> Iterator[str]:
+    """The data sets for which generated records stand in, if any: a line."""
+    if names := dict.fromkeys(row.planned.dataset for row in rows if row.planned.source == "standin"):
+        yield f"Stand-ins, generated records in the place of the real ones (`make data` says why): {', '.join(names)}."
 
 
 def duration(seconds: float) -> str:

@@ -232,8 +232,23 @@ def _asked(
 
 
 def count_missing(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int = 0) -> int:
-    """How many of the models of `shadow_attack_data` would have to be trained, their answers not being on disk."""
-    return sum(not cache.exists("answers", key) for key in _keys(trainer, dataset, splits, seed, first))
+    """How many of the models of `shadow_attack_data` would have to be trained: see `untrained`."""
+    return len(untrained(trainer, dataset, splits, seed, first))
+
+
+def untrained(
+    trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int = 0
+) -> list[Mapping[str, Any]]:
+    """What determines the models of `shadow_attack_data` that would have to be trained: neither answers nor weights of them are
+    on disk.
+    """
+    return without_trained("answers", _keys(trainer, dataset, splits, seed, first))
+
+
+def without_trained(kind: str, keys: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of keys of what models answered, each with its model's as "model", the models that would have to be trained for it."""
+    missing = [key["model"] for key in keys if not cache.exists(kind, key)]
+    return [model for model in missing if not cache.exists("weights", model)]
 
 
 def _keys(trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int, first: int) -> list[dict[str, Any]]:

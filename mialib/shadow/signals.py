@@ -1,6 +1,6 @@
 """What models of a stock say of a record, as one number: the log-odds of its true class (Carlini et al. 2022, Sec. IV-C)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from functools import partial
 from typing import Any
@@ -83,10 +83,10 @@ def stock(
     return Stock(np.stack([each["signal"] for each in kept]), member, dataset.y, np.stack([each["right"] for each in kept]))
 
 
-def count_unasked(trainer: Trainer, dataset: Dataset, member: np.ndarray, seed: int) -> int:
-    """How many of the models of `stock` would have to be trained, or asked, their signals not being on disk."""
+def untrained_of_stock(trainer: Trainer, dataset: Dataset, member: np.ndarray, seed: int) -> list[Mapping[str, Any]]:
+    """What determines the models of `stock` that would have to be trained: neither signals nor weights of them are on disk."""
     splits = halves_as_splits(member, len(checks.instance("dataset", dataset, Dataset).y))
-    return sum(not cache.exists("signals", key) for key in _keys(trainer, dataset, splits, seed, None))
+    return answers.without_trained("signals", _keys(trainer, dataset, splits, seed, None))
 
 
 def _keys(

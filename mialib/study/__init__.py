@@ -11,6 +11,7 @@ from mialib.study.experiments import (
     Outcome,
     Trial,
     announce,
+    announce_shadows,
     learned,
     noisy_sources,
     plan_jobs,
@@ -21,7 +22,7 @@ from mialib.study.experiments import (
     without_failed,
 )
 from mialib.study.google import PredictionAPI
-from mialib.study.planning import announce_fits, announce_models
+from mialib.study.planning import announce_fits
 
 __all__ = [
     "ATTACKS",
@@ -36,7 +37,7 @@ __all__ = [
     "Trial",
     "announce",
     "announce_fits",
-    "announce_models",
+    "announce_shadows",
     "learned",
     "noisy_sources",
     "plan_jobs",

@@ -6,7 +6,7 @@ The notebooks are calls of these functions and of those in `study.tables`, which
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mialib.attack.thresholds import confidence_threshold, correctness_gap, entr
 from mialib.core import checks, executors, plans, randomness
 from mialib.core.types import AttackData, Dataset, Split, Trainer, answered_right, each_model, some_models
 from mialib.data.loading import split_target
-from mialib.shadow.answers import answers_work, count_missing, shadow_attack_data
+from mialib.shadow.answers import answers_work, shadow_attack_data, untrained
 from mialib.shadow.records import noisy
 from mialib.shadow.splits import sample_splits, swapped_splits
 from mialib.study.planning import planned_models
@@ -174,41 +174,52 @@ def plan_jobs(e: Experiment) -> list[TrainingJob]:
 
 
 def announce(*experiments: Experiment) -> str:
-    """What is about to be trained and what that takes here, a line an experiment; models whose answers are on disk are left
-    out. Where work is done elsewhere, all of it is begun together when the first is wanted.
+    """What is about to be trained and what that takes here, a line an experiment; models whose answers or weights are on disk
+    are left out. Where work is done elsewhere, all of it is begun together when the first is wanted.
     """
     return "\n".join(announce_jobs(e, plan_jobs(e)) for e in experiments)
 
 
 def announce_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> str:
     """`announce` of one experiment with these trainings in the place of its own."""
+    return _announced(e.our_target, e.trainer, e.dataset, e.train_size, jobs)
+
+
+def announce_shadows(our_target: str, trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int) -> str:
+    """`announce` of what `shadow_attack_data` is about to train with the same arguments."""
+    job = TrainingJob(0, REAL, trainer, dataset, [*splits], seed)
+    return _announced(our_target, trainer, dataset, job.train_size, [job])
+
+
+def _announced(of: str, trainer: Trainer, dataset: Dataset, train_size: int, jobs: Sequence[TrainingJob]) -> str:
     executors.announce_works(answers_work(job.trainer, job.dataset, job.splits, job.seed) for job in jobs)
-    missing = [count_missing(job.trainer, job.dataset, job.splits, job.seed) for job in jobs]
-    total = sum(len(job.splits) for job in jobs)
-    name = f"{e.dataset.name}, {e.our_target}, n = {e.train_size:,}"
-    text = f"{name}: {e.dataset.source} data; {sum(missing)} of {total} models to train"
-    if plans.collect(_planned(e, jobs, missing)) or not sum(missing) or not hasattr(e.trainer, "estimate"):
+    missing = [untrained(job.trainer, job.dataset, job.splits, job.seed) for job in jobs]
+    total, count = sum(len(job.splits) for job in jobs), sum(map(len, missing))
+    text = f"{dataset.name}, {of}, n = {train_size:,}: {dataset.source} data; {count} of {total} models to train"
+    if plans.collect(_planned(of, jobs, missing)) or not count or not hasattr(trainer, "estimate"):
         return text
-    unfinished = [(job.train_size, len(job.splits), count) for job, count in zip(jobs, missing, strict=True) if count]
+    unfinished = [(job.train_size, len(job.splits), len(keys)) for job, keys in zip(jobs, missing, strict=True) if keys]
     seconds, megabytes = 0.0, 0.0
     for n in sorted({n for n, _, _ in unfinished}):
         together = max(k for size, k, _ in unfinished if size == n)
         count = sum(count for size, _, count in unfinished if size == n)
-        estimate = executors.estimated(e.trainer, e.dataset, n, min(together, count))
+        estimate = executors.estimated(trainer, dataset, n, min(together, count))
         seconds += estimate.seconds * count / estimate.models
         megabytes = max(megabytes, estimate.megabytes)
     return f"{text}, about {seconds:,.0f} s and {megabytes:,.0f} MB {executors.where()}"
 
 
-def _planned(e: Experiment, jobs: Sequence[TrainingJob], missing: Sequence[int]) -> list[plans.Planned]:
-    """The models of these trainings, where `missing` says how many of each: targets and shadows, alike if of one size."""
+def _planned(of: str, jobs: Sequence[TrainingJob], missing: Sequence[list[Mapping[str, Any]]]) -> list[plans.Planned]:
+    """The models of these trainings, targets and shadows, alike if of one size."""
     groups: dict[tuple[str, int], list[int]] = {}
-    for job, count in zip(jobs, missing, strict=True):
-        group = groups.setdefault(("targets" if job.target is None else "shadows", job.train_size), [0, 0])
-        group[0] += len(job.splits)
-        group[1] += count
-    of = e.our_target
-    return [planned_models(e.dataset, e.trainer, f"{of}, {who}", n, *counts, alike=of) for (who, n), counts in groups.items()]
+    for i, job in enumerate(jobs):
+        groups.setdefault(("targets" if job.target is None else "shadows", job.train_size), []).append(i)
+    planned = []
+    for (who, n), numbers in groups.items():
+        keys = [key for i in numbers for key in missing[i]]
+        pieces, first = sum(len(jobs[i].splits) for i in numbers), jobs[numbers[0]]
+        planned.append(planned_models(first.dataset, first.trainer, f"{of}, {who}", n, pieces, keys, alike=of))
+    return planned
 
 
 def run_targets(e: Experiment) -> list[AttackData]:

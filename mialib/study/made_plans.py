@@ -1,18 +1,21 @@
 """What attacks with made-up shadow data will take, said before there are any: the climbs of Algorithm 1, and the shadows."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stderr
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mialib.core.plans import Planned
 from mialib.core.types import BlackBox
-from mialib.shadow.answers import count_missing
+from mialib.shadow.answers import untrained
 from mialib.study import experiments, shadow_data
 from mialib.study.experiments import Experiment
 from mialib.study.planning import planned_models, seconds_a_query, told
-from mialib.study.shadow_data import Made, OnDemand, Target
+from mialib.study.shadow_data import OnDemand, Target
 
+_MARGINAL, _CLIMBED = "marginal", "model-based"  # records
 QUERIES_A_RECORD_FOUND = 160.0  # the paper's mean is 156 (Sec. V-C); of classes that are not found, many more
 
 
@@ -35,13 +38,13 @@ def announce_made(
 
     What is on disk is left out. How often a climb asks is not known before: a record counts QUERIES_A_RECORD_FOUND queries.
     """
-    rows = [row for e in known for row in [*_marginal_rows(e, marginal), *_climbed_rows(e, model_based, None)]]
-    local = [e for e in known if e.our_target == "local"]
-    rows += [row for budget in budgets for e in local for row in _climbed_rows(e, model_based, budget)]
+    rows = [row for e in known for row in [*_marginal_rows(e, marginal), *_climbed_rows(e, model_based, [None])]]
+    if tried := [*budgets]:
+        rows += [row for e in known if e.our_target == "local" for row in _climbed_rows(e, model_based, tried)]
     return "\n".join(told(row, tried=False) for row in rows)  # so many trials would take a minute
 
 
-def _untrained(e: Experiment) -> list[Target]:
+def _known_targets(e: Experiment) -> list[Target]:
     """The targets of an experiment as far as they are known before they are trained: what is on disk of them is found."""
 
     def ask() -> BlackBox:
@@ -56,52 +59,60 @@ def _untrained(e: Experiment) -> list[Target]:
     ]
 
 
-def _missing(make: Callable[[], list[Made]], n_shadows: int) -> tuple[bool, int]:
-    """Whether records have to be made, and how many of a target's shadows trained."""
+class _Lacking(NamedTuple):
+    """Whether a target's records have to be made, and how many of the models on them trained."""
+
+    records: bool
+    models: int
+
+
+def _lacking(target: Target, of: MadeShadows, name: str, budget: int | None = None) -> _Lacking:
     try:
-        (made,) = make()
+        with redirect_stderr(io.StringIO()):  # a bar that would end where it begins
+            if name == _MARGINAL:
+                (made,) = shadow_data.marginal_sets([target], of.sets)
+            else:
+                (made,) = shadow_data.model_based_sets([target], of.sets, budget)
     except _NotTrained:
-        return True, n_shadows
+        return _Lacking(True, of.n_shadows + (budget is None))  # one more judges the records
     if not made.shadow_size:
-        return False, 0
-    job = shadow_data.job_of(made, n_shadows)
-    return False, count_missing(job.trainer, job.dataset, job.splits, job.seed)
+        return _Lacking(False, 0)
+    job = shadow_data.job_of(made, of.n_shadows)
+    return _Lacking(False, len(untrained(job.trainer, job.dataset, job.splits, job.seed)))
 
 
 def _marginal_rows(e: Experiment, of: MadeShadows) -> list[Planned]:
-    lacking = [_missing(lambda t=t: shadow_data.marginal_sets([t], of.sets), of.n_shadows) for t in _untrained(e)]  # type: ignore[misc]
-    return [_shadows(e, "marginal", of, lacking, 1)]
+    lacking = [_lacking(target, of, _MARGINAL) for target in _known_targets(e)]
+    return [_shadows(e, _MARGINAL, of, (of.n_shadows + 1) * e.n_targets, lacking, 1)]
 
 
-def _climbed_rows(e: Experiment, of: MadeShadows, budget: int | None) -> list[Planned]:
-    lacking = [
-        _missing(lambda t=t: shadow_data.model_based_sets([t], of.sets, budget), of.n_shadows)  # type: ignore[misc]
-        for t in _untrained(e)
-    ]
-    each = -(-round(of.sets * e.train_size) // e.dataset.n_classes)
-    queries = each * QUERIES_A_RECORD_FOUND
-    queries = queries if budget is None else min(queries, budget / e.dataset.n_classes)
-    name = "model-based" if budget is None else f"model-based, {budget:,} queries"
+def _climbed_rows(e: Experiment, of: MadeShadows, budgets: Sequence[int | None]) -> list[Planned]:
+    """The climbs of all targets, with each of these budgets, and the shadows on what they find."""
+    name = _CLIMBED if budgets == [None] else f"{_CLIMBED} with {len(budgets)} budgets"
+    lacking = {budget: [_lacking(target, of, _CLIMBED, budget) for target in _known_targets(e)] for budget in budgets}
+    most = -(-round(of.sets * e.train_size) // e.dataset.n_classes) * QUERIES_A_RECORD_FOUND
+    queries = {None: most} | {budget: min(most, budget / e.dataset.n_classes) for budget in budgets if budget is not None}
+    asked = [queries[budget] for budget, found in lacking.items() for each in found if each.records]
+    mean = sum(asked) / len(asked) if asked else most
     climbs = planned_models(
-        e.dataset, e.trainer, f"{e.our_target}, Algorithm 1 for a class, {queries:,.0f} queries", e.train_size,
-        e.dataset.n_classes * len(lacking), e.dataset.n_classes * sum(make for make, _ in lacking),
-        thread=_thread(e, name), stage=1,
+        e.dataset, e.trainer, f"{e.our_target}, {name}, Algorithm 1 for a class, {mean:,.0f} queries", e.train_size,
+        e.dataset.n_classes * sum(map(len, lacking.values())), e.dataset.n_classes * len(asked), **_place(e, name, 1),
     )  # fmt: skip
-    climbs = climbs._replace(unit="climb", epochs=None, trial=lambda: queries * _seconds_a_query(e))
-    return [climbs, _shadows(e, name, of, lacking, 2)]
+    climbs = climbs._replace(unit="climb", epochs=None, trial=lambda: mean * _seconds_a_query(e))
+    models = (of.n_shadows + 1) * e.n_targets if budgets == [None] else of.n_shadows * e.n_targets * len(budgets)
+    return [climbs, _shadows(e, name, of, models, [each for found in lacking.values() for each in found], 2)]
 
 
-def _shadows(e: Experiment, name: str, of: MadeShadows, lacking: Sequence[tuple[bool, int]], stage: int) -> Planned:
-    """The shadows of all targets on one kind of records, and a model a target that judges them, where they are not made yet."""
-    pieces, missing = (of.n_shadows + 1) * len(lacking), sum(count + make for make, count in lacking)
+def _shadows(e: Experiment, name: str, of: MadeShadows, pieces: int, lacking: Sequence[_Lacking], stage: int) -> Planned:
+    """The shadows of all targets on one kind of records, and a model that judges them, where they are not made yet."""
+    missing = sum(each.models for each in lacking)
     n = min(e.train_size, round(of.sets * e.train_size) // 2)
     what = f"{e.our_target}, shadows on {name} records"
-    place = {"thread": _thread(e, name), "stage": stage, "alike": e.our_target}
-    return planned_models(e.dataset, e.trainer, what, n, pieces, missing, **place)
+    return planned_models(e.dataset, e.trainer, what, n, pieces, missing, alike=e.our_target, **_place(e, name, stage))
 
 
-def _thread(e: Experiment, name: str) -> str:
-    return f"{e.dataset.name}, {e.our_target}, {name}"
+def _place(e: Experiment, name: str, stage: int) -> Mapping[str, Any]:
+    return {"thread": f"{e.dataset.name}, {e.our_target}, {name}", "stage": stage}
 
 
 _TRIED: dict[tuple[str, str, int], float] = {}  # a trial takes seconds, and one serves all budgets

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,33 @@ from typing import Any
 import numpy as np
 import torch
 
-from mialib.core import cache, checks
+from mialib.core import cache, checks, executors
 from mialib.core.plans import Planned, collect
-from mialib.core.types import Dataset, Features, Split, Trainer
+from mialib.core.types import Dataset, Features, Trainer
 from mialib.shadow import synthesis
-from mialib.shadow.answers import count_missing
 
 IN_A_TRIAL = 10  # models: as many as a core trains together
 FEW_RECORDS = 1000  # of a trial with a model that cannot be estimated otherwise
+FEW_OF_A_CLASS = 10  # at least, where there are as many: some classifiers want several records of each class
 QUERIES_IN_A_TRIAL = 20_000
+TWICE = 5.0  # seconds
 
 
-def planned_models(dataset: Dataset, trainer: Trainer, what: str, n: int, pieces: int, missing: int, **place: Any) -> Planned:
-    """`pieces` models of a trainer on n records each; place: fields of `Planned`."""
+def planned_models(
+    dataset: Dataset, trainer: Trainer, what: str, n: int, pieces: int, missing: int | Sequence[Mapping[str, Any]], **place: Any
+) -> Planned:
+    """`pieces` models of a trainer on n records each. missing: what determines those that are missing, or how many these are,
+    where that is not known. place: fields of `Planned`.
+    """
     epochs = getattr(getattr(trainer, "recipe", None), "epochs", None) or getattr(trainer, "max_passes", None)
-    size = dataset.x.nbytes / 1e6
+    keys = () if isinstance(missing, int) else tuple(cache.digest(dict(key)) for key in missing)
+    count = missing if isinstance(missing, int) else len(keys)
 
     def trial() -> float:
-        return seconds_a_model(trainer, dataset, n, missing or 1)
+        return seconds_a_model(trainer, dataset, n, count or 1)
 
-    place = {"alike": what} | place
-    return Planned(dataset.name, dataset.source, what, n, epochs, pieces, missing, trial, megabytes=size, **place)
+    place = {"alike": what, "keys": keys, "megabytes": dataset.x.nbytes / 1e6, **place}
+    return Planned(dataset.name, dataset.source, what, n, epochs, pieces, count, trial, **place)
 
 
 def seconds_a_model(trainer: Trainer, dataset: Dataset, n: int, k: int) -> float:
@@ -38,40 +44,39 @@ def seconds_a_model(trainer: Trainer, dataset: Dataset, n: int, k: int) -> float
 
     By the trainer's own `estimate`, or in proportion from a model on few records, to a factor of about two.
     """
-    checks.whole("k", k, 1)
-    with one_thread(), share_of_a_core() as share:
-        if hasattr(trainer, "estimate"):
-            found = trainer.estimate(dataset, n, min(k, IN_A_TRIAL))
-            seconds = found.seconds / found.models
-        else:
-            seconds = _seconds_of_few(trainer, dataset, n)
-    return float(seconds * share())
+    together = checks.whole("k", k, 1) if torch.cuda.is_available() else min(checks.whole("k", k, 1), IN_A_TRIAL)
+
+    def trial() -> float:
+        if not hasattr(trainer, "estimate"):
+            return _seconds_of_few(trainer, dataset, n)
+        found = trainer.estimate(dataset, n, together)
+        return float(found.seconds / found.models)
+
+    return on_a_core(trial)
 
 
-def _seconds_of_few(trainer: Trainer, dataset: Dataset, n: int) -> float:
-    import joblib  # late, as sklearn
+def on_a_core(trial: Callable[[], float]) -> float:
+    """Seconds that a trial tells, on one core of this machine that has nothing else to do; those of the shorter of two, where
+    one takes no longer than TWICE: a first one may load libraries.
+    """
+    began = time.perf_counter()
+    with _one_thread():
+        seconds = _unshared(trial)
+        return min(seconds, _unshared(trial)) if time.perf_counter() - began < TWICE else seconds
 
-    few = min(n, FEW_RECORDS)
-    rows = np.sort(np.random.default_rng(0).choice(len(dataset.y), few, replace=False))
-    with tempfile.TemporaryDirectory() as folder, cache.kept_in(Path(folder)), joblib.parallel_config(backend="sequential"):
-        began = time.perf_counter()
-        trainer.fit_many(dataset, rows[None], 0)
-        return (time.perf_counter() - began) * n / few
 
-
-@contextmanager
-def share_of_a_core() -> Iterator[Callable[[], float]]:
-    """What part of a core this process had within the block, 0..1: asked after it. Other work on the machine leaves less.
-
-    A trial's seconds times this are those on a core that does nothing else. 1 on a GPU, for which a core waits.
+def _unshared(trial: Callable[[], float]) -> float:
+    """Other work on a machine leaves less than a core to this process: of what a trial tells, the share that it had. A GPU, for
+    which a core waits, has no such share.
     """
     wall, own = time.perf_counter(), time.process_time()
-    yield lambda: 1.0 if torch.cuda.is_available() else min(1.0, (ends[1] - own) / (ends[0] - wall))
-    ends = time.perf_counter(), time.process_time()
+    seconds = trial()
+    share = (time.process_time() - own) / (time.perf_counter() - wall)
+    return seconds if torch.cuda.is_available() else seconds * min(1.0, share)
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """Within the block torch computes on one core: what a worker has."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -81,57 +86,60 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _seconds_of_few(trainer: Trainer, dataset: Dataset, n: int) -> float:
+    import joblib  # late, as sklearn
+
+    rows = few_rows(dataset, n)
+    with tempfile.TemporaryDirectory() as folder, cache.kept_in(Path(folder)), joblib.parallel_config(backend="sequential"):
+        return _seconds_of(lambda: trainer.fit_many(dataset, rows[None], 0)) * n / len(rows)
+
+
+def _seconds_of(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def few_rows(dataset: Dataset, n: int) -> np.ndarray:
+    """Rows for a trial in the place of a model on n records: FEW_RECORDS, or more where there are many classes, n at most;
+    drawn from all classes alike, as far as these reach.
+    """
+    order = np.random.default_rng(0).permutation(len(dataset.y))
+    turn = np.empty(len(order), np.int64)  # of each record within its class
+    for c in range(dataset.n_classes):
+        of_class = order[dataset.y[order] == c]
+        turn[of_class] = np.arange(len(of_class))
+    few = min(n, max(FEW_RECORDS, FEW_OF_A_CLASS * dataset.n_classes))
+    return np.sort(order[np.argsort(turn[order], kind="stable")[:few]])
+
+
 def seconds_a_query(trainer: Trainer, dataset: Dataset, n: int) -> float:
     """Seconds that a query of Algorithm 1 to a model on n records takes one core, from the climbs of a budget of few queries.
 
     The model is trained on few records; where what it keeps grows with them, as a kernel machine does, the time grows, too.
     """
-    few = min(n, FEW_RECORDS)
-    features = dataset.features or Features(dataset.x.shape[1:])
-    rows = np.sort(np.random.default_rng(0).choice(len(dataset.y), few, replace=False))
-    with one_thread(), tempfile.TemporaryDirectory() as folder, cache.kept_in(Path(folder)), _unsaid():
+    features, rows = dataset.features or Features(dataset.x.shape[1:]), few_rows(dataset, n)
+    grows = 1.0 if hasattr(trainer, "recipe") else n / len(rows)
+    with tempfile.TemporaryDirectory() as folder, cache.kept_in(Path(folder)):
         model = trainer.fit_many(dataset, rows[None], 0)[0]
-        with share_of_a_core() as share:
+
+        def trial() -> float:
             began = time.perf_counter()
             made = synthesis.all_classes(model, features, dataset.n_classes, 20, 0, max_queries=QUERIES_IN_A_TRIAL)
-            seconds = time.perf_counter() - began
-    grows = 1.0 if hasattr(trainer, "recipe") else n / few
-    return seconds * share() * grows / max(1, int(made.report["queries"].sum()))
+            return (time.perf_counter() - began) / max(1, int(made.report["queries"].sum()))
 
-
-@contextmanager
-def _unsaid() -> Iterator[None]:
-    """Within the block a synthesis does not warn of what it did not find: a trial finds next to nothing."""
-    before, synthesis.log.disabled = synthesis.log.disabled, True
-    try:
-        yield
-    finally:
-        synthesis.log.disabled = before
-
-
-def announce_models(what: str, trainer: Trainer, dataset: Dataset, splits: Sequence[Split], seed: int) -> str:
-    """Models on the members of splits, as `shadow_attack_data` trains them, and what they take here: a line.
-
-    Models whose answers or weights are on disk are left out.
-    """
-    rows = np.stack([split.members for split in splits])
-    asked = count_missing(trainer, dataset, splits, seed)
-    missing = min(asked, sum(not cache.exists("weights", key) for key in trainer.keys(dataset, rows, seed)))
-    return told(planned_models(dataset, trainer, what, rows.shape[1], len(rows), missing))
+        return grows * on_a_core(trial)
 
 
 def announce_fits(what: str, fit: Callable[[], Any], dataset: Dataset, n: int, pieces: int) -> str:
     """`pieces` models on n records each, of which `fit` fits one, and what they take here: a line. Some may be on disk."""
-
-    def trial() -> float:
-        with one_thread(), share_of_a_core() as share:
-            began = time.perf_counter()
-            fit()
-            seconds = time.perf_counter() - began
-        return seconds * share()
-
     megabytes = dataset.x.nbytes / 1e6
-    return told(Planned(dataset.name, dataset.source, what, n, None, pieces, pieces, trial, alike=what, megabytes=megabytes))
+    return told(
+        Planned(
+            dataset.name, dataset.source, what, n, None, pieces, pieces, lambda: on_a_core(lambda: _seconds_of(fit)),
+            alike=what, megabytes=megabytes,
+        )
+    )  # fmt: skip
 
 
 def told(planned: Planned, tried: bool = True) -> str:
@@ -140,4 +148,7 @@ def told(planned: Planned, tried: bool = True) -> str:
     text += f"{planned.missing:,} of {planned.pieces:,} {planned.unit}s missing"
     if collect([planned]) or not planned.missing or not tried:
         return text
-    return f"{text}, about {planned.missing * planned.trial():,.0f} s of one core"
+    executor = executors.current()
+    here = 1 if torch.cuda.is_available() else torch.get_num_threads()
+    rounds = -(-planned.missing // (here if executor is None else executor.workers.n))
+    return f"{text}, about {rounds * planned.trial():,.0f} s {executors.where()}"

@@ -16,7 +16,7 @@ from mialib.core.threads import one_a_core
 from mialib.core.types import AttackData, Dataset, Trainer
 from mialib.shadow.answers import Filter, shadow_attack_data
 from mialib.shadow.halves import sample_halves
-from mialib.shadow.signals import Picture, count_unasked, halves_as_splits, stock
+from mialib.shadow.signals import Picture, halves_as_splits, stock, untrained_of_stock
 from mialib.study.planning import planned_models
 
 BEST = "lira_online_global"  # where the notebook follows one attack alone
@@ -105,19 +105,18 @@ def some_records(dataset: Dataset, n: int, seed: int) -> Dataset:
 
 
 def announce_stocks(*experiments: StockExperiment) -> str:
-    """What is about to be trained and what that takes here, a line a stock: models whose signals are on disk are left out; of
-    the others some may be trained already.
+    """What is about to be trained and what that takes here, a line a stock; models whose signals or weights are on disk are
+    left out.
     """
     lines = []
     for e in experiments:
-        missing = count_unasked(e.trainer, e.dataset, e.member, e.seed)
-        name = f"{e.dataset.name}, {e.network}, {e.n_models} models on {len(e.dataset.y) // 2:,} records each"
-        text = f"{name}: {e.dataset.source} data; {missing} of {e.n_models} models to train, or to ask"
-        n = len(e.dataset.y) // 2
+        n, missing = len(e.dataset.y) // 2, untrained_of_stock(e.trainer, e.dataset, e.member, e.seed)
+        name = f"{e.dataset.name}, {e.network}, {e.n_models} models on {n:,} records each"
+        text = f"{name}: {e.dataset.source} data; {len(missing)} of {e.n_models} models to train"
         planned = planned_models(e.dataset, e.trainer, f"{e.network}, a stock", n, e.n_models, missing)
         if not plans.collect([planned]) and missing and hasattr(e.trainer, "estimate"):
-            estimate = executors.estimated(e.trainer, e.dataset, n, missing)
-            text += f": at most {estimate.seconds:,.0f} s and {estimate.megabytes:,.0f} MB {executors.where()}"
+            estimate = executors.estimated(e.trainer, e.dataset, n, len(missing))
+            text += f", about {estimate.seconds:,.0f} s and {estimate.megabytes:,.0f} MB {executors.where()}"
         lines.append(text)
     return "\n".join(lines)
 

@@ -212,6 +212,21 @@ def test_classes_together_are_each_alone(monkeypatch):
         assert (alone[~own] == NEVER).all()
 
 
+@pytest.mark.parametrize(("at_once", "parts"), [(1, 4), (3, 2), (4, 1)])
+def test_parts_of_classes_are_fitted_as_all_of_them_are(at_once, parts, monkeypatch):
+    """Every part's networks, centres and scales come back at the places of its classes."""
+    monkeypatch.setattr(learned, "MIN_STEPS", 20)
+    data, fitted, fit = overlapping(5, n=603), [], learned._fit_part
+    monkeypatch.setattr(learned, "_fit_part", lambda part, *rest: fitted.append(len(part)) or fit(part, *rest))
+    every = learned._fit_networks(data, np.array([0, 1, 2, 3]), seed=1)
+    assert fitted == [4]
+    monkeypatch.setattr(learned, "CLASSES_AT_ONCE", at_once)
+    cut = learned._fit_networks(data, np.array([0, 1, 2, 3]), seed=1)
+    assert len(fitted) == 1 + parts and sum(fitted[1:]) == 4 and max(fitted[1:]) <= at_once
+    for name, array in every.items():
+        np.testing.assert_allclose(cut[name], array, rtol=0, atol=1e-4, err_msg=name)
+
+
 def test_the_order_of_the_classes_in_the_data_does_not_matter():
     data, target = overlapping(5), overlapping(6)
     by_class = part(data, np.argsort(data.labels, kind="stable"))  # the order within a class stays

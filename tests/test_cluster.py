@@ -120,7 +120,7 @@ def trees(x, y, seed):
     return DecisionTreeClassifier(max_depth=4, random_state=seed).fit(x, y)
 
 
-def attack_data(n_classes=12):
+def attack_data(n_classes=30):  # more than are fitted where they are wanted
     rng = np.random.default_rng(5)
     labels, member = np.repeat(np.arange(n_classes), 60), np.tile([True, False], 30 * n_classes)
     predictions = rng.dirichlet(np.ones(n_classes), len(labels)).astype(np.float32)

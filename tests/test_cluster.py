@@ -1,5 +1,6 @@
 """A cluster that loses workers, its scheduler or its caller: real processes on this machine, killed by their ids."""
 
+import hashlib
 import json
 import os
 import re
@@ -8,65 +9,28 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import nullcontext
+import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
-from clusters import PACKAGE, machines, when_begun
+from clusters import DATA, PACKAGE, RECIPE, begun, bits, machines, same, splits, stored, trainer, until, when_begun
 from distributed import Client
 
 import mialib
 from mialib import cluster, study
-from mialib.audit.command import main as audit_main
 from mialib.cluster import checked as check
-from mialib.cluster import travel, worker
+from mialib.cluster import datasets, travel, worker
 from mialib.core import cache, executors
-from mialib.core.executors import LeftToOthers
 from mialib.core.extras import ExtraMissing
-from mialib.core.types import Dataset
-from mialib.runs.command import main as runs_main
 from mialib.shadow import synthesis
 from mialib.training import NeuralTrainer, Recipe, mlp
 
-RECIPE = Recipe(epochs=3, batch_size=20, lr=0.01)
+MEMORY = "1500MB"  # of a worker: nannies end those that take more
 LONG = Recipe(epochs=150, batch_size=10, lr=0.001)  # some seconds a stack
-
-
-def bits(seed=0, n=400):
-    rng = np.random.default_rng(seed)
-    x = (rng.random((n, 30)) < 0.4).astype(np.uint8)
-    return Dataset("bits", x, (x[:, :2] @ [1, 2]).astype(np.int64), 4, "own")
-
-
-DATA = bits()
-
-
-def trainer(recipe=RECIPE):
-    return NeuralTrainer(partial(mlp, 30, 4, 16), recipe)
-
-
-def splits(k=4, n=60):
-    return mialib.sample_splits(np.arange(400), n, k, seed=1)
-
-
-def stored(folder):
-    """Of every file that a cache holds, its arrays."""
-    found = {}
-    for path in sorted(Path(folder).rglob("*.npz")):
-        with np.load(path, allow_pickle=False) as arrays:
-            found[path.relative_to(folder).as_posix()] = {n: arrays[n] for n in arrays.files if n != "key.json"}
-    return found
-
-
-def same(a, b):
-    assert a.keys() == b.keys() and a
-    for name in a:
-        assert a[name].keys() == b[name].keys()
-        for part in a[name]:
-            np.testing.assert_array_equal(a[name][part], b[name][part], err_msg=f"{name} {part}")
 
 
 @pytest.fixture(scope="module")
@@ -74,17 +38,25 @@ def two(tmp_path_factory):
     """Two workers with nannies, which start them again when they die."""
     folder = tmp_path_factory.mktemp("two")
     with machines(folder, folder / "cache", folder / "data") as found:
-        found.add(1, "--nworkers", "2", "--nthreads", "1")
-        with Client(found.address, set_as_default=False) as client:
-            client.wait_for_workers(2)
-        yield found
+        yield found.add(1, "--nworkers", "2", "--nthreads", "1", "--memory-limit", MEMORY)
+
+
+@pytest.fixture(scope="module")
+def connection(two):
+    """One for all tests."""
+    with Client(two.address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=120)
+    found = cluster.connect(two.address)
+    assert found.workers.n == 2
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def connected(two):
-    with cluster.at(two.address, wait=120) as found:
-        assert found.workers.n == 2
-        yield found
+def connected(connection):
+    connection.trained_twice = 0
+    with executors.elsewhere(connection):
+        yield connection
 
 
 def trained_long():
@@ -94,9 +66,9 @@ def trained_long():
 
 
 @pytest.fixture(scope="module")
-def undisturbed(two, tmp_path_factory):
+def undisturbed(connection, tmp_path_factory):
     """The cache after a run in which nothing happened."""
-    with pytest.MonkeyPatch.context() as patch, cluster.at(two.address):
+    with pytest.MonkeyPatch.context() as patch, executors.elsewhere(connection):
         patch.setenv("MIALIB_CACHE", str(folder := tmp_path_factory.mktemp("undisturbed")))
         trained_long()
     return folder
@@ -203,10 +175,35 @@ def test_a_stack_that_is_too_large_is_cut_in_two(connected, caplog):
     greedy = Greedy(partial(mlp, 30, 4, 16), RECIPE)
     found = mialib.shadow_attack_data(greedy, DATA, splits(), seed=3).predictions
     np.testing.assert_allclose(found, mialib.shadow_attack_data(trainer(), DATA, splits(), seed=3).predictions, atol=1e-4)
-    assert "4 models together were too much for a worker (MemoryError): trying halves" in caplog.text
+    assert "4 models together were too much for a worker (MemoryError: too many): trying halves" in caplog.text
     greedy.most = 0
     with pytest.raises(cluster.ClusterError, match="cannot make one model of 4: its workers ran out of memory"):
         mialib.shadow_attack_data(greedy, DATA, splits(), seed=4)
+
+
+class Hungry(NeuralTrainer):
+    """With more than two networks it takes memory until it is ended for it."""
+
+    def together(self, dataset, k, workers):
+        return 4
+
+    def fit_many(self, dataset, rows, seed, first=0):
+        held = []
+        while len(rows) > 2:
+            held.append(np.ones(5_000_000))
+            time.sleep(0.02)
+            if len(held) > 100:
+                raise RuntimeError("no nanny was there")
+        return super().fit_many(dataset, rows, seed, first)
+
+
+def test_a_worker_that_is_ended_for_want_of_memory_costs_one_try_not_four(connected, caplog):
+    found = mialib.shadow_attack_data(Hungry(partial(mlp, 30, 4, 16), RECIPE), DATA, splits(), seed=3).predictions
+    assert "4 models together were too much for a worker (its nanny ended it): trying halves" in caplog.text
+    assert 1 <= len(connected.client.get_events("worker-restart-memory")) <= 2  # the other one may have begun it before we knew
+    assert connected.trained_twice in (4, 8)
+    with executors.elsewhere(None):
+        np.testing.assert_allclose(found, mialib.shadow_attack_data(trainer(), DATA, splits(), seed=3).predictions, atol=1e-4)
 
 
 def test_what_the_work_raises_reaches_the_caller(connected):
@@ -233,13 +230,69 @@ def test_a_data_set_travels_by_its_digest():
     assert arguments[0] is DATA and arguments[1]["again"] is DATA
 
 
-def test_all_workers_are_lost_and_come_back_and_a_lost_scheduler_is_named(undisturbed, monkeypatch, tmp_path):
+def prepared(folder, dataset, x):
+    """Puts records into a data folder under the name of a data set."""
+    meta = json.dumps({"sha256": hashlib.sha256(x.tobytes() + dataset.y.astype(np.uint8).tobytes()).hexdigest()})
+    np.savez(folder / f"{dataset.name}.npz", **cache.pack(x), y=dataset.y.astype(np.uint8), meta=np.array(meta))
+
+
+def test_a_data_set_is_read_from_the_workers_data_folder_or_sent_once(connected, two):
+    def trained(dataset, seed):
+        alone = NeuralTrainer(partial(mlp, 30, 4, 16), RECIPE, chunk=1)  # so that each worker gets some
+        there = mialib.shadow_attack_data(alone, dataset, splits(8), seed).predictions
+        return there, connected.sent - before
+
+    before, size = connected.sent, len(travel.packed_dataset(bits(9)))
+    held, other = (replace(bits(seed), name=name, source="real") for seed, name in ((8, "held"), (9, "other")))
+    prepared(two.data, held, held.x)
+    prepared(two.data, other, 1 - other.x)
+    there, sent = trained(held, 1)
+    assert sent == 0
+    with executors.elsewhere(None), cache.kept_in(None):
+        here = mialib.shadow_attack_data(trainer(), held, splits(8), 1).predictions
+    np.testing.assert_allclose(there, here, atol=1e-4)
+    assert trained(other, 1)[1] == pytest.approx(2 * size, rel=0.1)
+    assert trained(other, 2)[1] == pytest.approx(2 * size, rel=0.1)
+    lost = connected.client.run(os.getpid)
+    for process in lost.values():
+        os.kill(process, signal.SIGKILL)
+    until(lambda: len({*connected.client.scheduler_info()["workers"]} - {*lost}) == 2)
+    assert trained(other, 3)[1] == pytest.approx(4 * size, rel=0.1)
+
+
+def test_a_data_set_that_is_damaged_where_it_is_held_is_lacking(tmp_path):
+    folder, held = cache.data_folder(), replace(bits(8), name="held", source="real")
+    outline, digest = datasets.Outline.of(held), held.digest()
+    assert datasets.Outline.of(bits(8)) is None  # a user's own
+    assert outline.read(digest) is None
+    prepared(folder, held, held.x)
+    read = outline.read(digest)
+    np.testing.assert_array_equal(read.x, held.x)
+    assert (read.name, read.source, read.n_classes, read.digest()) == ("held", "real", 4, digest)
+    (folder / "held.npz").write_bytes((folder / "held.npz").read_bytes()[:-100])
+    assert outline.read(digest) is None
+
+
+def test_a_worker_holds_the_data_sets_that_it_used_last(monkeypatch):
+    monkeypatch.setattr(datasets, "_held", {})
+    several = {d.digest(): d for d in map(bits, range(6))}
+    first, *_, last = several
+    for digest, dataset in several.items():
+        datasets._hold(digest, dataset)
+        assert datasets.those({first: None})[first] is several[first]
+    assert [*datasets._held] == [[*several][3], [*several][4], last, first]
+    with pytest.raises(datasets.MissingDatasets, match=[*several][1]):
+        datasets.those({[*several][1]: None, last: None})
+
+
+def test_all_workers_are_lost_and_come_back_and_a_lost_scheduler_is_named(undisturbed, connection, monkeypatch, tmp_path):
     monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / "cache"))
-    with machines(tmp_path / "first", tmp_path / "cache", tmp_path / "data") as found, cluster.at(found.add().address) as there:
+    first = machines(tmp_path / "first", tmp_path / "cache", tmp_path / "data")
+    with first as found, cluster.at(found.add().address, wait=120) as there:
 
         def lose(process):
             os.kill(process, signal.SIGKILL)
-            found.workers[0].wait()
+            until(lambda: there.client.scheduler_info()["n_workers"] == 0)
             found.add()
 
         with when_begun(there, lose, stacks=2):
@@ -250,21 +303,18 @@ def test_all_workers_are_lost_and_come_back_and_a_lost_scheduler_is_named(undist
         lost = rf"the scheduler at {found.address} was lost; what was finished is kept"
         with when_begun(there, lambda _: found.scheduler.kill(), stacks=2), pytest.raises(cluster.ClusterError, match=lost):
             trained_long()
-    kept = stored(tmp_path / "again")
-    assert len(kept) == 8  # answers and weights of one stack
-    with (
-        machines(tmp_path / "second", tmp_path / "again", tmp_path / "data") as found,
-        cluster.at(found.add().address) as there,
-    ):
+    assert len(stored(tmp_path / "again")) == 8  # answers and weights of one stack
+    before = len(begun(connection))
+    with executors.elsewhere(connection):
         trained_long()
-        assert sum(event["pieces"] for _, event in there.client.get_events("mialib-stacks")) == 4
+    assert len(begun(connection)) - before == 1
     same(stored(tmp_path / "again"), stored(undisturbed))
 
 
 CALLER = """
 import sys
 from test_cluster import cluster, trained_long
-with cluster.at(sys.argv[1]):
+with cluster.at(sys.argv[1], wait=120):
     trained_long()
 """
 
@@ -274,7 +324,7 @@ def test_a_caller_that_was_killed_goes_on(undisturbed, connected, two, monkeypat
     environment = os.environ | {"MIALIB_CACHE": str(folder), "PYTHONPATH": f"{PACKAGE.parent}:{Path(__file__).parent}"}
     process = subprocess.Popen([sys.executable, "-c", CALLER, two.address], env=environment, stderr=subprocess.DEVNULL)
     with when_begun(connected, lambda _: process.kill()):
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
     monkeypatch.setenv("MIALIB_CACHE", str(folder))
     trained_long()
     same(stored(folder), stored(undisturbed))
@@ -297,42 +347,41 @@ def test_what_is_no_address_and_what_does_not_answer(monkeypatch):
         cluster.connect(address)
 
 
-def test_workers_that_cannot_be_used_are_named_before_anything_is_trained(monkeypatch, tmp_path):
+def test_workers_that_cannot_be_used_are_named_at_the_door_and_when_they_come_later(monkeypatch, tmp_path):
     monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / "cache"))
-    changed, without = tmp_path / "changed", tmp_path / "without"
+    changed, without, other = tmp_path / "changed", tmp_path / "without", replace(bits(), name="location")
     shutil.copytree(PACKAGE, changed / "mialib", ignore=shutil.ignore_patterns("__pycache__"))
     with open(changed / "mialib" / "mitigations.py", "a") as file:
         file.write("\nMORE = 1\n")
     (without / "mialib").mkdir(parents=True)
     (without / "mialib" / "__init__.py").write_text("raise ImportError('not this one')")
+    prepared(cache.data_folder(), other, other.x)
+    (tmp_path / "theirs").mkdir()
+    prepared(tmp_path / "theirs", other, 1 - other.x)
+    alone = NeuralTrainer(partial(mlp, 30, 4, 16), RECIPE, chunk=1)
     with machines(tmp_path / "cluster", tmp_path / "cache", tmp_path / "data") as found:
         none = f"the cluster at {found.address} has 0 workers, 0.5 s after it was asked: start some, dask worker"
         with pytest.raises(cluster.ClusterError, match=none):
             cluster.connect(found.address, wait=0.5)
-        found.add(1, PYTHONPATH=str(changed)).add(1, PYTHONPATH=str(without)).add(1, "--nthreads", "3", "--no-nanny")
-        with Client(found.address, set_as_default=False) as client:
-            client.wait_for_workers(3)
+        with cluster.at(found.add().address, wait=120) as there:
+            found.add(1, PYTHONPATH=str(changed)).add(1, PYTHONPATH=str(without)).add(1, MIALIB_DATA=str(tmp_path / "theirs"))
+            there.client.wait_for_workers(4, timeout=120)
+            with pytest.raises(cluster.ClusterError) as later:
+                mialib.shadow_attack_data(alone, DATA, splits(20), seed=51)
         with pytest.raises(cluster.ClusterError) as error:
             cluster.connect(found.address)
     for why in (
         "has another version of mialib: its code is",
         'has no mialib (ImportError: not this one): pip install "mialib[cluster]" there',
-        "computes 3 stacks at a time in one process: start it with --nworkers 3 --nthreads 1",
+        "has other data: location in its data folder is not what is in ours",
     ):
-        assert why in str(error.value)
-    assert not stored(tmp_path / "cache")
-
-
-def test_a_worker_that_came_later_with_other_code_is_refused(connected, monkeypatch):
-    monkeypatch.setattr(worker, "code_of_package", lambda: "that of another version")
-    named = rf"the cluster at {connected.address} cannot be used: a worker on .* has another version of mialib"
-    with pytest.raises(cluster.ClusterError, match=named):
-        mialib.shadow_attack_data(trainer(), DATA, splits(2), seed=51)
+        assert why in str(error.value) and why in str(later.value)
 
 
 def test_other_versions_and_a_folder_that_cannot_be_written_are_named(monkeypatch):
     here = worker.about(None, "")
     assert check.why_not(here, 1) == ""
+    assert "computes 3 stacks at a time in one process: start it with --nworkers 3 --nthreads 1" in check.why_not(here, 3)
     assert "has other versions: torch 1.0, here" in check.why_not(here | {"versions": here["versions"] | {"torch": "1.0"}}, 1)
     folder = cache.data_folder()
     for name, digest in {"location": "b", "adult": "c"}.items():
@@ -342,97 +391,3 @@ def test_other_versions_and_a_folder_that_cannot_be_written_are_named(monkeypatc
     place = Path("/proc/self")  # where nobody can make a file, whoever asks
     assert worker.about(str(place), "stat")["shared"] == str(place)
     assert "cannot write to the cache folder /proc/self: " in check.why_not(worker.about(str(place), "stat"), 1)
-
-
-def test_commands_name_a_cluster_or_a_shard_that_there_is_not(monkeypatch, tmp_path, capsys):
-    notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "01_one.ipynb").write_text(json.dumps(notebook))
-    for words, why in {
-        ("run", "01_one", "--cluster", "nowhere:1"): "cluster must be the address of a scheduler",
-        ("all", "--cluster", "nowhere:1"): "cluster must be the address of a scheduler",
-        ("train", "01_one", "--shard", "17/16"): "shard must be i/n with i in 1..n, such as 3/16, got 17/16",
-    }.items():
-        assert runs_main(words, root=tmp_path) == 2
-        assert why in capsys.readouterr().err
-    monkeypatch.setenv("MIALIB_CACHE", "off")
-    assert runs_main(["train", "01_one"], root=tmp_path) == 2
-    assert "train keeps what it trains in the cache, and MIALIB_CACHE=off keeps nothing" in capsys.readouterr().err
-    files = ["--members", "in.csv", "--nonmembers", "out.csv", "--label", "y"]
-    assert audit_main([*files, "--cluster", "tcp://127.0.0.1:1"]) == 2
-    assert "--cluster: of a model, which --model or --url names" in capsys.readouterr().err
-
-
-# Shards
-
-
-def test_shards_train_their_share_and_then_all_is_there(monkeypatch, tmp_path):
-    def trained(k=8):
-        return mialib.shadow_attack_data(trainer(), DATA, splits(k), seed=3).predictions
-
-    counts = []
-    for number in (1, 2, 3):
-        shard = cluster.Shard.of(f"{number}/3")
-        with executors.elsewhere(shard), nullcontext() if number == 3 else pytest.raises(LeftToOthers, match=f"{number}/3"):
-            trained()
-        counts.append(shard.done)
-    assert sum(counts) == 8 and sorted(counts) == [2, 3, 3]
-    with executors.elsewhere(cluster.Shard(1, 3)):
-        found = trained()
-    monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / "here"))
-    np.testing.assert_allclose(found, trained(), atol=1e-4)
-
-
-def test_the_share_of_a_shard_does_not_depend_on_what_is_there():
-    work = executors.Work(range(40), list, "kind", [{"i": i} for i in range(40)], together=lambda k, w: w.share(k, 3))
-    shares = [set(cluster.Shard(i, 4)._mine(work)) for i in range(1, 5)]
-    assert sorted(i for share in shares for i in share) == [*range(40)]
-    assert [len(share) for share in shares] == pytest.approx([10] * 4, abs=3)
-    with executors.elsewhere(cluster.Shard(2, 4)), pytest.raises(LeftToOthers):
-        executors.finished(work._replace(make=lambda pieces: [{"x": np.array(i)} for i in pieces]))
-    assert {i for i in range(40) if work.found(i)} == shares[1]
-    assert set(cluster.Shard(1, 4)._mine(work)) == shares[0]
-
-
-def test_where_one_work_is_left_to_others_those_after_it_are_done():
-    done = []
-
-    def left():
-        raise LeftToOthers("of another")
-
-    with pytest.raises(LeftToOthers, match="of another"):
-        executors.all_of([left, partial(done.append, 1), left, partial(done.append, 2)])
-    assert done == [1, 2]
-    assert executors.all_of([lambda: 1, lambda: 2]) == [1, 2]
-
-
-@pytest.mark.parametrize("wrong", ["17/16", "0/3", "3", "a/b", "1/0", "-1/3"])
-def test_a_shard_that_there_is_not(wrong):
-    with pytest.raises(cluster.BadShard, match=r"shard must be i/n with i in 1..n, such as 3/16, got"):
-        cluster.Shard.of(wrong)
-
-
-CELLS = {
-    "parameters": 'PROFILE = "quick"\nDATA = "auto"\nK = 2',
-    "": "from test_cluster import DATA, study, trainer\nones, others = (study.Experiment(DATA, trainer(), n, 60, 1, K, 3) "
-    "for n in 'ab')\nprint(study.announce(ones))",
-    "trained": "first = study.run_trials(ones)[0].answers",
-    "not announced": "second = study.run_trials(others._replace(seed=4))",
-    "missing names": "first.labels",
-}
-
-
-def test_a_notebook_is_trained_in_shards(tmp_path, capsys):
-    cells = [
-        {"cell_type": "code", "metadata": {"tags": [name]}, "source": [text], "outputs": [], "execution_count": None}
-        for name, text in CELLS.items()
-    ]
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "01_one.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}))
-    done, words = 0, ""
-    for number in (1, 2, 1, 2):
-        assert runs_main(["train", "01_one", "-p", "K", "3", "--shard", f"{number}/2"], root=tmp_path) == 0
-        words = capsys.readouterr().out.splitlines()[-1]
-        done += int(re.search(r"shard ./2: (\d+) models and the like made here", words)[1])
-    assert done == 8 and words.endswith("all is in the cache")  # two targets, three shadows each
-    assert not list((tmp_path / "results").iterdir())

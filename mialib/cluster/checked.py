@@ -19,12 +19,13 @@ _NAMED = 3  # workers in a message, at most
 
 def check_workers(client: Client, address: str, token: tuple[str | None, str]) -> Workers:
     """Who the workers are; ClusterError for any that cannot be used."""
-    known = client.scheduler_info(n_workers=-1)["workers"]
     cloudpickle.register_pickle_by_value(probe)
     try:
-        facts = client.run(probe.facts, *token, on_error="return")
+        answers = client.run(probe.facts, *token, on_error="return")
     finally:
         cloudpickle.unregister_pickle_by_value(probe)
+    known = client.scheduler_info(n_workers=-1)["workers"]
+    facts = {name: fact for name, fact in answers.items() if not isinstance(fact, OSError)}  # of one that was lost just now
     wrong = {name: why for name, fact in facts.items() if (why := why_not(fact, known.get(name, {}).get("nthreads", 1)))}
     if wrong:
         named = "; ".join(f"worker {name} {why}" for name, why in [*wrong.items()][:_NAMED])
@@ -32,7 +33,7 @@ def check_workers(client: Client, address: str, token: tuple[str | None, str]) -
         raise ClusterError(f"the cluster at {address} cannot be used: {named}{more}")
     devices = {fact["device"] for fact in facts.values()}
     memory = [fact["memory"] or known.get(name, {}).get("memory_limit") for name, fact in facts.items()]
-    return Workers(len(facts), "cuda" if devices == {"cuda"} else "cpu", min(filter(None, memory), default=None))
+    return Workers(max(1, len(facts)), "cuda" if devices == {"cuda"} else "cpu", min(filter(None, memory), default=None))
 
 
 def why_not(fact: Any, threads: int) -> str:

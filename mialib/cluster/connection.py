@@ -48,7 +48,6 @@ def connect(address: str, *, wait: float = WAIT) -> Cluster:
     with extra("cluster"):
         from distributed import Client
 
-        from mialib.cluster.checked import check_workers
         from mialib.cluster.stacks import Cluster
     try:
         client = Client(address, timeout=wait, set_as_default=False, name="mialib")
@@ -56,9 +55,7 @@ def connect(address: str, *, wait: float = WAIT) -> Cluster:
         raise ClusterError(f"no scheduler answers at {address} within {wait:g} s: {error}") from error
     try:
         _wait_for_workers(client, address, wait)
-        cluster = Cluster(client, address)
-        cluster.workers = check_workers(client, address, cluster.token())
-        return cluster
+        return Cluster(client, address)
     except BaseException:
         client.close()
         raise
@@ -73,6 +70,6 @@ def _wait_for_workers(client: Client, address: str, wait: float) -> None:
         text = f"the cluster at {address} has 0 workers, {wait:g} s after it was asked: start some, {how}"
         raise ClusterError(text) from error
     end, n = time.monotonic() + wait, 0
-    while time.monotonic() < end and n < (now := len(client.scheduler_info()["workers"])):
+    while time.monotonic() < end and n < (now := client.scheduler_info(n_workers=0)["n_workers"]):
         n = now
         time.sleep(SETTLED)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-import warnings
-import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,18 +18,18 @@ from distributed.scheduler import KilledWorker
 from tqdm.std import tqdm
 
 from mialib.cluster import travel, worker
+from mialib.cluster.datasets import MissingDatasets, Outline
 from mialib.cluster.errors import ClusterError
-from mialib.cluster.worker import EVENTS, Delivery, Order, StrangeWorker
+from mialib.cluster.link import Link
+from mialib.cluster.worker import Delivery, Order, StrangeWorker
 from mialib.core import cache
-from mialib.core.executors import Work, Workers
+from mialib.core.executors import Work
 from mialib.core.types import Dataset
 
 log = logging.getLogger(__name__)
 
 AHEAD = 3  # stacks a worker that are handed out: more would only lie in the scheduler's memory
-COUNT_EVERY = 5.0  # seconds
-KEPT_DATASETS = 4  # on the cluster, at most, but for those in use
-MEMORY_EVENTS = "worker-restart-memory"  # of Dask's nannies
+TRIES = 20  # of a stack that comes to workers without its data sets: each of them may be a new one
 
 
 class _Job(NamedTuple):
@@ -44,53 +42,167 @@ class _Job(NamedTuple):
 
 
 class _Stack(NamedTuple):
-    """Pieces of a work, by number; how often workers died over it."""
+    """Pieces of a work, by number; how often they were handed out before."""
 
     job: _Job
     pieces: list[int]
-    deaths: int = 0
+    tries: int = 0
+
+    def again(self) -> _Stack:
+        return self._replace(tries=self.tries + 1)
 
     def halves(self) -> list[_Stack]:
         middle = len(self.pieces) // 2
         return [_Stack(self.job, self.pieces[:middle]), _Stack(self.job, self.pieces[middle:])]
 
 
-class Cluster:
+class _Run:
+    """Works on the cluster, from the first stack to the last. wanted: whether results are to be returned, or only kept."""
+
+    def __init__(self, cluster: Link, works: list[tuple[Work, list[int]]], wanted: bool) -> None:
+        self.cluster, self.works, self.wanted = cluster, works, wanted
+        self.folder, self.token = cluster.token()
+        self.waiting: deque[_Stack] = deque()
+        self.running: dict[Future, _Stack] = {}
+        self.handed_out: dict[str, _Stack] = {}  # all that ever were, by key
+        self.completed = as_completed(loop=cluster.client.loop)
+
+    def results(self) -> Iterator[tuple[_Stack, list[Any]]]:
+        for work, missing in self.works:
+            job = self._job(work)
+            self.waiting.extend(_Stack(job, part) for part in work.stacks(missing, self.cluster.workers))
+        while self.waiting or self.running:
+            while self.waiting and len(self.running) < AHEAD * self.cluster.n_workers_now():
+                self._hand_out(self.waiting.popleft())
+            self._cut_what_was_too_large()
+            for future in self._ended():
+                stack = self.running.pop(future)
+                delivery = self._delivered(future, stack)
+                future.release()
+                if delivery is not None:
+                    self._keep(stack, delivery)
+                    yield stack, delivery.results
+
+    def _job(self, work: Work) -> _Job:
+        packed, held = travel.packed(work._replace(pieces=(), keys=(), together=None))  # type: ignore[arg-type]
+        name = cache.digest(np.frombuffer(packed, np.uint8))[:32]
+        return _Job(work, name, self.cluster.submit(worker.itself, packed, key=f"mialib-work-{name}"), held)
+
+    def _hand_out(self, stack: _Stack) -> None:
+        job = stack.job
+        pieces, more = travel.packed([job.work.pieces[i] for i in stack.pieces])
+        held = job.datasets | more
+        self.cluster.provide(held)
+        keys = [job.work.keys[i] for i in stack.pieces] if job.work.kind else []
+        outlines = {digest: Outline.of(dataset) for digest, dataset in held.items()}
+        order = Order(job.name, keys, outlines, self.folder, self.token, worker.code_of_package(), self.wanted)
+        future = self.cluster.submit(worker.stack_made, order, job.package, pieces, key=self._key(stack, keys))
+        self.running[future] = self.handed_out[str(future.key)] = stack
+        self.completed.add(future)
+
+    def _key(self, stack: _Stack, keys: list[Mapping[str, Any]]) -> str:
+        """Of a stack's future: the digest of what its results are kept under, so that callers of the same stack share it."""
+        kept_as = [stack.job.work.kind, self.folder, [dict(key) for key in keys]] if keys else [uuid.uuid4().hex]
+        return f"mialib-stack-{cache.digest(kept_as, stack.tries, self.wanted)}"
+
+    def _ended(self) -> list[Future]:
+        """Futures that came to an end, perhaps none; ClusterError where the scheduler is lost."""
+        found = [future for future in self.completed.next_batch(block=False) if future in self.running]
+        if self.cluster.is_lost() or any(future.status == "cancelled" for future in found):
+            raise self.cluster.lost()
+        if not found:
+            time.sleep(0.01)
+        return found
+
+    def _delivered(self, future: Future, stack: _Stack) -> Delivery | None:
+        """What a stack gave, or None if it is made again; raises what the work raised."""
+        try:
+            delivery: Delivery = future.result()
+            return delivery
+        except MissingDatasets as error:
+            self._provide_anew(stack, error)
+        except KilledWorker as error:
+            self._after_deaths(str(future.key), stack, error)
+        except (StrangeWorker, ImportError):
+            self.cluster.check()  # names it
+            raise
+        except Exception as error:
+            if self.cluster.is_lost() or not _is_of_memory(error):
+                raise
+            self._cut(stack, f"{type(error).__name__}: {error}")
+        return None
+
+    def _provide_anew(self, stack: _Stack, error: MissingDatasets) -> None:
+        if stack.tries >= TRIES:
+            raise ClusterError(f"the cluster at {self.cluster.address} cannot be used: data sets do not reach all workers")
+        self.cluster.forget(error.args)
+        self.waiting.appendleft(stack.again())
+
+    def _after_deaths(self, key: str, stack: _Stack, error: KilledWorker) -> None:
+        """After so many deaths as the scheduler allows: cut, if they were over this stack; it may only have waited there."""
+        self.cluster.check()  # without mialib they die of any stack
+        if len(self.cluster.events.begun.get(key, ())) > 1:
+            self._cut(stack, f"{type(error).__name__}: {error}")
+        else:
+            self.waiting.appendleft(stack.again())
+
+    def _cut_what_was_too_large(self) -> None:
+        """Where a nanny ended a worker for want of memory, its stack is not tried again as it is."""
+        too_large = {*self.cluster.events.too_large()}
+        for future, stack in [*self.running.items()] if too_large else ():
+            if future.key in too_large and len(stack.pieces) > 1:  # one alone may have been unlucky: the scheduler counts
+                del self.running[future]
+                self.cluster.client.cancel([future])
+                self._cut(stack, "its nanny ended it")
+
+    def _cut(self, stack: _Stack, why: str) -> None:
+        n, work = len(stack.pieces), stack.job.work
+        if n == 1:
+            raise ClusterError(
+                f"the cluster at {self.cluster.address} cannot make one {work.unit} of {len(work.pieces)}: its workers ran "
+                f"out of memory or died over it ({why})"
+            )
+        log.warning("%d %ss together were too much for a worker (%s): trying halves", n, work.unit, why)
+        self.waiting.extendleft(reversed(stack.halves()))
+
+    def _keep(self, stack: _Stack, delivery: Delivery) -> None:
+        """Put into the cache what the worker could not put there itself."""
+        if delivery.kept:
+            return
+        for place, content in delivery.files.items():
+            if worker.STORED.fullmatch(place) and self.folder is not None:
+                cache.put_file(Path(self.folder) / place, content)
+        for i, result in zip(stack.pieces, delivery.results, strict=True):
+            stack.job.work.keep(i, result)
+
+    def end(self) -> int:
+        """Give up what is not finished; how many pieces were begun again, since workers were lost over them."""
+        with suppress(Exception):
+            if not self.cluster.is_lost():
+                self.cluster.client.cancel([*self.running])
+        self.running.clear()
+        begun: Counter[tuple[int, int]] = Counter()
+        for key, stack in self.handed_out.items():
+            times = len(self.cluster.events.begun.pop(key, ()))
+            begun.update({(id(stack.job), piece): times for piece in stack.pieces})
+        if again := sum(times - 1 for times in begun.values() if times):
+            log.warning("%d models were trained twice: workers were lost over them, or had no memory for them", again)
+        return again
+
+
+class Cluster(Link):
     """An executor: the workers of a Dask cluster. Made by `connect`. trained_twice: models that were, since then."""
 
     def __init__(self, client: Client, address: str) -> None:
-        self.client, self.address, self.workers = client, address, Workers(1)
+        super().__init__(client, address)
         self.trained_twice = 0
         self.announced: list[Work] = []
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it would tell of a lost scheduler, we do
-        self._counted = float("-inf"), 1
-        self._tokens: dict[str, Path] = {}
-        self._datasets: dict[str, Future] = {}
-        self._clear = weakref.finalize(self, _removed, self._tokens)
 
     @property
     def where(self) -> str:
         """For a person."""
         n, device = self.workers.n, " with a GPU" if self.workers.device == "cuda" else ""
         return f"on {n} worker{'s' * (n > 1)}{device}"
-
-    def close(self) -> None:
-        """Leave the cluster; it goes on for others."""
-        self._clear()
-        with suppress(Exception):
-            self.client.close()
-
-    def token(self) -> tuple[str | None, str]:
-        """The cache folder of this process, None if it keeps nothing, and a file in it, by which workers know it."""
-        if cache.keeps_nothing():
-            return None, ""
-        folder = str(cache.cache_folder())
-        if folder not in self._tokens:
-            path = Path(folder) / f".cluster-{uuid.uuid4().hex}"
-            with suppress(OSError):  # a folder that cannot be written to is shared with nobody; saving says so
-                path.touch()
-            self._tokens[folder] = path
-        return folder, self._tokens[folder].name
 
     def made(self, work: Work, missing: list[int]) -> Iterator[tuple[int, Any]]:
         """The number and the result of each piece that is missing, as they come, each kept in the cache by then.
@@ -108,192 +220,19 @@ class Cluster:
             pass
 
     def _run(self, works: list[tuple[Work, list[int]]], wanted: bool) -> Iterator[tuple[Work, list[int], list[Any]]]:
-        run, total = _Run(self, works, wanted), sum(len(missing) for _, missing in works)
-        unit = works[0][0].unit if works else ""
+        unit, total = works[0][0].unit if works else "", sum(len(missing) for _, missing in works)
+        run = _Run(self, works, wanted)
         try:
             with tqdm(total=total, desc=f"training {self.where}", unit=unit, leave=False) as bar:
                 for stack, results in run.results():
                     bar.update(len(stack.pieces))
                     yield stack.job.work, stack.pieces, results
-        except CommClosedError as error:
-            raise self.lost() from error
-        finally:
-            run.end()
-
-    def sent(self, datasets: Mapping[str, Dataset]) -> dict[str, Future]:
-        """Data sets on the cluster, by digest: each is sent once."""
-        for digest, dataset in datasets.items():
-            future = self._datasets.pop(digest, None)
-            if future is None or future.status in ("cancelled", "lost", "error"):
-                future = self.submit(worker.loaded, travel.packed_dataset(dataset), key=f"mialib-data-{digest}")
-            self._datasets[digest] = future  # the latest come last
-        used = {digest: self._datasets[digest] for digest in datasets}
-        for digest in [*self._datasets][: max(0, len(self._datasets) - max(KEPT_DATASETS, len(used)))]:
-            del self._datasets[digest]
-        return used
-
-    def submit(self, function: Any, *arguments: Any, key: str, **options: Any) -> Future:
-        with warnings.catch_warnings():  # what is sent is as large as it is
-            warnings.filterwarnings("ignore", "Sending large graph")
-            return self.client.submit(function, *arguments, key=key, pure=False, **options)
-
-    def begun(self, caller: str) -> dict[str, list[int]]:
-        """Of stacks, the pieces that each worker that began one had to make."""
-        found: dict[str, list[int]] = {}
-        for _, event in self.client.get_events(EVENTS) or ():
-            if event["caller"] == caller:
-                found.setdefault(event["stack"], []).append(event["pieces"])
-        return found
-
-    def n_workers_now(self) -> int:
-        """How many workers there are, at least 1; asked every few seconds."""
-        if time.monotonic() > self._counted[0] + COUNT_EVERY:
-            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it would tell of a lost scheduler, we do
-        self._counted = time.monotonic(), max(1, len(self.client.scheduler_info()["workers"]))
-        return self._counted[1]
-
-    def deaths_of_memory(self) -> int:
-        """How many workers ran out of memory, so far, and were ended for it."""
-        return len(self.client.get_events(MEMORY_EVENTS) or ())
-
-    def lost(self) -> ClusterError:
-        return ClusterError(
-            f"the scheduler at {self.address} was lost; what was finished is kept, and the same command goes on with the rest"
-        )
-
-
-def _removed(tokens: dict[str, Path]) -> None:
-    for path in tokens.values():
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-class _Run:
-    """Works on the cluster, from the first stack to the last. wanted: whether results are to be returned, or only kept."""
-
-    def __init__(self, cluster: Cluster, works: list[tuple[Work, list[int]]], wanted: bool) -> None:
-        self.cluster, self.wanted = cluster, wanted
-        self.folder, self.token = cluster.token()
-        self.waiting = deque(_Stack(job, part) for job, missing in self._jobs(works) for part in self._parts(job, missing))
-        self.running: dict[Future, _Stack] = {}
-        self.caller, self.before = uuid.uuid4().hex, cluster.deaths_of_memory()
-        self.completed = as_completed(loop=cluster.client.loop)
-
-    def _jobs(self, works: list[tuple[Work, list[int]]]) -> Iterator[tuple[_Job, list[int]]]:
-        for work, missing in works:
-            packed, datasets = travel.packed(work._replace(pieces=(), keys=(), together=None))  # type: ignore[arg-type]
-            name = cache.digest(np.frombuffer(packed, np.uint8))[:32]
-            package = self.cluster.submit(worker.itself, packed, key=f"mialib-work-{name}")
-            yield _Job(work, name, package, datasets), missing
-
-    def _parts(self, job: _Job, missing: list[int]) -> list[list[int]]:
-        return job.work.stacks(missing, self.cluster.workers)
-
-    def results(self) -> Iterator[tuple[_Stack, list[Any]]]:
-        while self.waiting or self.running:
-            while self.waiting and len(self.running) < AHEAD * self.cluster.n_workers_now():
-                self._hand_out(self.waiting.popleft())
-            for future in self._finished():
-                stack = self.running.pop(future)
-                delivery = self._delivered(future, stack)
-                future.release()
-                if delivery is not None:
-                    self._keep(stack, delivery)
-                    yield stack, delivery.results
-
-    def _hand_out(self, stack: _Stack) -> None:
-        job = stack.job
-        pieces, more = travel.packed([job.work.pieces[i] for i in stack.pieces])
-        keys = [job.work.keys[i] for i in stack.pieces] if job.work.kind else []
-        order = Order(job.name, self.caller, keys, self.folder, self.token, worker.code_of_package(), self.wanted)
-        datasets, key = self.cluster.sent(job.datasets | more), self._key(stack, keys)
-        future = self.cluster.submit(worker.stack_made, order, job.package, datasets, pieces, key=key)
-        self.running[future] = stack
-        self.completed.add(future)
-
-    def _key(self, stack: _Stack, keys: list[Mapping[str, Any]]) -> str:
-        """Of a stack's future: the digest of what its results are kept under, so that callers of the same stack share it."""
-        kept_as = [stack.job.work.kind, self.folder, [dict(key) for key in keys]] if keys else [uuid.uuid4().hex]
-        return f"mialib-stack-{cache.digest(kept_as, stack.deaths, self.wanted)}"
-
-    def _finished(self) -> list[Future]:
-        """Futures that came to an end, at least one; ClusterError where the scheduler is lost."""
-        while True:
-            found = [future for future in self.completed.next_batch(block=False) if future in self.running]
-            if found:
-                return found
-            if self.cluster.client.status != "running":
-                raise self.cluster.lost()
-            time.sleep(0.01)
-
-    def _delivered(self, future: Future, stack: _Stack) -> Delivery | None:
-        """What a stack gave, or None if it is made again; raises what the work raised."""
-        if future.status == "finished":
-            return self._gathered(future, stack)
-        if future.status != "error":
-            raise self.cluster.lost()
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            self._after_deaths(stack, error)
-        elif _is_of_memory(error):
-            self._cut(stack, error)
-        elif isinstance(error, StrangeWorker):
-            raise ClusterError(f"the cluster at {self.cluster.address} cannot be used: {error}") from error
-        else:
-            raise error
-        return None
-
-    def _gathered(self, future: Future, stack: _Stack) -> Delivery | None:
-        try:
-            delivery: Delivery = future.result()
-            return delivery
-        except CommClosedError:
+        except Exception as error:
+            if self.is_lost() or isinstance(error, CommClosedError):
+                raise self.lost() from error
             raise
-        except Exception:  # the worker that had it was lost on the way, or over making it again
-            self.waiting.appendleft(stack)
-            return None
-
-    def _after_deaths(self, stack: _Stack, error: KilledWorker) -> None:
-        """After so many deaths over a stack as the scheduler allows: again, but in halves if it was for want of memory."""
-        if stack.deaths or self.cluster.deaths_of_memory() > self.before:
-            self._cut(stack, error)
-        else:
-            self.waiting.appendleft(stack._replace(deaths=1))
-
-    def _cut(self, stack: _Stack, error: BaseException) -> None:
-        n, work = len(stack.pieces), stack.job.work
-        if n == 1:
-            raise ClusterError(
-                f"the cluster at {self.cluster.address} cannot make one {work.unit} of {len(work.pieces)}: its "
-                f"workers ran out of memory or died over it ({type(error).__name__}: {error})"
-            ) from error
-        log.warning("%d %ss together were too much for a worker (%s): trying halves", n, work.unit, type(error).__name__)
-        self.waiting.extendleft(reversed(stack.halves()))
-
-    def _keep(self, stack: _Stack, delivery: Delivery) -> None:
-        """Put into the cache what the worker could not put there itself."""
-        if delivery.kept:
-            return
-        for place, content in delivery.files.items():
-            if worker.STORED.fullmatch(place) and self.folder is not None:
-                cache.put_file(Path(self.folder) / place, content)
-        for i, result in zip(stack.pieces, delivery.results, strict=True):
-            stack.job.work.keep(i, result)
-
-    def end(self) -> None:
-        """Count what was trained twice; give up what is not finished."""
-        futures = [*self.running]
-        self.running.clear()
-        with suppress(Exception):
-            if self.cluster.client.status == "running":
-                self._count()
-                self.cluster.client.cancel(futures)
-
-    def _count(self) -> None:
-        again = sum(sum(counts[1:]) for counts in self.cluster.begun(self.caller).values())
-        if again:
-            self.cluster.trained_twice += again
-            log.warning("%d models were trained twice: workers were lost over them", again)
+        finally:
+            self.trained_twice += run.end()
 
 
 def _is_of_memory(error: BaseException) -> bool:

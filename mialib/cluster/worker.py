@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mialib.cluster import travel
+from mialib.cluster import datasets, travel
+from mialib.cluster.datasets import Outline
 from mialib.core import cache, executors, source
 from mialib.core.executors import Work
 
@@ -27,14 +28,14 @@ _packages: dict[str, Any] = {}  # the last work unpacked here, by its name
 class Order(NamedTuple):
     """A stack to be made: some consecutive pieces of a work.
 
-    work: the name of the work. caller: of who wants it. keys: of the results. folder: the caller's cache, None if that keeps
-    nothing; token: the name of a file in it. code: the caller's `code_of_package`. wanted: whether the results should return
-    although they are in the caller's cache.
+    work: the name of the work. keys: of the results. datasets: what the work and its pieces hold, by digest. folder: the
+    caller's cache, None if that keeps nothing; token: the name of a file in it. code: the caller's `code_of_package`. wanted:
+    whether the results should return although they are in the caller's cache.
     """
 
     work: str
-    caller: str
     keys: Sequence[Mapping[str, Any]]
+    datasets: Mapping[str, Outline | None]
     folder: str | None
     token: str
     code: str
@@ -50,7 +51,7 @@ class Delivery(NamedTuple):
 
 
 class StrangeWorker(RuntimeError):
-    """A worker that runs another version of the package."""
+    """A worker that must not be used, and came after all were looked at."""
 
 
 @lru_cache(maxsize=1)
@@ -105,23 +106,18 @@ def _why_unwritable(folder: Path) -> str | None:
         return error.strerror or str(error)
 
 
-def loaded(data: bytes) -> Any:
-    """A data set that was sent."""
-    return travel.unpacked(data, {})
-
-
 def itself(data: bytes) -> bytes:
     """Bytes that were sent."""
     return data
 
 
-def stack_made(order: Order, work: bytes, datasets: Mapping[str, Any], pieces: bytes) -> Delivery:
-    """Make the results of a stack, or find them in the cache. Raises StrangeWorker, and what the work raises."""
-    if order.code != code_of_package():
-        raise StrangeWorker(f"a worker on {_here()} has another version of mialib, or of {', '.join(LIBRARIES)}")
+def stack_made(order: Order, work: bytes, pieces: bytes) -> Delivery:
+    """Make the results of a stack, or find them in the cache. Raises StrangeWorker, MissingDatasets, what the work raises."""
+    _check_myself(order)
     os.environ["TQDM_DISABLE"] = "1"  # the caller has the bar
-    whole: Work = _unpacked(order.work, work, datasets)
-    mine = whole._replace(pieces=travel.unpacked(pieces, datasets), keys=order.keys)
+    held = datasets.those(order.datasets)
+    whole: Work = _unpacked(order.work, work, held)
+    mine = whole._replace(pieces=travel.unpacked(pieces, held), keys=order.keys)
     shared = _shared_folder(order.folder, order.token)
     with _alone(), ExitStack() as stack:
         scratch = None
@@ -131,14 +127,21 @@ def stack_made(order: Order, work: bytes, datasets: Mapping[str, Any], pieces: b
         found = [mine.found(i) for i in range(len(mine.pieces))] if shared else [None]
         if all(result is not None for result in found):
             return Delivery(found if order.wanted else [], True, {})
-        _tell(order.caller, len(mine.pieces))
+        _tell_of_a_beginning()
         results = list(mine.make(list(mine.pieces)))
         if shared and not mine.keeps:
             for i, result in enumerate(results):
                 mine.keep(i, result)
-        if shared and not order.wanted:
-            results = []
-        return Delivery(results, shared is not None, {} if scratch is None else dict(_files(scratch)))
+        kept = shared is not None and all(mine.is_kept(i) for i in range(len(results)))  # a disk may be full
+        return Delivery(results if order.wanted or not kept else [], kept, {} if scratch is None else dict(_files(scratch)))
+
+
+def _check_myself(order: Order) -> None:
+    """StrangeWorker for what `checked.why_not` refuses of those that are there at the beginning."""
+    from distributed import get_worker
+
+    if order.code != code_of_package() or get_worker().state.nthreads != 1:
+        raise StrangeWorker(f"{get_worker().address} came later, and cannot be used")
 
 
 def _unpacked(name: str, work: bytes, datasets: Mapping[str, Any]) -> Work:
@@ -165,13 +168,9 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
         yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def _tell(caller: str, n: int) -> None:
-    """Let the scheduler know that n pieces are begun: whoever dies over them cannot say so any more."""
+def _tell_of_a_beginning() -> None:
+    """Let the scheduler know that a stack is begun: whoever dies over it cannot say so any more."""
     from distributed import get_worker
 
-    stack = get_worker().get_current_task()
-    get_worker().log_event(EVENTS, {"stack": str(stack), "caller": caller, "pieces": n, "process": os.getpid()})
-
-
-def _here() -> str:
-    return f"{platform.node()} (process {os.getpid()})"
+    me = get_worker()
+    me.log_event(EVENTS, {"stack": str(me.get_current_task()), "worker": me.address, "process": os.getpid()})

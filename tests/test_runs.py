@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 
 import mialib
 from mialib import runs
+from mialib.core import executors
 from mialib.plots.panels import draw
 from mialib.runs import command, execute, parameters, redact, schedule
 from mialib.runs.log import Log
@@ -271,6 +273,21 @@ def test_run_by_hand_never_goes_to_the_real_results_and_says_where(tmp_path, mon
     assert (
         capsys.readouterr().out == "tables go to ../results/interactive/01_small, figures to ../figures/interactive/01_small\n"
     )
+
+
+def test_a_run_is_done_by_the_cluster_that_the_environment_names(tmp_path, monkeypatch):
+    asked, a_cluster = [], SimpleNamespace(where="on 2 workers")
+    monkeypatch.setenv("MIALIB_CLUSTER", "tcp://scheduler:8786")
+    monkeypatch.setattr("mialib.runs.run.connect", lambda address: asked.append(address) or a_cluster)
+    monkeypatch.setattr("mialib.core.executors._chosen", [None])
+    with executors.elsewhere(SimpleNamespace(where="in 2 shards")):  # of `mialib train`, whose share is done here
+        a_run(tmp_path, monkeypatch=monkeypatch)
+    assert executors.current() is None and asked == []
+    a_run(tmp_path, monkeypatch=monkeypatch)
+    a_run(tmp_path, monkeypatch=monkeypatch)
+    assert executors.current() is a_cluster and asked == ["tcp://scheduler:8786"]
+    with executors.elsewhere(None):
+        assert executors.current() is None
 
 
 def test_without_a_checkout_the_working_directory_serves(tmp_path, monkeypatch):

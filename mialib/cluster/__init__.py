@@ -4,8 +4,10 @@
         mialib.shadow_attack_data(trainer, dataset, splits, seed)
 
 What a caller would train, ask, fit or climb in stacks of models is done by the workers, each a stack at a time;
-`core.executors` says what that is. `MIALIB_CLUSTER=tcp://scheduler:8786` does the same for a whole process. Every worker is
-a process that computes on one core, or on one GPU: `dask worker tcp://scheduler:8786 --nworkers 16 --nthreads 1`.
+`core.executors` says what that is. `MIALIB_CLUSTER=tcp://scheduler:8786` does the same for a notebook, from its `runs.start`
+on. Every worker is a process that computes on one core, or on one GPU:
+
+    dask worker tcp://scheduler:8786 --nworkers 16 --nthreads 1
 """
 
 from mialib.cluster.connection import at, connect

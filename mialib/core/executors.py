@@ -5,8 +5,7 @@ Whoever trains, fits or climbs hands a `Work` to `finished`; this module, and al
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
-from importlib import import_module
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from mialib.core import cache
@@ -110,7 +109,7 @@ class LeftToOthers(Exception):
     """Of some work a part was not done here, because it is another one's."""
 
 
-_chosen: list[Executor | None] = []
+_chosen: list[Executor | None] = [None]  # of this process, then of the blocks around
 _whole: list[bool] = []
 
 
@@ -142,19 +141,14 @@ def trains_whole_stacks() -> bool:
     return bool(_whole)
 
 
+def from_now_on(executor: Executor | None) -> None:
+    """From now on, in all threads of this process, work is done by `executor` wherever no `elsewhere` is around it."""
+    _chosen[0] = executor
+
+
 def current() -> Executor | None:
-    """Who does the work: that of the innermost `elsewhere`, else the cluster that the environment names; None: we do."""
-    if _chosen:
-        return _chosen[-1]
-    address = cache.cluster_address()
-    return _of_the_environment(address) if address else None
-
-
-@lru_cache(maxsize=1)
-def _of_the_environment(address: str) -> Executor:
-    # Found by name: what is imported is part of all keys of the cache, and how a cluster is reached changes no number.
-    executor: Executor = import_module("mialib.cluster").connect(address)
-    return executor
+    """Who does the work: that of the innermost `elsewhere`, else of `from_now_on`; None: we do."""
+    return _chosen[-1]
 
 
 def announce_works(works: Iterable[Work]) -> None:

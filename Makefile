@@ -70,8 +70,8 @@ lab: setup ## JupyterLab on the notebooks, with this environment as its kernel
 reproduce: data ## data, then all notebooks, side by side on all cores (JOBS=1: one by one); a table of results
 	@$(RUNNER) all $(RUN_OPTIONS) $(ON_CLUSTER) $(if $(JOBS),--jobs $(JOBS))
 
-estimate: setup ## what the notebooks would train, and what that takes here and elsewhere (PROFILE=full WORKERS="16 128")
-	@$(RUNNER) estimate $(RUN_OPTIONS) $(if $(WORKERS),--workers $(WORKERS))
+estimate: setup ## what the notebooks would train, and what that takes here and elsewhere (PROFILE=full WORKERS="16 128" ONLY=04_location)
+	@$(RUNNER) estimate $(ONLY) $(RUN_OPTIONS) $(if $(WORKERS),--workers $(WORKERS))
 
 summary: setup ## that table, and where results and figures are, without running anything
 	@$(RUNNER) summary --profile $(PROFILE)

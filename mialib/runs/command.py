@@ -140,7 +140,8 @@ def _estimate(options: argparse.Namespace, root: Path) -> None:
         rows = estimate(notebook, options.profile, options.data, given, root, counted)
         _print([*estimate_lines(notebook, rows)])
         found += rows
-    _print(["", *total_lines(found, options.workers), "", *stand_in_lines(found), *FOOTNOTE])
+    if found:
+        _print(["", *total_lines(found, options.workers), "", *stand_in_lines(found), *FOOTNOTE])
 
 
 FOOTNOTE = (

@@ -44,6 +44,11 @@ def announce_made(
     return "\n".join(told(row, tried=False) for row in rows)  # so many trials would take a minute
 
 
+def announce_climbs(e: Experiment, sets: float, max_queries: int) -> str:
+    """As `announce_made`, of `model_based_sets` alone: a line."""
+    return told(_climbed_rows(e, MadeShadows(sets, 0), [max_queries])[0], tried=False)
+
+
 def _known_targets(e: Experiment) -> list[Target]:
     """The targets of an experiment as far as they are known before they are trained: what is on disk of them is found."""
 
@@ -88,7 +93,7 @@ def _marginal_rows(e: Experiment, of: MadeShadows) -> list[Planned]:
 
 def _climbed_rows(e: Experiment, of: MadeShadows, budgets: Sequence[int | None]) -> list[Planned]:
     """The climbs of all targets, with each of these budgets, and the shadows on what they find."""
-    name = _CLIMBED if budgets == [None] else f"{_CLIMBED} with {len(budgets)} budgets"
+    name = _CLIMBED if budgets == [None] else f"{_CLIMBED} within {len(budgets)} budget{'s' * (len(budgets) > 1)}"
     lacking = {budget: [_lacking(target, of, _CLIMBED, budget) for target in _known_targets(e)] for budget in budgets}
     most = -(-round(of.sets * e.train_size) // e.dataset.n_classes) * QUERIES_A_RECORD_FOUND
     queries = {None: most} | {budget: min(most, budget / e.dataset.n_classes) for budget in budgets if budget is not None}

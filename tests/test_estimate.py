@@ -205,6 +205,7 @@ def test_lines_say_what_and_how_long():
     (_, line) = estimate_lines("05_texas", [row(missing=5, source="standin", epochs=None)])
     assert line == "      5 models      30 s each  location (stand-in), local, shadows, n = 1,200"
     assert [*estimate_lines("04_location", [row(missing=0)])] == ["04_location", "        besides, 5 on disk"]
+    assert [*estimate_lines("08_mitigations", [row(), row()])][1].startswith("      8 models      30 s each")
     assert [*estimate_lines("99_scoreboard", [])] == ["99_scoreboard: no cell announces that it would train anything"]
 
 

@@ -172,18 +172,19 @@ def worker_tasks(rows: Sequence[Estimated]) -> list[WorkerTask]:
 
 
 def estimate_lines(notebook: str, rows: Sequence[Estimated]) -> Iterator[str]:
-    """What a notebook would train: its name, a line a kind of models, then how many of its models need no training, or are
-    counted by rows above.
+    """What a notebook would train: its name, a line a kind of models (what reads alike is added up), then how many of its
+    models need no training, or are counted by rows above.
     """
     yield notebook if rows else f"{notebook}: no cell announces that it would train anything"
+    counts: dict[str, int] = {}
     for row in rows:
         p = row.planned
-        if not row.to_do:
-            continue
         made_up = " (stand-in)" if p.source == "standin" else ""
-        epochs = f", {p.epochs} epochs" if p.epochs else ""
+        epochs = f", {p.epochs} epoch{'s' * (p.epochs > 1)}" if p.epochs else ""
         each = f"{duration(row.seconds)} each"
-        yield f"{row.to_do:>7,} {p.unit}s {each:>14}  {p.dataset}{made_up}, {p.what}, n = {p.n:,}{epochs}"
+        line = f"{p.unit}s {each:>14}  {p.dataset}{made_up}, {p.what}, n = {p.n:,}{epochs}"
+        counts[line] = counts.get(line, 0) + row.to_do
+    yield from (f"{count:>7,} {line}" for line, count in counts.items() if count)
     above, kept = sum(row.above for row in rows), sum(row.planned.pieces - row.planned.missing for row in rows)
     if besides := [f"{count:,} {what}" for count, what in ((above, "counted above"), (kept, "on disk")) if count]:
         yield f"        besides, {', '.join(besides)}"

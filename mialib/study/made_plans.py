@@ -93,14 +93,14 @@ def _marginal_rows(e: Experiment, of: MadeShadows) -> list[Planned]:
 
 def _climbed_rows(e: Experiment, of: MadeShadows, budgets: Sequence[int | None]) -> list[Planned]:
     """The climbs of all targets, with each of these budgets, and the shadows on what they find."""
-    name = _CLIMBED if budgets == [None] else f"{_CLIMBED} within {len(budgets)} budget{'s' * (len(budgets) > 1)}"
+    name = _CLIMBED if budgets == [None] else f"{_CLIMBED}, of {len(budgets)} budget{'s' * (len(budgets) > 1)}"
     lacking = {budget: [_lacking(target, of, _CLIMBED, budget) for target in _known_targets(e)] for budget in budgets}
     most = -(-round(of.sets * e.train_size) // e.dataset.n_classes) * QUERIES_A_RECORD_FOUND
     queries = {None: most} | {budget: min(most, budget / e.dataset.n_classes) for budget in budgets if budget is not None}
     asked = [queries[budget] for budget, found in lacking.items() for each in found if each.records]
     mean = sum(asked) / len(asked) if asked else most
     climbs = planned_models(
-        e.dataset, e.trainer, f"{e.our_target}, {name}, Algorithm 1 for a class, {mean:,.0f} queries", e.train_size,
+        e.dataset, e.trainer, f"{e.our_target}, {name}, Algorithm 1 for a class in {mean:,.0f} queries", e.train_size,
         e.dataset.n_classes * sum(map(len, lacking.values())), e.dataset.n_classes * len(asked), **_place(e, name, 1),
     )  # fmt: skip
     climbs = climbs._replace(unit="climb", epochs=None, trial=lambda: mean * _seconds_a_query(e))
@@ -112,7 +112,7 @@ def _shadows(e: Experiment, name: str, of: MadeShadows, pieces: int, lacking: Se
     """The shadows of all targets on one kind of records, and a model that judges them, where they are not made yet."""
     missing = sum(each.models for each in lacking)
     n = min(e.train_size, round(of.sets * e.train_size) // 2)
-    what = f"{e.our_target}, shadows on {name} records"
+    what = f"{e.our_target}, shadows on made-up records, {name}"
     return planned_models(e.dataset, e.trainer, what, n, pieces, missing, alike=e.our_target, **_place(e, name, stage))
 
 

@@ -1,6 +1,7 @@
 """What notebooks say that they would train: by their own cells, without training anything."""
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -99,6 +100,12 @@ def test_a_notebook_says_what_it_would_train_and_trains_nothing(root):
     assert (targets.what, targets.pieces, targets.missing) == ("local, targets", 1, 1)
     assert (shadows.what, shadows.pieces, shadows.n, shadows.epochs) == ("local, shadows", 7, 8, 2)
     assert not list((root / "store").rglob("*.npz")) and not (root / "results").exists()
+
+
+def test_no_cluster_is_asked(root, monkeypatch):
+    monkeypatch.setenv("MIALIB_CLUSTER", "tcp://127.0.0.1:1")  # where nobody answers
+    assert [row.to_do for row in estimate("04_location", "quick", "auto", {}, root)] == [1, 2]
+    assert os.environ["MIALIB_CLUSTER"] == "tcp://127.0.0.1:1"
 
 
 def test_a_cell_that_fails_is_named(root):

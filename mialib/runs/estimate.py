@@ -17,6 +17,7 @@ from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mialib.core import cache
 from mialib.core.plans import Planned, collected
 from mialib.runs.execute import RunFailed
 from mialib.runs.machine import cores
@@ -99,6 +100,7 @@ def _elsewhere(root: Path) -> Iterator[None]:
     before, silent = dict(os.environ), logging.root.manager.disable
     with tempfile.TemporaryDirectory() as folder, chdir(root / "notebooks"), redirect_stdout(io.StringIO()):
         os.environ |= {"MIALIB_OUT": folder}
+        cache.name_cluster("")  # what is tried is tried here
         logging.disable(logging.WARNING)
         try:
             yield

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.cluster [--repeats 3] [--tasks 10000]`: two workers of one core each against two threads, and what a
-task costs. Prints JSON.
+"""`python -m benchmarks.cluster [--repeats 3] [--tasks 10000] [--only W2 W4] [--precision float32]`: two workers of one core
+each against two threads, and what a task costs. Prints JSON.
 
 Both train the models of a workload and ask each about its members and as many non-members, in turn, into caches of their own.
-The cluster is started before; what it costs to begin is told beside. An empty task makes nothing, and returns nothing.
+The cluster is started before; what it costs to begin is told beside. An empty task makes nothing, and returns nothing. Both
+have trained a few models before, for the first time imports. precision: that of all recipes, for machines without bfloat16.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,27 +81,40 @@ def _nothing(pieces: Any) -> list[int]:
     return [0 for _ in pieces]
 
 
-def measured(repeats: int, tasks: int) -> dict[str, Any]:
-    """Seconds of each workload, here and on the cluster, by repeat; of the beginning; and of an empty task."""
+def measured(repeats: int, tasks: int, only: list[str], precision: str | None) -> dict[str, Any]:
+    """Seconds of each workload, here and on the cluster, by repeat, and the ratio of the medians; of the beginning; and of an
+    empty task.
+    """
     with local_cluster(WORKERS) as address:
         begun = time.perf_counter()
         with cluster.at(address, wait=120):
-            found: dict[str, Any] = {"seconds to begin": time.perf_counter() - begun}
-            seconds_a_task(10)
-            for name in MEASURED:
-                found[name] = {"threads": [], "workers": []}
-                for repeat in range(-1, repeats):  # the first of each imports, and is not counted
-                    with executors.elsewhere(None):
-                        here = seconds_of(WORKLOADS[name], max(0, repeat))
-                    there = seconds_of(WORKLOADS[name], max(0, repeat))
-                    if repeat >= 0:
-                        found[name]["threads"].append(here)
-                        found[name]["workers"].append(there)
-            return found | {"seconds a task": seconds_a_task(tasks), "tasks": tasks, "cores": torch.get_num_threads()}
+            found: dict[str, Any] = {"seconds to begin": time.perf_counter() - begun, "cores": torch.get_num_threads()}
+            for name in only:
+                workload = _in_precision(WORKLOADS[name], precision)
+                _both(replace(workload, records=2000, n=200, k=4), 0)
+                pairs = [_both(workload, repeat) for repeat in range(repeats)]
+                threads, workers = (np.median(each) for each in zip(*pairs, strict=True))
+                found[name] = {"threads and workers": pairs, "workers / threads": workers / threads}
+            if tasks:
+                seconds_a_task(10)
+                found |= {"seconds a task": seconds_a_task(tasks), "tasks": tasks}
+            return found
+
+
+def _both(workload: Workload, seed: int) -> tuple[float, float]:
+    with executors.elsewhere(None):
+        here = seconds_of(workload, seed)
+    return here, seconds_of(workload, seed)
+
+
+def _in_precision(workload: Workload, precision: str | None) -> Workload:
+    return workload if precision is None else replace(workload, recipe=replace(workload.recipe, precision=precision))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--only", nargs="*", default=MEASURED)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"))
     print(json.dumps(measured(**vars(parser.parse_args())), indent=1))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Fault(NamedTuple):
-    """In `file` of the package, `line` becomes `changed`; `tests` (files of tests/) must see it."""
+    """In `file` of the package, `line` becomes `changed`; `tests` (a file of tests/, or a test in it) must see it."""
 
     file: str
     line: str
@@ -23,6 +23,22 @@ class Fault(NamedTuple):
     tests: str = "test_faults.py"
 
 
+_CLUSTER = {  # a test of test_cluster.py each, for its fixtures take long
+    word: f"test_cluster.py::test_{name}"
+    for word, name in {
+        "comes back": "what_workers_cannot_put_into_the_cache_comes_back",
+        "cut": "a_stack_that_is_too_large_is_cut_in_two",
+        "data": "a_data_set_is_read_from_the_workers_data_folder_or_sent_once",
+        "digest": "a_data_set_travels_by_its_digest",
+        "door": "workers_that_cannot_be_used_are_named_at_the_door_and_when_they_come_later",
+        "held": "a_worker_holds_the_data_sets_that_it_used_last",
+        "killed": "a_killed_worker_changes_no_byte",
+        "later": "a_worker_that_came_later_with_other_code_is_refused",
+        "memory": "a_worker_that_is_ended_for_want_of_memory_costs_one_try_not_four",
+        "stacks": "stacks_end_where_they_would_if_nothing_were_there",
+        "versions": "other_versions_and_a_folder_that_cannot_be_written_are_named",
+    }.items()
+}
 FAULTS = [
     Fault("core/frames.py", "np.where(np.isfinite(numbers), numbers, 0.0)", "numbers", "test_frames.py"),
     Fault("core/types.py", "y=self.y[rows], frame=frame)", "y=self.y[rows])", "test_frames.py"),
@@ -129,10 +145,6 @@ FAULTS = [
         "query(model, dataset, split).predictions",
         "query(model, dataset, split, lambda answers: answers.round(1)).predictions",
     ),
-    Fault("core/executors.py", "and i % size", "", "test_cluster.py"),
-    Fault("cluster/worker.py", "if order.code != code_of_package():", "if False:", "test_cluster.py"),
-    Fault("cluster/stacks.py", "if delivery.kept:", "if True:", "test_cluster.py"),
-    Fault("cluster/shards.py", "(start + j) % self.n == self.number - 1", "j % 2 == 0", "test_cluster.py"),
     Fault("core/cache.py", 'if about["sha256"] != _content_digest(arrays):', "if False:", "test_cache.py"),
     Fault("core/cache.py", 'if _text(about["key"]) != _text(key):', "if False:", "test_cache.py"),
     Fault("core/source.py", "waiting += list(", "waiting = list(", "test_cache.py"),
@@ -253,6 +265,29 @@ FAULTS = [
         "np.unique(answered)",
         "test_indirect.py",
     ),
+    Fault(
+        "core/executors.py",
+        "found[-1][-1] + 1 and i % size:",
+        "found[-1][-1] + 1 and len(found[-1]) < size:",
+        _CLUSTER["stacks"],
+    ),
+    Fault("cluster/datasets.py", "if cache.digest(x, y) == digest:", "if True:", _CLUSTER["data"]),
+    Fault("cluster/datasets.py", "[: -max(HELD, together)]", "[:0]", _CLUSTER["held"]),
+    Fault("cluster/link.py", "self._provided -= {*digests}", "pass", _CLUSTER["data"]),
+    Fault("cluster/stacks.py", "reversed(stack.halves())", "stack.halves()[:1]", _CLUSTER["cut"]),
+    Fault("cluster/stacks.py", "if future.key in too_large and len(stack.pieces) > 1:", "if False:", _CLUSTER["memory"]),
+    Fault("cluster/stacks.py", "sum(times - 1 for", "sum(times for", _CLUSTER["killed"]),
+    Fault("cluster/stacks.py", "if delivery.kept:", "if True:", _CLUSTER["comes back"]),
+    Fault(
+        "cluster/link.py", "if any(isinstance(missing, Exception) for missing in answers.values()):", "if 0:", _CLUSTER["door"]
+    ),
+    Fault("cluster/events.py", "self._last[worker] = stack", "pass", _CLUSTER["memory"]),
+    Fault("cluster/worker.py", "if order.code != code_of_package() or ", "if ", _CLUSTER["later"]),
+    Fault("cluster/worker.py", "shared is not None and all(", "all([True] or ", _CLUSTER["comes back"]),
+    Fault("cluster/checked.py", "if threads != 1:", "if False:", _CLUSTER["versions"]),
+    Fault("cluster/travel.py", "if type(item) is not Dataset:", "if True:", _CLUSTER["digest"]),
+    Fault("cluster/shards.py", "% self.n == self.number - 1:", "% self.n < self.number:", "test_shards.py"),
+    Fault("cluster/shards.py", "sorted({*self._mine(work)} & {*missing})", "sorted({*self._mine(work)})", "test_shards.py"),
 ]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import joblib
 import numpy as np
@@ -30,7 +32,7 @@ from mialib.shadow import synthesis
 from mialib.training import NeuralTrainer, Recipe, mlp
 
 MEMORY = "1500MB"  # of a worker: nannies end those that take more
-LONG = Recipe(epochs=150, batch_size=10, lr=0.001)  # some seconds a stack
+LONG = Recipe(epochs=50, batch_size=10, lr=0.001)  # some seconds a stack
 
 
 @pytest.fixture(scope="module")
@@ -238,8 +240,7 @@ def prepared(folder, dataset, x):
 
 def test_a_data_set_is_read_from_the_workers_data_folder_or_sent_once(connected, two):
     def trained(dataset, seed):
-        alone = NeuralTrainer(partial(mlp, 30, 4, 16), RECIPE, chunk=1)  # so that each worker gets some
-        there = mialib.shadow_attack_data(alone, dataset, splits(8), seed).predictions
+        there = mialib.shadow_attack_data(trainer(), dataset, splits(2), seed).predictions
         return there, connected.sent - before
 
     before, size = connected.sent, len(travel.packed_dataset(bits(9)))
@@ -249,7 +250,7 @@ def test_a_data_set_is_read_from_the_workers_data_folder_or_sent_once(connected,
     there, sent = trained(held, 1)
     assert sent == 0
     with executors.elsewhere(None), cache.kept_in(None):
-        here = mialib.shadow_attack_data(trainer(), held, splits(8), 1).predictions
+        here = mialib.shadow_attack_data(trainer(), held, splits(2), 1).predictions
     np.testing.assert_allclose(there, here, atol=1e-4)
     assert trained(other, 1)[1] == pytest.approx(2 * size, rel=0.1)
     assert trained(other, 2)[1] == pytest.approx(2 * size, rel=0.1)
@@ -358,7 +359,6 @@ def test_workers_that_cannot_be_used_are_named_at_the_door_and_when_they_come_la
     prepared(cache.data_folder(), other, other.x)
     (tmp_path / "theirs").mkdir()
     prepared(tmp_path / "theirs", other, 1 - other.x)
-    alone = NeuralTrainer(partial(mlp, 30, 4, 16), RECIPE, chunk=1)
     with machines(tmp_path / "cluster", tmp_path / "cache", tmp_path / "data") as found:
         none = f"the cluster at {found.address} has 0 workers, 0.5 s after it was asked: start some, dask worker"
         with pytest.raises(cluster.ClusterError, match=none):
@@ -367,7 +367,7 @@ def test_workers_that_cannot_be_used_are_named_at_the_door_and_when_they_come_la
             found.add(1, PYTHONPATH=str(changed)).add(1, PYTHONPATH=str(without)).add(1, MIALIB_DATA=str(tmp_path / "theirs"))
             there.client.wait_for_workers(4, timeout=120)
             with pytest.raises(cluster.ClusterError) as later:
-                mialib.shadow_attack_data(alone, DATA, splits(20), seed=51)
+                mialib.shadow_attack_data(trainer(), DATA, splits(), seed=51)
         with pytest.raises(cluster.ClusterError) as error:
             cluster.connect(found.address)
     for why in (
@@ -391,3 +391,25 @@ def test_other_versions_and_a_folder_that_cannot_be_written_are_named(monkeypatc
     place = Path("/proc/self")  # where nobody can make a file, whoever asks
     assert worker.about(str(place), "stat")["shared"] == str(place)
     assert "cannot write to the cache folder /proc/self: " in check.why_not(worker.about(str(place), "stat"), 1)
+
+
+def test_stacks_end_where_they_would_if_nothing_were_there():
+    work = executors.Work(range(9), list, together=lambda k, workers: 4)
+    workers = executors.Workers(2)
+    assert work.stacks(range(9), workers) == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+    assert work.stacks([2, 3, 4, 5, 7, 8], workers) == [[2, 3], [4, 5], [7], [8]]
+
+
+def test_a_worker_on_a_gpu_says_so_and_a_trainer_that_came_there_uses_it(monkeypatch):
+    came = pickle.dumps(trainer())
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda *_: (7 * 2**30, 8 * 2**30))
+    about = worker.about(None, "")
+    assert (about["device"], about["memory"]) == ("cuda", 8 * 2**30)
+    assert pickle.loads(came).device.type == "cuda"
+    client, (address, other) = MagicMock(), ("tcp://1.2.3.4:5", "tcp://1.2.3.4:6")
+    client.run.return_value = {address: about, other: about | {"memory": 4 * 2**30}}
+    client.scheduler_info.return_value = {"workers": {}}
+    assert check.check_workers(client, "tcp://1.2.3.4:1", (None, "")) == executors.Workers(2, "cuda", 4 * 2**30)
+    client.run.return_value[other] = about | {"device": "cpu", "memory": None}
+    assert check.check_workers(client, "tcp://1.2.3.4:1", (None, "")).device == "cpu"  # stacks that all of them can make

@@ -85,6 +85,7 @@ class _Run:
 
     def _job(self, work: Work) -> _Job:
         packed, held = travel.packed(work._replace(pieces=(), keys=(), together=None))  # type: ignore[arg-type]
+        self.cluster.provide(held)  # which also looks at workers that came later, before they get anything to do
         name = cache.digest(np.frombuffer(packed, np.uint8))[:32]
         return _Job(work, name, self.cluster.submit(worker.itself, packed, key=f"mialib-work-{name}"), held)
 

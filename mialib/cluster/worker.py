@@ -16,7 +16,7 @@ import numpy as np
 
 from mialib.cluster import datasets, travel
 from mialib.cluster.datasets import Outline
-from mialib.core import cache, executors, source
+from mialib.core import cache, executors
 from mialib.core.executors import Work
 
 EVENTS = "mialib-stacks"  # the scheduler's list of stacks that were begun
@@ -56,8 +56,10 @@ class StrangeWorker(RuntimeError):
 
 @lru_cache(maxsize=1)
 def code_of_package() -> str:
-    """SHA-256 (hex) of the source of the whole package, and of what decides the last digits: a worker must have the same."""
-    return cache.digest(source.of_package("mialib"), versions_here())
+    """SHA-256 (hex) of all files of the package, and of what decides the last digits: a worker must have the same."""
+    home = Path(__file__).parents[1]
+    files = {path.relative_to(home).as_posix(): path.read_text(encoding="utf-8") for path in sorted(home.rglob("*.py"))}
+    return cache.digest(files, versions_here())
 
 
 def versions_here() -> dict[str, str]:

@@ -33,14 +33,6 @@ def of(module: str | ModuleType) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def of_package(package: str) -> dict[str, str]:
-    """By their place in it, the source of all modules of a package, as that of `of`."""
-    home = Path(getattr(import_module(package), "__file__", None) or "").parent
-    return {
-        path.relative_to(home).as_posix(): _parsed(path.read_text(encoding="utf-8"))[0] for path in sorted(home.rglob("*.py"))
-    }
-
-
 def installed(folder: Path | str) -> bool:
     """Whether modules in `folder` belong to Python or to a library that was installed: their version tells their code."""
     folder = Path(folder)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mialib import study
+import mialib
+from mialib import shadow, study
 from mialib.core.plans import Planned, collected
 from mialib.core.types import Dataset
 from mialib.runs import command
@@ -25,7 +26,7 @@ from mialib.runs.estimate import (
     total_lines,
 )
 from mialib.runs.execute import RunFailed
-from mialib.study import stocks
+from mialib.study import made_plans, shadow_data, stocks
 from mialib.study.planning import few_rows, on_a_core, planned_models, seconds_a_model
 from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe, mlp
 
@@ -150,6 +151,42 @@ def test_models_on_disk_are_left_out(dataset, trainer, tmp_path, monkeypatch):
         study.announce_shadows("local", trainer, dataset, splits, study.plan_jobs(e)[0].seed)
         stocks.announce_stocks(stocks.StockExperiment(dataset, trainer, "mlp", 4, 0))
     assert [(each.pieces, each.missing, each.n) for each in found] == [(2, 0, 20), (4, 4, 100)]
+
+
+def test_a_model_whose_weights_are_on_disk_needs_no_training(dataset, trainer, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIALIB_CACHE", str(tmp_path))
+    splits = shadow.sample_splits(np.arange(200), 20, 3, seed=0)
+    trainer.fit_many(dataset, np.stack([split.members for split in splits[:2]]), 7)
+    assert shadow.count_missing(trainer, dataset, splits, 7) == 1
+    (key,) = shadow.untrained(trainer, dataset, splits, 7)
+    assert key == trainer.keys(dataset, splits[2].members[None], 7, 2)[0]
+    assert "1 of 3 models to train" in study.announce_shadows("local", trainer, dataset, splits, 7)
+    member = mialib.sample_halves(200, 4, 0)
+    trainer.fit_many(dataset, np.stack([np.flatnonzero(row) for row in member[:3]]), 0)
+    assert len(shadow.untrained_of_stock(trainer, dataset, member, 0)) == 1
+
+
+def test_made_up_records_and_their_shadows_are_announced_until_they_are_there(dataset, trainer, tmp_path, monkeypatch):
+    monkeypatch.setenv("MIALIB_CACHE", str(tmp_path))
+    e = study.Experiment(dataset, trainer, "local", 20, 2, 3, 0)  # two targets
+    plans = made_plans.MadeShadows(2.0, 3), made_plans.MadeShadows(1.0, 2)
+
+    def announced() -> list[tuple]:
+        with collected() as found:
+            made_plans.announce_made([e], *plans, [60, 600])
+            made_plans.announce_climbs(e, 1.0, 50)
+        return [(row.unit, row.pieces, row.missing, row.n, row.stage) for row in found]
+
+    before = [  # marginal shadows and judges; climbs of three classes, their shadows and judges; two budgets; climbs alone
+        ("model", 8, 8, 20, 1), ("climb", 6, 6, 20, 1), ("model", 6, 6, 10, 2),
+        ("climb", 12, 12, 20, 1), ("model", 8, 8, 10, 2), ("climb", 6, 6, 20, 1),
+    ]  # fmt: skip
+    assert announced() == before
+    targets = shadow_data.targets(e)
+    shadow_data.made_trials(shadow_data.marginal_sets(targets, 2.0), 3)
+    shadow_data.model_based_sets(targets[:1], 1.0, 60)
+    after = announced()
+    assert [row[2] for row in after[:3]] == [0, 6, 6] and after[3][2] == 9 and after[5][2] == 6
 
 
 def test_outside_a_collection_a_trial_is_made(dataset, trainer):

@@ -11,6 +11,7 @@ import pytest
 
 import mialib
 from mialib import shadow, study
+from mialib.core import executors
 from mialib.core.plans import Planned, collected
 from mialib.core.types import Dataset
 from mialib.runs import command
@@ -222,6 +223,16 @@ def test_the_shorter_of_two_trials_counts():
         return next(told)
 
     assert 1.5 < on_a_core(works) <= 3
+
+
+def test_a_trial_is_made_here_whoever_does_the_work(dataset):
+    class Nobody:
+        announced = ()
+
+    with executors.elsewhere(Nobody()):
+        assert seconds_a_model(study.PredictionAPI(), dataset, 50, 1) > 0
+        with pytest.raises(AttributeError):
+            study.PredictionAPI().estimate(dataset, 50, 1)
 
 
 def test_few_rows_are_of_all_classes_alike():

@@ -60,7 +60,7 @@ def on_a_core(trial: Callable[[], float]) -> float:
     one takes no longer than TWICE: a first one may load libraries.
     """
     began = time.perf_counter()
-    with _one_thread():
+    with _one_thread(), executors.elsewhere(None):
         seconds = _unshared(trial)
         return min(seconds, _unshared(trial)) if time.perf_counter() - began < TWICE else seconds
 
@@ -145,7 +145,7 @@ def announce_fits(what: str, fit: Callable[[], Any], dataset: Dataset, n: int, p
 def told(planned: Planned, tried: bool = True) -> str:
     """A line on pieces of work, with a trial if `tried`, unless somebody collects them."""
     text = f"{planned.dataset}, {planned.what}, n = {planned.n:,}: {planned.source} data; "
-    text += f"{planned.missing:,} of {planned.pieces:,} {planned.unit}s missing"
+    text += f"{planned.missing:,} of {planned.pieces:,} {planned.unit}s to {'train' if planned.unit == 'model' else 'make'}"
     if collect([planned]) or not planned.missing or not tried:
         return text
     executor = executors.current()

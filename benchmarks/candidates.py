@@ -86,7 +86,7 @@ class ReplayedSession(Session):
         self.optimizer.step()
         return losses
 
-    def _batch(self, batch: Tensor) -> Tensor:
+    def _batch(self, x: Any, batch: Tensor) -> Tensor:
         for group in self.optimizer.param_groups:
             group["lr"].fill_(self.recipe.rate(self.step))
         self.step += 1

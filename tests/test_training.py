@@ -28,7 +28,7 @@ from torch import nn
 from mialib import shadow
 from mialib.core import cache, randomness
 from mialib.core.types import Dataset, answered_right
-from mialib.training import networks
+from mialib.training import networks, sparse
 from mialib.training.black_boxes import black_box
 from mialib.training.estimators import EstimatorTrainer
 from mialib.training.networks import Records, cnn
@@ -36,6 +36,7 @@ from mialib.training.neural import NeuralTrainer
 from mialib.training.private import PrivateTrainer
 from mialib.training.recipe import Recipe, choose_precision
 from mialib.training.session import Session
+from mialib.training.sparse import SparseBits
 from mialib.training.stacked import Stack
 
 RECIPE = Recipe(epochs=3, batch_size=16, lr=1e-2)
@@ -176,6 +177,47 @@ def test_results_do_not_depend_on_k_chunk_or_order(make_data, make_model, monkey
     assert_same([together[5]], fit(2, rows[5:], 5))
     with pytest.raises(AssertionError):
         assert_same([together[0]], [together[1]])
+
+
+@pytest.mark.parametrize("ahead", [1, 300, 2**17])
+def test_ones_of_batches_are_those_of_the_records_both_by_record_and_by_feature(ahead, monkeypatch):
+    monkeypatch.setattr(sparse, "ONES_AHEAD", ahead)
+    monkeypatch.setattr(sparse, "BYTES_A_BLOCK", 1000)
+    x = sparse_bits().x
+    rows = torch.as_tensor(rows_of(sparse_bits(), 3, 45))
+    rows[0, 3] = rows[2, 44] = 0  # the empty record
+    batches = [*SparseBits(x).batches(rows, 10)]
+    assert len(batches) == 5
+    for batch, own in zip(batches, rows.split(10, dim=1), strict=True):
+        k, b = own.shape
+        at = [x[row] for row in own.numpy()]
+        by_record = [np.flatnonzero(record) + 150 * j for j in range(k) for record in at[j]]
+        by_feature = [np.flatnonzero(at[j][:, feature]) + b * j for j in range(k) for feature in range(150)]
+        for found, starts, expected in (
+            (batch.features, batch.starts, by_record),
+            (batch.records, batch.firsts, by_feature),
+        ):
+            assert found.dtype == starts.dtype == torch.int32
+            np.testing.assert_array_equal(found, np.concatenate(expected))
+            np.testing.assert_array_equal(starts, np.cumsum([0, *map(len, expected)])[:-1])
+
+
+@pytest.mark.parametrize(("k", "threads"), [(1, [3]), (3, [1] * 3), (4, [1, 1, 1, 3]), (5, [1] * 5)])
+def test_cnns_of_the_last_round_share_the_cores(k, threads, monkeypatch):
+    used, run = {}, Session.run
+
+    def counted(self, bar, stop, names):
+        used[names[0]] = torch.get_num_threads()
+        return run(self, bar, stop, names)
+
+    monkeypatch.setattr(Session, "run", counted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        NeuralTrainer(small_cnn, Recipe(1, 8, 1e-3), "cpu").fit_many(images(), rows_of(images(), k, 16), seed=0)
+    finally:
+        torch.set_num_threads(before)
+    assert [used[j] for j in range(k)] == threads
 
 
 def test_another_seed_or_number_gives_another_network():

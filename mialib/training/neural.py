@@ -30,7 +30,7 @@ SECONDS_IN_WORK = 120  # a chunk of models takes about this long at most, so tha
 TRIAL_STEPS = 3
 TRIAL_STEPS_OF_A_GPU = 32  # in one epoch: there it is epochs that wait for one another's end, not steps
 SLOW_CORE = 2e9  # operations a second
-ON_ONE_CORE = 10  # networks that one core trains together: more gain nothing, and leave its cache
+ON_ONE_CORE = 5  # networks that one core trains together: more gain nothing, and leave its cache
 COPIES = 5  # weights, gradients, two moments of Adam, and room for temporaries
 Material = tuple[Tensor | SparseBits, Tensor]  # records and classes, as a stack takes them
 
@@ -140,19 +140,22 @@ class NeuralTrainer(TorchTrainer):
 
     @contextmanager
     def _engine(self, task: Task, k: int) -> Iterator[Engine]:
-        material, n = self._material(task.dataset), task.rows.shape[1]
-
-        def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
-            numbers = [task.numbers[j] for j in members]
-            with self._alone_random(task.seed, numbers[0]):
-                return self._session(material, task.rows[members], task.seed, numbers).run(bar, stop, numbers)
-
+        material, n, cores = self._material(task.dataset), task.rows.shape[1], torch.get_num_threads()
         whole = trains_whole_stacks() and self._kind.stackable
         size = k if whole else self._chunk_size(k, task.dataset)
         with self._workers(-(-k // size)) as (pool, n_workers):
             if size > 1 and not whole and self.chunk is None and self._may_be_long(n, size):
                 seconds = self._chunk_seconds(material, n, size, pool, n_workers)
                 size = max(1, min(size, int(size * SECONDS_IN_WORK / seconds)))
+            last = k % n_workers if self._kind.convolutional and size == 1 else 0  # fewer than cores: they share all of them
+
+            def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+                numbers = [task.numbers[j] for j in members]
+                if members[0] >= k - last:
+                    torch.set_num_threads(cores // last)
+                with self._alone_random(task.seed, numbers[0]):
+                    return self._session(material, task.rows[members], task.seed, numbers).run(bar, stop, numbers)
+
             yield Engine(pool, size, self.recipe.epochs, train)
 
     def _may_be_long(self, n: int, size: int) -> bool:

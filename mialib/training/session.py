@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,15 @@ class Session:
         order = torch.stack([torch.randperm(n, generator=generator) for generator in self.orders])
         picked = self.rows.gather(1, order).to(self.y.device)
         total = torch.zeros(k, device=self.y.device)
-        for batch in picked.split(self.recipe.batch_size, dim=1):
-            total += self._batch(batch.contiguous()) * batch.shape[1]
+        size = self.recipe.batch_size
+        records = self.x.batches(picked, size) if isinstance(self.x, SparseBits) else repeat(self.x)
+        for x, batch in zip(records, picked.split(size, dim=1), strict=False):
+            total += self._batch(x, batch.contiguous()) * batch.shape[1]
         return total / n
 
-    def _batch(self, batch: Tensor) -> Tensor:
+    def _batch(self, x: Any, batch: Tensor) -> Tensor:
         with torch.autocast(self.y.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-            losses = self.stack.backward(self.x, self.y, batch)
+            losses = self.stack.backward(x, self.y, batch)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate(self.step)
         self.optimizer.step()

@@ -15,9 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mialib.training.networks import Pixels, Records, pooled_first
-from mialib.training.sparse import SparseBits
+from mialib.training.sparse import Ones
 
 Layer = Callable[[Tensor], Tensor]
+SLOPES: dict[type[nn.Module], Callable[[Tensor, Tensor], Tensor]] = {  # from (gradient by an activation's output, that output)
+    nn.Tanh: torch.ops.aten.tanh_backward,
+    nn.ReLU: partial(torch.ops.aten.threshold_backward, threshold=0),
+}
 
 
 class Stack:
@@ -81,7 +85,7 @@ class DenseStack(Stack):
         self._buffers: dict[tuple[int, ...], list[Tensor]] = {}
 
     @torch.no_grad()
-    def backward(self, x: Tensor | SparseBits, y: Tensor, rows: Tensor) -> Tensor:
+    def backward(self, x: Tensor | Ones, y: Tensor, rows: Tensor) -> Tensor:
         """As `Stack.backward`."""
         weights, biases = self.parameters[::2], self.parameters[1::2]
         outs = self._outputs(rows)
@@ -94,9 +98,7 @@ class DenseStack(Stack):
         for i in reversed(range(1, len(weights))):
             weights[i].grad = torch.bmm(slope.transpose(1, 2), outs[i - 1], out=weights[i].grad)
             biases[i].grad = torch.sum(slope, 1, out=biases[i].grad)
-            below = torch.bmm(slope, weights[i])
-            active = self._activations[i - 1] is nn.Tanh
-            slope = below.mul_(1 - outs[i - 1].square_()) if active else below.mul_(outs[i - 1] > 0)
+            slope = SLOPES[self._activations[i - 1]](torch.bmm(slope, weights[i]), outs[i - 1])
         biases[0].grad = torch.sum(slope, 1, out=biases[0].grad)
         weights[0].grad = self._first_gradient(records, slope, weights[0])
         return losses
@@ -108,7 +110,7 @@ class DenseStack(Stack):
             self._buffers[key] = [torch.empty(*key, bias.shape[1], device=bias.device) for bias in self.parameters[1::2]]
         return self._buffers[key]
 
-    def _first_layer(self, x: Tensor | SparseBits, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Any:
+    def _first_layer(self, x: Tensor | Ones, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Any:
         assert isinstance(x, Tensor)
         records = _take(x.flatten(1), rows).float()
         torch.baddbmm(bias[:, None], records, weight.transpose(1, 2), out=out)
@@ -136,20 +138,16 @@ class SparseStack(DenseStack):
         state[self.names[0]] = state[self.names[0]].T.contiguous()
         return state
 
-    def _first_layer(self, x: Tensor | SparseBits, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Any:
-        assert isinstance(x, SparseBits)
-        features, starts, lengths = x.ones(rows)
-        sums = F.embedding_bag(features, weight.flatten(0, 1), starts, mode="sum")
+    def _first_layer(self, x: Tensor | Ones, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Any:
+        assert isinstance(x, Ones)
+        sums = torch.embedding_bag(weight.flatten(0, 1), x.features, x.starts)[0]
         torch.add(sums.view_as(out), bias[:, None], out=out)
-        return features, lengths
+        return x
 
     def _first_gradient(self, records: Any, slope: Tensor, weight: Tensor) -> Tensor:
         """For each feature, the sum of the slopes of the records that have it: a bag a feature."""
-        features, lengths = records
-        ordered, places = features.int().sort(stable=True)
-        having = torch.arange(len(lengths)).repeat_interleave(lengths)[places]
-        counts = torch.bincount(ordered, minlength=weight.shape[0] * weight.shape[1])
-        return F.embedding_bag(having, slope.flatten(0, 1), counts.cumsum(0) - counts, mode="sum").view_as(weight)
+        weight.grad = None  # its memory is taken again
+        return torch.embedding_bag(slope.flatten(0, 1), records.records, records.firsts)[0].view_as(weight)
 
 
 class Alone:
@@ -176,7 +174,7 @@ class Alone:
 def make_stack(
     modules: Sequence[nn.Module], device: torch.device, dropout: Sequence[torch.Generator], precision: str, sparse: bool
 ) -> Stack | Alone:
-    """The fastest stack for these networks; `Alone` for one that cannot be stacked. sparse: records come as `SparseBits`."""
+    """The fastest stack for these networks; `Alone` for one that cannot be stacked. sparse: records come as `Ones`."""
     if not can_stack(modules[0]):
         return Alone(modules[0], device)
     if sparse:

@@ -8,7 +8,7 @@ from torch import nn
 from mialib.core.types import BlackBox
 from mialib.training.black_boxes import NUMBERS_A_CORE, black_box, module_of
 from mialib.training.networks import Pixels, Records, cnn, mlp
-from mialib.training.sparse import is_sparse
+from mialib.training.sparse import SPARSE_IN_ANSWERS, is_sparse
 
 
 def n_parameters(module):
@@ -198,7 +198,7 @@ def test_answers_by_ones_are_those_by_all_bits():
         expected = module(torch.as_tensor(x)).softmax(1).numpy()
     box = black_box(module)
     assert box._reads_bits(x)
-    assert is_sparse(x)
+    assert is_sparse(x, SPARSE_IN_ANSWERS)
     np.testing.assert_allclose(box.predict_proba(x), expected, atol=1e-6)
     np.testing.assert_allclose(box.predict_proba(x.astype(np.float32)), expected, atol=1e-6)
     assert box.predict_proba(x[:0]).shape == (0, 5)

@@ -27,7 +27,7 @@ from mialib.training.black_boxes import black_box
 from mialib.training.networks import Records, mlp
 from mialib.training.recipe import Estimate, Recipe, check_rows
 from mialib.training.session import Session
-from mialib.training.sparse import SparseBits, is_sparse
+from mialib.training.sparse import SPARSE_IN_TRAINING, SparseBits, is_sparse
 
 Ask = Callable[[np.ndarray], np.ndarray]  # records (n, d) as trained on, to answers (n, n_classes)
 Learn = Callable[[np.ndarray, np.ndarray, int, int, int], Ask]
@@ -100,7 +100,7 @@ def softmax_regression(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, 
 def _descent(make_model: Callable[[], nn.Sequential], x: np.ndarray, y: np.ndarray, seed: int, number: int) -> Ask:
     with randomness.torch_seed(seed, "weights", number):
         model = make_model()
-    sparse = is_sparse(x)
+    sparse = is_sparse(x, SPARSE_IN_TRAINING)
     stack = stacked.make_stack([model], torch.device("cpu"), (), NETWORK_RECIPE.precision, sparse)
     orders = [randomness.torch_generator(seed, "order", number)]
     records = SparseBits(x) if sparse else torch.as_tensor(x)

@@ -11,7 +11,7 @@ from mialib.core import checks
 from mialib.core.frames import Encoder, is_frame
 from mialib.core.types import BlackBox
 from mialib.training.networks import Records, pooled_first
-from mialib.training.sparse import SparseBits, is_sparse
+from mialib.training.sparse import SPARSE_IN_ANSWERS, SparseBits, is_sparse
 
 OUTPUTS = ("logits", "probabilities")
 NUMBERS_A_CORE = 2**18  # of records queried together: what a layer makes of them should stay in a core's cache
@@ -48,7 +48,7 @@ class TorchBlackBox:
     @torch.inference_mode()
     def _outputs(self, x: np.ndarray) -> Tensor:
         device = next((p.device for p in self._module.parameters()), torch.device("cpu"))
-        if device.type == "cpu" and self._reads_bits(x) and is_sparse(x):
+        if device.type == "cpu" and self._reads_bits(x) and is_sparse(x, SPARSE_IN_ANSWERS):
             outputs = self._logits_by_ones(SparseBits(x))
         else:
             outputs = torch.cat([self._module(part.to(device).float()).float() for part in _parts(x, device)])

@@ -22,7 +22,7 @@ from mialib.training import stacked
 from mialib.training.fitting import Engine, Task, TorchTrainer
 from mialib.training.recipe import Estimate, Recipe
 from mialib.training.session import Session
-from mialib.training.sparse import SparseBits, is_sparse
+from mialib.training.sparse import SPARSE_IN_TRAINING, SparseBits, is_sparse
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class NeuralTrainer(TorchTrainer):
         """Records and classes where the training is: on the CPU, mostly empty records by their ones."""
         y = torch.as_tensor(dataset.y).to(self.device)
         dense = self.device.type != "cpu" or not self._kind.dense or self.recipe.precision != "float32"
-        if dense or not is_sparse(dataset.x):
+        if dense or not is_sparse(dataset.x, SPARSE_IN_TRAINING):
             return torch.as_tensor(dataset.x).to(self.device), y
         return SparseBits(dataset.x), y
 

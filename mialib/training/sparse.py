@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mialib.core.threads import one_a_core
 
-SPARSE = 0.15  # share of ones below which they are faster than all the bits
+SPARSE_IN_TRAINING = 0.15  # share of ones below which a training by them is faster than by all the bits
+SPARSE_IN_ANSWERS = 0.05  # the same of answers: their ones are to be found first
 BYTES_A_BLOCK = 2**23  # of records whose ones are found at once
 ONES_AHEAD = 2**17  # of batches that are made ready at once: so many stay in a core's cache
 
@@ -40,7 +41,8 @@ class SparseBits:
         size = max(1, BYTES_A_BLOCK // x.shape[1])
         blocks = [x[start : start + size] for start in range(0, len(x), size)]
         with one_a_core(len(blocks), threads=1) as (pool, _):
-            features, lengths = zip(*pool.map(_ones, blocks), strict=True)
+            found = [*pool.map(_ones, blocks)] if len(blocks) > 1 else [*map(_ones, blocks)]
+        features, lengths = zip(*found, strict=True)
         ends = np.concatenate([[0], *lengths]).cumsum(dtype=np.int32)
         ones = np.concatenate(features)
         self._matrix = csr_array((np.ones(len(ones), np.int8), ones, ends), shape=x.shape, copy=False)
@@ -81,7 +83,7 @@ def _ones(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (ones % x.shape[1]).astype(np.int32), np.diff(ends).astype(np.int32)
 
 
-def is_sparse(x: np.ndarray) -> bool:
-    """Whether records are bits (uint8 of 0 and 1) of which so few are ones that `SparseBits` is faster."""
+def is_sparse(x: np.ndarray, below: float) -> bool:
+    """Whether records are bits (uint8 of 0 and 1), and the share of ones is smaller than `below`."""
     bits = x.dtype == np.uint8 and x.ndim == 2 and x.size and x.max() <= 1
-    return bool(bits and np.count_nonzero(x.view(bool)) < min(SPARSE * x.size, 2**31))
+    return bool(bits and np.count_nonzero(x.view(bool)) < min(below * x.size, 2**31))

@@ -140,7 +140,7 @@ class SparseStack(DenseStack):
 
     def _first_layer(self, x: Tensor | Ones, rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Any:
         assert isinstance(x, Ones)
-        sums = torch.embedding_bag(weight.flatten(0, 1), x.features, x.starts)[0]
+        sums = torch.embedding_bag(weight.detach().flatten(0, 1), x.features, x.starts)[0]
         torch.add(sums.view_as(out), bias[:, None], out=out)
         return x
 

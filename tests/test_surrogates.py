@@ -271,15 +271,14 @@ def test_api_keys_change_with_what_determines_a_model():
 def sayer(shares, seen=None):
     """A family that answers the held-out classes right with the given share, whatever it is trained on."""
 
-    def learn(x, y, n_classes, seed, number):
-        if seen is not None:
-            seen.append(x)
-
+    def learn(learners, n_classes, seed):
         def ask(asked):
             right = np.arange(len(asked)) < shares * len(asked)
             return np.eye(n_classes)[np.where(right, asked[:, 0], (asked[:, 0] + 1) % n_classes)]
 
-        return ask
+        if seen is not None:
+            seen.extend(each.x for each in learners)
+        return [ask] * len(learners)
 
     return learn
 
@@ -288,7 +287,32 @@ def sayer(shares, seen=None):
 def test_the_best_family_is_chosen_and_the_first_of_equals(shares, chosen):
     y = np.random.default_rng(0).integers(0, 4, 1000)
     candidates = [sayer(share) for share in shares]
-    assert google.choose(candidates, y[:, None], y, 4, 0, 0) is candidates[chosen]
+    assert google.choose(candidates, [google.Learner(y[:, None], y, 0)], 4, 0) == [candidates[chosen]]
+
+
+def test_each_learner_of_a_stack_chooses_for_itself():
+    """Records of 0 are told right by the first family alone, those of 1 by the second."""
+
+    def of_records(wanted):
+        return lambda learners, n_classes, seed: [
+            lambda asked: np.eye(2)[asked[:, 1] if asked[0, 0] == wanted else 1 - asked[:, 1]] for _ in learners
+        ]
+
+    candidates, y = [of_records(0), of_records(1)], np.arange(50) % 2
+    learners = [google.Learner(np.stack([np.full(50, kind), y], 1), y, number) for number, kind in enumerate([1, 0, 0, 1])]
+    assert google.choose(candidates, learners, 2, 0) == [candidates[kind] for kind in (1, 0, 0, 1)]
+
+
+def test_learners_of_several_kinds_are_taught_in_their_places(monkeypatch):
+    """Two whose records are bits choose among other families than two whose records are not."""
+    monkeypatch.setattr("mialib.study.google.offered", lambda x: [google.kernel_machine if x.max() == 1 else google.network])
+    data, number = bits(n=120), iter(range(4))
+    learners = [google.Learner(data.x[:60] * (1 + j % 2), data.y[:60], next(number)) for j in range(4)]
+    together = google.learn(learners, 4, seed=3)
+    for learner, ask in zip(learners, together, strict=True):
+        (alone,) = google.learn([learner], 4, seed=3)
+        np.testing.assert_allclose(ask(learner.x), alone(learner.x), atol=1e-5)
+    assert not np.allclose(together[1](learners[1].x), together[3](learners[3].x), atol=1e-3)  # of other initial weights
 
 
 def test_families_are_tried_on_records_that_they_were_not_trained_on():
@@ -296,10 +320,10 @@ def test_families_are_tried_on_records_that_they_were_not_trained_on():
     held = []
 
     def learn(*arguments):
-        ask = sayer(1.0, seen)(*arguments)
-        return lambda asked: held.append(asked) or ask(asked % 4)
+        (ask,) = sayer(1.0, seen)(*arguments)
+        return [lambda asked: held.append(asked) or ask(asked % 4)]
 
-    google.choose([learn, learn], x, np.arange(100) % 4, 4, 0, 0)
+    google.choose([learn, learn], [google.Learner(x, np.arange(100) % 4, 0)], 4, 0)
     assert len(seen) == len(held) == 2
     for trained, asked in zip(seen, held, strict=True):
         assert len(asked) == 20 and sorted([*trained[:, 0], *asked[:, 0]]) == list(range(100))
@@ -309,7 +333,7 @@ def test_families_are_tried_on_records_that_they_were_not_trained_on():
 def test_the_network_is_what_the_trainer_of_networks_makes():
     data, row = bits(), np.arange(90)
     expected = NeuralTrainer(lambda: mlp(24, 4), google.NETWORK_RECIPE, device="cpu").fit_many(data, row[None], 3, first=4)[0]
-    found = google.network(data.x[row], data.y[row], 4, 3, 4)(data.x)
+    found = google.network([google.Learner(data.x[row], data.y[row], 4)], 4, 3)[0](data.x)
     np.testing.assert_allclose(found, answers(expected, data), atol=1e-5)
 
 
@@ -319,7 +343,7 @@ def test_the_kernel_machine_is_regularised_least_squares():
     kernel = np.exp(-distance / distance[row].mean())
     weights = np.linalg.solve(kernel[row] + google.RIDGE * np.eye(50), np.eye(4)[data.y[row]])
     powers = (np.maximum(kernel @ weights, 0) + google.LEAST_SCORE) ** google.POWER
-    found = google.kernel_machine(data.x[row], data.y[row], 4, 0, 0)(data.x)
+    found = next(google.kernel_machine([google.Learner(data.x[row], data.y[row], 0)], 4, 0))(data.x)
     np.testing.assert_allclose(found, powers / powers.sum(1, keepdims=True), atol=1e-4)
 
 
@@ -341,7 +365,9 @@ def test_api_models_name_records_that_they_cannot_answer(asked):
 
 def test_only_answers_of_an_api_model_are_public():
     assert [name for name in dir(api_model(bits(), np.arange(20))) if not name.startswith("_")] == ["predict_proba"]
-    assert [name for name in dir(PredictionAPI()) if not name.startswith("_")] == ["at_once", "estimate", "fit_many", "keys"]
+    assert [name for name in dir(PredictionAPI()) if not name.startswith("_")] == [
+        "at_once", "estimate", "fit_many", "keys", "together",
+    ]  # fmt: skip
 
 
 def test_errors_of_a_family_come_through(monkeypatch):

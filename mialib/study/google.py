@@ -9,9 +9,9 @@ by the outcome of an attack.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm.std import tqdm
 
 from mialib.core import checks, executors, randomness
-from mialib.core.executors import Work
+from mialib.core.executors import Work, Workers
 from mialib.core.threads import one_a_core
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys, stacked
@@ -30,22 +30,52 @@ from mialib.training.session import Session
 from mialib.training.sparse import SPARSE_IN_TRAINING, SparseBits, is_sparse
 
 Ask = Callable[[np.ndarray], np.ndarray]  # records (n, d) as trained on, to answers (n, n_classes)
-Learn = Callable[[np.ndarray, np.ndarray, int, int, int], Ask]
+
+
+class Learner(NamedTuple):
+    """A model to be: its records x (n, ...), their classes y (n,), and its number."""
+
+    x: np.ndarray
+    y: np.ndarray
+    number: int
+
+
+Learn = Callable[[Sequence[Learner], int, int], Iterable[Ask]]  # of as many records each, the number of classes, the seed
 MOST_BITS, MOST_RECORDS = 1024, 20_000  # beyond, a kernel machine takes minutes and gigabytes
 TRIED_ON = 5000  # records, a fifth of them held out
 CLEARLY = 0.025  # of held-out accuracy: less would make the models of one experiment differ in kind, by chance
 NETWORK_RECIPE = Recipe(epochs=25, batch_size=50, lr=0.125, lr_decay=0.0, l2=1e-4, optimizer="sgd")
 RIDGE, LEAST_SCORE, POWER = 0.3, 0.01, 1.5
 LONGEST = 100.0  # mean squared length of a record, beyond which the network's rate is too high
+TOGETHER, NUMBERS_TOGETHER = 4, 2**26  # models that a core trains together, at most, and numbers of all their records
 
 
-def learn(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
-    """Model `number` of records x (n, ...), classes y (n,): a function from raw records to answers float64 (m, n_classes)."""
-    prepare = _preparation(x)
-    x = prepare(x)
-    candidates = offered(x)
-    ask = choose(candidates, x, y, n_classes, seed, number)(x, y, n_classes, seed, number)
-    return lambda asked: ask(prepare(asked))
+def learn(learners: Sequence[Learner], n_classes: int, seed: int) -> list[Ask]:
+    """Models of raw records, of as many each: functions from raw records to answers float64 (m, n_classes).
+
+    Networks are trained as one stack; what each becomes depends on its own records and number alone.
+    """
+    preparations = [_preparation(each.x) for each in learners]
+    learners = [each._replace(x=prepare(each.x)) for each, prepare in zip(learners, preparations, strict=True)]
+    families: dict[int, Learn] = {}
+    for candidates, places in _groups(tuple(offered(each.x)) for each in learners):
+        families |= zip(places, choose(candidates, [learners[i] for i in places], n_classes, seed), strict=True)
+    asks: dict[int, Ask] = {}
+    for family, places in _groups(families[i] for i in range(len(learners))):
+        asks |= zip(places, family([learners[i] for i in places], n_classes, seed), strict=True)
+    return [partial(_ask_raw, prepare, asks[i]) for i, prepare in enumerate(preparations)]
+
+
+def _ask_raw(prepare: Ask, ask: Ask, asked: np.ndarray) -> np.ndarray:
+    return ask(prepare(asked))
+
+
+def _groups(keys: Iterable[Hashable]) -> Iterator[tuple[Any, list[int]]]:
+    """Each key, and its places among `keys`."""
+    places: dict[Any, list[int]] = {}
+    for i, key in enumerate(keys):
+        places.setdefault(key, []).append(i)
+    yield from places.items()
 
 
 def offered(x: np.ndarray) -> list[Learn]:
@@ -59,18 +89,22 @@ def few_bits(x: np.ndarray) -> bool:
     return bool(bits and x.shape[1] <= MOST_BITS and len(x) <= MOST_RECORDS)
 
 
-def choose(candidates: Sequence[Learn], x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Learn:
-    """The candidate with the best held-out accuracy, an earlier one unless a later one is better by more than CLEARLY."""
-    order = randomness.generator(seed, "held out", number).permutation(len(x))[:TRIED_ON]
-    kept, held = np.split(order, [len(order) - len(order) // 5])
-    if not len(held):
-        return candidates[0]
-    best, to_beat = candidates[0], -1.0
+def choose(candidates: Sequence[Learn], learners: Sequence[Learner], n_classes: int, seed: int) -> list[Learn]:
+    """For each learner the candidate with the best held-out accuracy, an earlier one unless a later one is better by more than
+    CLEARLY.
+    """
+    orders = [randomness.generator(seed, "held out", each.number).permutation(len(each.x))[:TRIED_ON] for each in learners]
+    best, to_beat = [candidates[0]] * len(learners), [-1.0] * len(learners)
+    n_kept = len(orders[0]) - len(orders[0]) // 5
+    if n_kept == len(orders[0]):
+        return best
+    kept = [Learner(each.x[o[:n_kept]], each.y[o[:n_kept]], each.number) for each, o in zip(learners, orders, strict=True)]
     for candidate in candidates:
-        answers = candidate(x[kept], y[kept], n_classes, seed, number)(x[held])
-        share = float((answers.argmax(1) == y[held]).mean())
-        if share > to_beat:
-            best, to_beat = candidate, share + CLEARLY
+        for i, ask in enumerate(candidate(kept, n_classes, seed)):
+            held = orders[i][n_kept:]
+            share = float((ask(learners[i].x[held]).argmax(1) == learners[i].y[held]).mean())
+            if share > to_beat[i]:
+                best[i], to_beat[i] = candidate, share + CLEARLY
     return best
 
 
@@ -87,39 +121,55 @@ def _preparation(x: np.ndarray) -> Ask:
     return lambda asked: ((asked.reshape(len(asked), -1) - low) / width * factor).astype(np.float32)
 
 
-def network(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+def network(learners: Sequence[Learner], n_classes: int, seed: int) -> list[Ask]:
     """One hidden layer of 128 Tanh units, few epochs of SGD."""
-    return _descent(partial(mlp, x.shape[1], n_classes), x, y, seed, number)  # type: ignore[arg-type]
+    return _descent(partial(mlp, learners[0].x.shape[1], n_classes), learners, seed)  # type: ignore[arg-type]
 
 
-def softmax_regression(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+def softmax_regression(learners: Sequence[Learner], n_classes: int, seed: int) -> list[Ask]:
     """No hidden layer, trained as the network is."""
-    return _descent(lambda: nn.Sequential(Records(), nn.Linear(x.shape[1], n_classes)), x, y, seed, number)
+    width = learners[0].x.shape[1]
+    return _descent(lambda: nn.Sequential(Records(), nn.Linear(width, n_classes)), learners, seed)
 
 
-def _descent(make_model: Callable[[], nn.Sequential], x: np.ndarray, y: np.ndarray, seed: int, number: int) -> Ask:
-    with randomness.torch_seed(seed, "weights", number):
-        model = make_model()
-    sparse = is_sparse(x, SPARSE_IN_TRAINING)
-    stack = stacked.make_stack([model], torch.device("cpu"), (), NETWORK_RECIPE.precision, sparse)
-    orders = [randomness.torch_generator(seed, "order", number)]
-    records = SparseBits(x) if sparse else torch.as_tensor(x)
-    session = Session(stack, NETWORK_RECIPE, records, torch.as_tensor(y), torch.arange(len(x))[None], orders)
-    model.load_state_dict(session.run(tqdm(disable=True), threading.Event())[0])
-    return black_box(model).predict_proba
+def _descent(make_model: Callable[[], nn.Sequential], learners: Sequence[Learner], seed: int) -> list[Ask]:
+    asks: dict[int, Ask] = {}
+    for sparse, places in _groups(is_sparse(each.x, SPARSE_IN_TRAINING) for each in learners):
+        asks |= zip(places, _stacked(make_model, [learners[i] for i in places], seed, sparse), strict=True)
+    return [asks[i] for i in range(len(learners))]
 
 
-def kernel_machine(x: np.ndarray, y: np.ndarray, n_classes: int, seed: int, number: int) -> Ask:
+def _stacked(make_model: Callable[[], nn.Sequential], learners: Sequence[Learner], seed: int, sparse: bool) -> list[Ask]:
+    models, numbers = [], [each.number for each in learners]
+    for number in numbers:
+        with randomness.torch_seed(seed, "weights", number):
+            models.append(make_model())
+    x, y = (np.concatenate(part) for part in zip(*((each.x, each.y) for each in learners), strict=True))
+    stack = stacked.make_stack(models, torch.device("cpu"), (), NETWORK_RECIPE.precision, sparse)
+    orders = [randomness.torch_generator(seed, "order", number) for number in numbers]
+    rows = torch.arange(len(x)).view(len(learners), -1)
+    session = Session(stack, NETWORK_RECIPE, SparseBits(x) if sparse else torch.as_tensor(x), torch.as_tensor(y), rows, orders)
+    for model, state in zip(models, session.run(tqdm(disable=True), threading.Event(), numbers), strict=True):
+        model.load_state_dict(state)
+    return [black_box(model).predict_proba for model in models]
+
+
+def kernel_machine(learners: Sequence[Learner], n_classes: int, seed: int) -> Iterator[Ask]:
     """Regularised least squares on indicators of the classes, with the kernel exp(-d^2 / mean d^2) of records of bits.
 
-    Answers are the classes' shares of the powers of the scores, negative ones counting nothing.
+    Answers are the classes' shares of the powers of the scores, negative ones counting nothing. Machines are made one by one,
+    as they are taken: their kernels together would fill the memory.
     """
-    records = torch.as_tensor(x).float()
+    return (_kernel_machine(each, n_classes) for each in learners)
+
+
+def _kernel_machine(learner: Learner, n_classes: int) -> Ask:
+    records = torch.as_tensor(learner.x).float()
     distances = squared_distances(records, records)
     mean = max(float(distances.mean()), 1e-9)
     kernel = distances.div_(-mean).exp_()
     kernel.diagonal().add_(RIDGE)
-    indicators = nn.functional.one_hot(torch.as_tensor(y), n_classes).float()
+    indicators = nn.functional.one_hot(torch.as_tensor(learner.y), n_classes).float()
     weights = torch.cholesky_solve(indicators, torch.linalg.cholesky(kernel))
     del kernel, distances
 
@@ -143,13 +193,13 @@ class PredictionAPI:
     """Trainer: a surrogate of the Google Prediction API, a service without settings whose type of model is not known.
 
     It tries its families of models on held-out records of a model's own training set, takes one, and trains that on all.
-    What it took shows in the answers alone. Models are trained on the CPU, one a core.
+    What it took shows in the answers alone. Models are trained on the CPU, some together on each core.
     """
 
     @property
     def at_once(self) -> int:
         """Models in work before their answers are kept."""
-        return 4 * torch.get_num_threads()
+        return TOGETHER * torch.get_num_threads()
 
     def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
         """What determines each model: stored data, rows, (seed, number) and the code that trains."""
@@ -162,7 +212,12 @@ class PredictionAPI:
         randomness.derive(seed)
 
         jobs = [(first + j, row) for j, row in enumerate(rows)]
-        return executors.finished(Work(jobs, partial(_chosen_models, dataset, seed), in_order=False))
+        together = partial(self.together, dataset)
+        return executors.finished(Work(jobs, partial(_chosen_models, dataset, seed), together=together, in_order=False))
+
+    def together(self, dataset: Dataset, k: int, workers: Workers) -> int:
+        """How many of k models one of the workers of a cluster trains together."""
+        return workers.share(k, TOGETHER)
 
     def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
         """Time and memory that k models on n records each, and their answers, would take here, to a factor of about two;
@@ -170,26 +225,38 @@ class PredictionAPI:
         """
         checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
         few, cores = min(n, 1000), min(torch.get_num_threads(), checks.whole("k", k, 1))
+        size = _stack_size(dataset.x[:1].size * n, k)
         rows = np.linspace(0, len(dataset.x) - 1, 2 * few).astype(np.int64)
         start = time.perf_counter()
-        model = self.fit_many(dataset, rows[None, ::2], seed=0)[0]
-        model.predict_proba(dataset.x[rows])
-        seconds = (time.perf_counter() - start) * n / few * k / cores
+        for model in _learned(dataset, 0, [(j, rows[::2]) for j in range(size)]):
+            model.predict_proba(dataset.x[rows])
+        seconds = (time.perf_counter() - start) * n / few * k / size / min(cores, -(-k // size))
         record = dataset.x[:1].size
         squared = 8 * n * n if few_bits(dataset.x[rows]) and n <= MOST_RECORDS else 0
         return Estimate(k, seconds, (cores * squared + 8 * n * record * min(k, self.at_once)) / 1e6)
 
 
 def _chosen_models(dataset: Dataset, seed: int, jobs: Sequence[tuple[int, np.ndarray]]) -> list["ChosenModel"]:
-    """Models by number and rows, each on a core."""
+    """Models by number and rows, some together on each core."""
+    size = _stack_size(dataset.x[:1].size * len(jobs[0][1]), len(jobs))
+    parts = [[jobs[i] for i in range(start, min(start + size, len(jobs)))] for start in range(0, len(jobs), size)]
+    with one_a_core(len(parts)) as (pool, _), tqdm(total=len(jobs), desc="training", unit="model", leave=False) as bar:
+        made = []
+        for part in [pool.submit(_learned, dataset, seed, part) for part in parts]:
+            made += part.result()
+            bar.update(len(made) - bar.n)
+    return made
 
-    def train(number: int, row: np.ndarray) -> ChosenModel:
-        x, y = dataset.x[row], dataset.y[row]
-        return ChosenModel(learn(x, y, dataset.n_classes, seed, number), x.shape[1:], dataset.n_classes)
 
-    with one_a_core(len(jobs)) as (pool, _):
-        waiting = [pool.submit(train, *job) for job in jobs]
-        return [job.result() for job in tqdm(waiting, desc="training", unit="model", leave=False)]
+def _stack_size(numbers: int, k: int) -> int:
+    """Models that a core trains together, of k with so many numbers in their records each."""
+    return max(1, min(-(-k // torch.get_num_threads()), TOGETHER, NUMBERS_TOGETHER // numbers))
+
+
+def _learned(dataset: Dataset, seed: int, jobs: Sequence[tuple[int, np.ndarray]]) -> list["ChosenModel"]:
+    learners = [Learner(dataset.x[row], dataset.y[row], number) for number, row in jobs]
+    asks = learn(learners, dataset.n_classes, seed)
+    return [ChosenModel(ask, dataset.x.shape[1:], dataset.n_classes) for ask in asks]
 
 
 class ChosenModel:

@@ -179,7 +179,7 @@ class _Run:
     def end(self) -> int:
         """Give up what is not finished; how many pieces were begun again, since workers were lost over them."""
         with suppress(Exception):
-            if not self.cluster.is_lost():
+            if self.running and not self.cluster.is_lost():
                 self.cluster.client.cancel([*self.running])
         self.running.clear()
         begun: Counter[tuple[int, int]] = Counter()

@@ -14,8 +14,8 @@ from mialib.core import cache, checks, executors
 from mialib.core.plans import Planned, collect
 from mialib.core.types import Dataset, Features, Trainer
 from mialib.shadow import synthesis
+from mialib.training.neural import ON_ONE_CORE
 
-IN_A_TRIAL = 10  # models: as many as a core trains together
 FEW_RECORDS = 1000  # of a trial with a model that cannot be estimated otherwise
 FEW_OF_A_CLASS = 10  # at least, where there are as many: some classifiers want several records of each class
 QUERIES_IN_A_TRIAL = 20_000
@@ -44,7 +44,7 @@ def seconds_a_model(trainer: Trainer, dataset: Dataset, n: int, k: int) -> float
 
     By the trainer's own `estimate`, or in proportion from a model on few records, to a factor of about two.
     """
-    together = checks.whole("k", k, 1) if torch.cuda.is_available() else min(checks.whole("k", k, 1), IN_A_TRIAL)
+    together = checks.whole("k", k, 1) if torch.cuda.is_available() else min(checks.whole("k", k, 1), ON_ONE_CORE)
 
     def trial() -> float:
         if not hasattr(trainer, "estimate"):

@@ -5,6 +5,7 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ def _own_modules_by_value() -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
+@cache
 def _is_own(name: str, file: str | None) -> bool:
     top = name.partition(".")[0]
     if file is None or top in ("mialib", "__main__") or top in sys.stdlib_module_names:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +26,8 @@ from mialib.runs.estimate import (
     total_lines,
 )
 from mialib.runs.execute import RunFailed
-from mialib.study import made_plans, shadow_data, stocks
-from mialib.study.planning import few_rows, on_a_core, planned_models, seconds_a_model
+from mialib.study import made_plans, planning, shadow_data, stocks
+from mialib.study.planning import few_rows, planned_models, seconds_a_model
 from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe, mlp
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,35 +203,51 @@ def test_a_trial_keeps_nothing(dataset, trainer, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_seconds_in_which_others_have_the_core_do_not_count():
-    def waits() -> float:
-        time.sleep(0.2)
-        return 10.0
+class Clock:
+    """In the place of the module `time`: time passes where a trial says so, and of it the process has a share of a core."""
 
-    assert 0 <= on_a_core(waits) < 5
+    def __init__(self, share: float) -> None:
+        self.now, self.share = 0.0, share
 
+    def perf_counter(self) -> float:
+        return self.now
 
-def test_the_shorter_of_two_trials_counts():
-    """The first one loads libraries."""
-    told = iter([8.0, 3.0])
-
-    def works() -> float:
-        ends = time.process_time() + 0.1
-        while time.process_time() < ends:
-            pass
-        return next(told)
-
-    assert 1.5 < on_a_core(works) <= 3
+    def process_time(self) -> float:
+        return self.share * self.now
 
 
-def test_a_trial_is_made_here_whoever_does_the_work(dataset):
-    class Nobody:
-        announced = ()
+def tried(told: list[float], passes: float, share: float, monkeypatch) -> float:
+    """What `on_a_core` makes of trials that tell these seconds, one after another."""
+    clock, left = Clock(share), iter(told)
+    monkeypatch.setattr(planning, "time", clock)
 
-    with executors.elsewhere(Nobody()):
-        assert seconds_a_model(study.PredictionAPI(), dataset, 50, 1) > 0
-        with pytest.raises(AttributeError):
-            study.PredictionAPI().estimate(dataset, 50, 1)
+    def trial() -> float:
+        clock.now += passes
+        return next(left)
+
+    return planning.on_a_core(trial)
+
+
+def test_seconds_in_which_others_have_the_core_do_not_count(monkeypatch):
+    assert tried([10.0], 6.0, 0.25, monkeypatch) == pytest.approx(2.5)
+    assert tried([10.0], 6.0, 1.7, monkeypatch) == 10.0  # several threads
+
+
+def test_the_shorter_of_two_trials_counts(monkeypatch):
+    """The first one loads libraries; a long one is not repeated."""
+    assert tried([8.0, 3.0], 1.0, 1.0, monkeypatch) == 3.0
+    assert tried([8.0, 3.0], 6.0, 1.0, monkeypatch) == 8.0
+
+
+def test_a_trial_is_made_here_whoever_does_the_work():
+    def trial() -> float:
+        assert executors.current() is None
+        return 1.0
+
+    nobody = object()
+    with executors.elsewhere(nobody):
+        assert planning.on_a_core(trial) >= 0
+        assert executors.current() is nobody
 
 
 def test_few_rows_are_of_all_classes_alike():

@@ -29,6 +29,7 @@ from mialib.core.types import Dataset
 log = logging.getLogger(__name__)
 
 AHEAD = 3  # stacks a worker that are handed out: more would only lie in the scheduler's memory
+SMALL = 2**20  # bytes of a work that goes with each of its stacks: one that waits for nothing goes to whoever is free
 TRIES = 20  # of a stack that comes to workers without its data sets: each of them may be a new one
 
 
@@ -37,7 +38,7 @@ class _Job(NamedTuple):
 
     work: Work
     name: str
-    package: Future
+    package: Future | bytes
     datasets: dict[str, Dataset]
 
 
@@ -87,7 +88,8 @@ class _Run:
         packed, held = travel.packed(work._replace(pieces=(), keys=(), together=None))  # type: ignore[arg-type]
         self.cluster.provide(held)  # which also looks at workers that came later, before they get anything to do
         name = cache.digest(np.frombuffer(packed, np.uint8))[:32]
-        return _Job(work, name, self.cluster.submit(worker.itself, packed, key=f"mialib-work-{name}"), held)
+        package = packed if len(packed) < SMALL else self.cluster.submit(worker.itself, packed, key=f"mialib-work-{name}")
+        return _Job(work, name, package, held)
 
     def _hand_out(self, stack: _Stack) -> None:
         job = stack.job
@@ -211,8 +213,16 @@ class Cluster(Link):
         A worker that is lost costs its stack, which another makes again. Raises ClusterError where the scheduler is lost, and
         what the work raises.
         """
-        for _, pieces, results in self._run([(work, missing)], wanted=True):
-            yield from zip(pieces, results, strict=True)
+        unseen = []
+        for _, pieces, results in self._run([(work, missing)], wanted=False):
+            for i, result in zip(pieces, results or map(work.found, pieces), strict=True):
+                if result is None:
+                    unseen.append(i)
+                else:
+                    yield i, result
+        if unseen:  # kept by workers in a folder that a network has not shown us yet: they are sent
+            for _, pieces, results in self._run([(work, unseen)], wanted=True):
+                yield from zip(pieces, results, strict=True)
 
     def begin(self, works: Sequence[Work]) -> None:
         """Make and keep what is missing of works that will be wanted, all side by side."""

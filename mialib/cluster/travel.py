@@ -5,8 +5,9 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -64,9 +65,9 @@ def unpacked(data: bytes, datasets: Mapping[str, Dataset]) -> Any:
 @contextmanager
 def _own_modules_by_value() -> Iterator[None]:
     """A user's modules, which no worker can import, travel as they are in memory."""
-    own = [module for name, module in [*sys.modules.items()] if _is_own(name, getattr(module, "__file__", None))]
     known = cloudpickle.list_registry_pickle_by_value()
-    own = [module for module in own if module.__name__ not in known and sys.modules.get(module.__name__) is module]
+    there = (module for module in _own_modules(len(sys.modules)) if sys.modules.get(module.__name__) is module)
+    own = [module for module in there if module.__name__ not in known]
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -76,7 +77,13 @@ def _own_modules_by_value() -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-@cache
+@lru_cache(maxsize=1)
+def _own_modules(n_loaded: int) -> list[ModuleType]:
+    """Of all that are loaded, and there are thousands; asked again when there are more."""
+    loaded = [(name, module) for name, module in [*sys.modules.items()] if getattr(module, "__name__", None) == name]
+    return [module for name, module in loaded if _is_own(name, getattr(module, "__file__", None))]
+
+
 def _is_own(name: str, file: str | None) -> bool:
     top = name.partition(".")[0]
     if file is None or top in ("mialib", "__main__") or top in sys.stdlib_module_names:

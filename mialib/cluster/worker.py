@@ -1,5 +1,6 @@
 """What a worker does: says what it is, and makes stacks. It imports nothing heavy: the scheduler reads it too."""
 
+import ctypes
 import json
 import os
 import platform
@@ -22,6 +23,8 @@ from mialib.core.executors import Work
 EVENTS = "mialib-stacks"  # the scheduler's list of stacks that were begun
 LIBRARIES = ("numpy", "torch", "scikit-learn")  # which decide the last digits
 STORED = re.compile(r"[\w-]+/[0-9a-f]{2}/[0-9a-f]{64}\.npz")  # a file of the cache
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, <malloc.h>
+KEPT_BYTES, LARGE_BYTES = 2**28, 2**25  # the second is the most that glibc takes
 _packages: dict[str, Any] = {}  # the last work unpacked here, by its name
 
 
@@ -154,12 +157,24 @@ def _unpacked(name: str, work: bytes, datasets: Mapping[str, Any]) -> Work:
     return unpacked
 
 
+@lru_cache(maxsize=1)
+def _keep_freed_memory() -> None:
+    """Dask has its workers give freed memory back at once; a training, which takes the same again in each step, would wait for
+    the system most of the time. This process keeps some; where the system's allocator is another, nothing is changed.
+    """
+    with suppress(OSError, AttributeError):
+        system = ctypes.CDLL(None)
+        system.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+        system.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     """One stack on one core: whatever the work would start beside this thread, it does not."""
     import joblib
     import torch
 
+    _keep_freed_memory()
     torch.set_num_threads(1)
     with executors.whole_stacks(), joblib.parallel_config(backend="sequential"):
         yield

@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import joblib
@@ -376,6 +377,17 @@ def test_workers_that_cannot_be_used_are_named_at_the_door_and_when_they_come_la
         "has other data: location in its data folder is not what is in ours",
     ):
         assert why in str(error.value) and why in str(later.value)
+
+
+def test_a_worker_that_came_later_with_other_code_makes_nothing(monkeypatch):
+    me = SimpleNamespace(address="tcp://127.0.0.1:1", state=SimpleNamespace(nthreads=1))
+    monkeypatch.setattr("distributed.get_worker", lambda: me)
+    order = worker.Order("", [], {}, None, "", worker.code_of_package(), False)
+    worker._check_myself(order)
+    for strange, threads in ((order._replace(code="other"), 1), (order, 2)):
+        me.state.nthreads = threads
+        with pytest.raises(worker.StrangeWorker, match=r"tcp://127.0.0.1:1 came later, and cannot be used"):
+            worker.stack_made(strange, b"", b"")
 
 
 def test_other_versions_and_a_folder_that_cannot_be_written_are_named(monkeypatch):

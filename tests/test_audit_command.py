@@ -298,7 +298,10 @@ def test_an_interrupted_audit_ends_with_130(files, engine, capsys, monkeypatch, 
 
 def test_an_unknown_command_is_named(capsys):
     assert main(["audti"]) == 2
-    assert "error: no command 'audti'; there are audit, run, all, estimate, train, list, summary, figures" in capsys.readouterr().err
+    assert (
+        "error: no command 'audti'; there are audit, run, all, estimate, train, list, summary, figures"
+        in capsys.readouterr().err
+    )
 
 
 # The study's commands

@@ -267,8 +267,8 @@ FAULTS = [
     ),
     Fault(
         "core/executors.py",
-        "found[-1][-1] + 1 and i % size:",
-        "found[-1][-1] + 1 and len(found[-1]) < size:",
+        "lambda _, i: i % size == 0)",
+        "lambda run, _: len(run) >= size)",
         _CLUSTER["stacks"],
     ),
     Fault("cluster/datasets.py", "if cache.digest(x, y) == digest:", "if True:", _CLUSTER["data"]),

@@ -72,13 +72,7 @@ class Work(NamedTuple):
         the same numbers to the last bit.
         """
         size = max(1, self.together(len(self.pieces), workers))
-        found: list[list[int]] = []
-        for i in missing:
-            if found and i == found[-1][-1] + 1 and i % size:
-                found[-1].append(i)
-            else:
-                found.append([i])
-        return found
+        return _consecutive(missing, lambda _, i: i % size == 0)
 
 
 class Executor(Protocol):
@@ -194,22 +188,23 @@ class _Some(Sequence[Any]):
 
 def made_here(work: Work, missing: list[int]) -> Iterator[tuple[int, Any]]:
     """The number and the result of each piece that is missing, as `Executor.made`, on this machine."""
-    for group in _runs(missing, work.at_once) if work.in_order else [missing]:
+    most = work.at_once or len(missing)
+    for group in _consecutive(missing, lambda run, _: len(run) >= most) if work.in_order else [missing]:
         for i, result in zip(group, work.make(_Some(work.pieces, group)), strict=True):
             if not work.keeps:
                 work.keep(i, result)
             yield i, result
 
 
-def _runs(missing: list[int], most: int | None) -> list[list[int]]:
-    """Runs of consecutive numbers in `missing`, of at most `most` each."""
-    groups: list[list[int]] = []
-    for i in missing:
-        if groups and i == groups[-1][-1] + 1 and (most is None or len(groups[-1]) < most):
-            groups[-1].append(i)
+def _consecutive(numbers: Iterable[int], ends: Callable[[list[int], int], bool]) -> list[list[int]]:
+    """Runs of consecutive numbers; one also ends where `ends` says so, of the run so far and the number that would follow."""
+    runs: list[list[int]] = []
+    for i in numbers:
+        if runs and i == runs[-1][-1] + 1 and not ends(runs[-1], i):
+            runs[-1].append(i)
         else:
-            groups.append([i])
-    return groups
+            runs.append([i])
+    return runs
 
 
 def all_of(calls: Iterable[Callable[[], Result]]) -> list[Result]:

@@ -89,10 +89,8 @@ class TorchTrainer:
         rows, plan = check_rows(dataset, rows, first), self._fresh(seed, first)
         keys = self.keys(dataset, rows, seed, first)
         expected = {name: (tuple(value.shape), str(value.dtype)[6:]) for name, value in plan.state_dict().items()}
-        make, pieces = (
-            partial(self._states, dataset, seed),
-            [_Network(first + j, *each) for j, each in enumerate(zip(rows, keys))],
-        )
+        make = partial(self._states, dataset, seed)
+        pieces = [_Network(first + j, row, key) for j, (row, key) in enumerate(zip(rows, keys, strict=True))]
         check, together = partial(cache.expect, expected=expected), partial(self.together, dataset)
         states = executors.finished(Work(pieces, make, "weights", keys, check, together, keeps=True, in_order=False))
         plan = plan.to("meta") if self._stackable else plan  # of those, the state is all that differs

@@ -26,7 +26,9 @@ BELOW = {  # what each room may import
     "runs": {"core", "plots", "cluster"},
     "study": {"core", "data", "training", "shadow", "attack", "metrics", "mitigations"},
     "paper": {"core", "shadow", "metrics", "plots", "study", "runs"},
-    "__main__": {"core", "audit", "runs"},
+    "lab": {"core", "data", "training", "shadow", "attack", "metrics", "mitigations", "plots", "runs", "study", "paper"},
+    "site": {"core", "data", "shadow", "attack", "metrics", "mitigations", "plots", "runs", "study", "paper"},
+    "__main__": {"core", "audit", "runs", "site"},
 }
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

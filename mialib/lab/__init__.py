@@ -1,0 +1,1 @@
+"""What a notebook shows and lets one move when it is read in JupyterLab: tables, controls."""

@@ -22,9 +22,9 @@ BENCHMARKS = .venv-benchmark/.installed
 SERVERS_PY = .venv-servers/bin/python
 RUNNER = $(PY) -m mialib.runs
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
-COMMANDS = help setup audit data lab reproduce estimate summary list figures benchmark test test-servers mutants lint lock clean
+COMMANDS = help setup audit data lab reproduce estimate summary list figures site benchmark test test-servers mutants lint lock clean
 # Variables of the command line that are no options are parameters of notebooks: N_SHADOWS=20 is handed on as -p N_SHADOWS 20.
-OPTIONS = PROFILE DATA JOBS PARAMS WORKERS CLUSTER ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED))
+OPTIONS = PROFILE DATA JOBS PARAMS WORKERS CLUSTER ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED)) $(if $(filter site,$(MAKECMDGOALS)),OUT)
 AUDITED = MODEL URL MEMBERS NONMEMBERS POOL LABEL GROUPS OUT
 GIVEN := $(strip $(foreach name,$(filter-out $(OPTIONS),$(.VARIABLES)),$(if $(findstring command,$(origin $(name))),$(name))))
 QUOTE = '$(subst ','\'',$(value $(1)))'
@@ -89,6 +89,9 @@ LIKE = $(strip $(foreach name,$(COMMANDS) $(NOTEBOOKS),$(if $(findstring $(basen
 
 figures: setup ## draw all figures again from the saved tables; trains nothing
 	@$(RUNNER) figures
+
+site: setup ## write _site/: the results as pages that open from disk (OUT=folder)
+	@$(PY) -m mialib site --out $(if $(findstring command,$(origin OUT)),$(call QUOTE,OUT),_site)
 
 benchmark: $(BENCHMARKS) ## time mialib against other ways to do the same: half an hour (ONLY=W2 REPEATS=5)
 	@$(BENCH_PY) -m benchmarks.run --repeats $(REPEATS) $(if $(ONLY),--only $(ONLY))

@@ -17,6 +17,7 @@ _STUDY = {
     "summary": "the paper's values and ours, and where results are",
     "figures": "redraw all figures from the saved tables",
 }
+_SITE = {"site": "write the study's results as pages that open from disk"}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -28,12 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command in ("--help", "-h"):
         print(_help())
         return 0
-    if command not in _AUDIT | _STUDY:
-        print(f"error: no command {command!r}; there are {', '.join(_AUDIT | _STUDY)}: mialib --help", file=sys.stderr)
+    if command not in (known := _AUDIT | _STUDY | _SITE):
+        print(f"error: no command {command!r}; there are {', '.join(known)}: mialib --help", file=sys.stderr)
         return 2
     before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     try:
-        return _audit(rest) if command in _AUDIT else _study([command, *rest])
+        return _audit(rest) if command in _AUDIT else _site(rest) if command in _SITE else _study([command, *rest])
     except ExtraMissing as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -55,9 +56,16 @@ def _study(arguments: Sequence[str]) -> int:
     return study(arguments)
 
 
+def _site(arguments: Sequence[str]) -> int:
+    with extra("study"):
+        from mialib.site.command import main as site
+
+    return site(arguments)
+
+
 def _help() -> str:
     lines = ["usage: mialib COMMAND ...", "", "A model of one's own:", *_listed(_AUDIT)]
-    lines += ["", "This study (in its checkout; python -m mialib.data has the data sets):", *_listed(_STUDY)]
+    lines += ["", "This study (in its checkout; python -m mialib.data has the data sets):", *_listed(_STUDY | _SITE)]
     return "\n".join([*lines, "", "mialib COMMAND --help says more."])
 
 

@@ -299,7 +299,7 @@ def test_an_interrupted_audit_ends_with_130(files, engine, capsys, monkeypatch, 
 def test_an_unknown_command_is_named(capsys):
     assert main(["audti"]) == 2
     assert (
-        "error: no command 'audti'; there are audit, run, all, estimate, train, list, summary, figures"
+        "error: no command 'audti'; there are audit, run, all, estimate, train, list, summary, figures, site"
         in capsys.readouterr().err
     )
 

@@ -522,15 +522,63 @@ def test_things_are_called_as_the_paper_calls_them():
         names.line_names(table, "colour")
 
 
+def test_a_data_set_is_called_with_what_stands_in_another_place():
+    label = names.dataset_label
+    assert label("purchase100") == "Purchase-100"
+    assert label("purchase100", "standin") == "Purchase-100 (stand-in)"
+    assert label("location", "real", "google surrogate") == "Location (surrogate)"
+    assert label("purchase100", "standin", "amazon(10,1e-6) surrogate") == "Purchase-100 (stand-in, surrogate)"
+    assert label("mine", "own", "local") == label("mine", np.nan) == "mine"
+
+
+MIXED = pd.DataFrame(
+    {
+        "dataset": ["purchase2", "purchase10", "location", "location"],
+        "source": ["standin", "standin", "real", "real"],
+        "our_target": ["google surrogate", "google surrogate", "google surrogate", "local"],
+        "target": [0, 1, 0, 1],  # of a class table: the number of the target
+    }
+)
+
+
+def test_a_data_set_is_a_surrogates_where_all_of_its_rows_are():
+    marked = {"purchase2": "Purchase-2 (stand-in, surrogate)", "purchase10": "Purchase-10 (stand-in, surrogate)"}
+    assert names.dataset_labels(MIXED) == marked | {"location": "Location"}
+    assert names.dataset_labels(MIXED.iloc[:1], targets=False) == {"purchase2": "Purchase-2 (stand-in)"}
+    assert names.dataset_labels(MIXED[["dataset"]].iloc[:1]) == {"purchase2": "Purchase-2"}
+    assert (names.shared_label(MIXED), names.line_labels(MIXED)) == ("", names.dataset_labels(MIXED))
+    purchases = MIXED.iloc[:2]
+    assert names.shared_label(purchases) == "Purchase (stand-in, surrogate)"
+    assert names.line_labels(purchases) == {"purchase2": "Purchase-2", "purchase10": "Purchase-10"}
+    assert names.shared_label(MIXED.iloc[2:]) == "Location"
+
+
+def titles_of(frame, **options):
+    figure = panels.draw(lambda table, *, ax: ax.plot([0, 1]), [frame], **options)
+    return [ax.get_title() for ax in figure.axes], figure.get_suptitle()
+
+
+def test_stand_ins_and_surrogates_are_marked_in_titles():
+    google = MIXED.iloc[:3]
+    marks = ["Purchase-2 (stand-in, surrogate)", "Purchase-10 (stand-in, surrogate)", "Location (surrogate)"]
+    assert titles_of(google, facet="dataset", size=(12, 3)) == (marks, "")
+    assert titles_of(google, facet="dataset", size=(7.2, 3))[0][0] == "Purchase-2\n(stand-in, surrogate)"  # no room for more
+    both = [label.replace(", surrogate", "").replace(" (surrogate)", "") + ": Google surrogate" for label in marks]
+    assert titles_of(google, facet=["dataset", "our_target"], size=(12, 3)) == (both, "")
+    assert titles_of(google.iloc[:1]) == (["Purchase-2 (stand-in, surrogate)"], "")
+    assert titles_of(google.iloc[:2], facet="target") == (["0", "1"], "Purchase (stand-in)")
+    assert titles_of(MIXED) == ([""], "")
+
+
 def test_panels_are_called_in_words_and_say_what_is_a_surrogate(tables):
     classes = pd.concat([tables["classes"].assign(our_target=kind) for kind in ("google surrogate", "local")])
     facet = ["dataset", "our_target"]
     theirs = tables["curves"].assign(dataset="purchase100")
     both = pd.concat([classes, classes.assign(dataset="purchase100")])
-    figure = panels.draw(plots.cdfs, [both, theirs], facet=facet, by="setting", columns=2)
+    figure = panels.draw(plots.cdfs, [both, theirs], facet=facet, by="setting", columns=2, size=(9, 6))
     kinds = ("Google surrogate", "local network")
     assert [ax.get_title() for ax in figure.axes] == [
-        f"{name}: {kind}" for name in ("Location", "Purchase-100") for kind in kinds
+        f"{name} (stand-in): {kind}" for name in ("Location", "Purchase-100") for kind in kinds
     ]
     thin = [sum(line.get_linewidth() == 0.9 for line in ax.lines) for ax in figure.axes]
     assert thin == [0, 0, 3, 3]  # a table is cut by the columns that it has

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ import mialib
 from mialib import runs
 from mialib.core import executors
 from mialib.plots.panels import draw
-from mialib.runs import command, execute, parameters, redact, schedule
+from mialib.runs import command, drawn, execute, parameters, redact, schedule
 from mialib.runs.log import Log
 from mialib.runs.parameters import UsageError
 from mialib.runs.publish import publish, recover, scratch_folder
@@ -228,11 +229,45 @@ def test_figure_of_a_standin_says_so(tmp_path, monkeypatch, plots):
 def test_the_note_names_the_standins_that_are_drawn(tmp_path, monkeypatch, plots):
     run = a_run(tmp_path, [REAL, STANDIN], monkeypatch)
     lines = pd.DataFrame({"x": [0, 1], "y": [0, 1]})
-    notes = {}
-    for name in (REAL["name"], STANDIN["name"], "CIFAR-10"):  # a word that is no data set's name tells nothing
-        run.figure(f"of_{name}", square, lines.assign(dataset=name))
-        notes[name] = "stand-in data: texas" in (run.figures / f"of_{name}.svg").read_text()
-    assert notes == {REAL["name"]: False, STANDIN["name"]: True, "CIFAR-10": True}
+    known, noted = "stand-in data: texas", {}
+    # a word that is no data set's name tells nothing
+    for number, name in enumerate((REAL["name"], STANDIN["name"], "Texas", "Purchase")):
+        run.figure(f"of_{number}", square, lines.assign(dataset=name))
+        noted[name] = known in (run.figures / f"of_{number}.svg").read_text()
+    assert noted == {REAL["name"]: False, STANDIN["name"]: True, "Texas": True, "Purchase": True}
+    run.figure("of_real_rows", square, lines.assign(source="real"))
+    assert known not in (run.figures / "of_real_rows.svg").read_text()
+
+
+def test_a_figure_says_which_data_sets_it_draws_where_its_table_does_not(tmp_path, monkeypatch, plots):
+    run = a_run(tmp_path / "run", [REAL, STANDIN], monkeypatch)
+    lines = run.table("lines", pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
+    notes, titles = {}, {}
+    for name, of in {"real": [REAL["name"]], "standin": ["texas"], "both": [REAL["name"], "texas"]}.items():
+        run.figure(name, square, lines, datasets=of)
+        svg = (run.figures / f"{name}.svg").read_text()
+        notes[name], titles[name] = "stand-in data: texas" in svg, "Texas (stand-in)" in svg
+    assert notes == {"real": False, "standin": True, "both": True}
+    assert titles == {"real": False, "standin": True, "both": False}
+    assert runs.redraw(run.results, tmp_path / "again") == ["real", "standin", "both"]
+    assert "Texas (stand-in)" in (tmp_path / "again" / "standin.svg").read_text()
+    for wrong in (["adult"], "texas"):
+        with pytest.raises(ValueError, match=rf"datasets is {re.escape(repr(wrong))}: a list of the run's own"):
+            run.figure("f", square, lines, datasets=wrong)
+
+
+def test_the_only_data_set_of_a_run_is_named(tmp_path, monkeypatch, plots):
+    run = a_run(tmp_path, [STANDIN], monkeypatch)
+    run.figure("f", square, pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
+    assert "Texas (stand-in)" in (run.figures / "f.svg").read_text()
+
+
+def test_tables_are_given_the_sources_of_their_data_sets():
+    record = {"datasets": [{"name": "location", "source": "real"}, {"name": "purchase100", "source": "standin"}]}
+    ours = pd.DataFrame({"dataset": ["location", "Purchase-100", "Purchase"]})
+    found, theirs, own = drawn.with_sources([ours, pd.DataFrame({"x": [1]}), ours.assign(source="own")], record)
+    assert found["source"].tolist()[:2] == ["real", "standin"] and found["source"].isna().tolist() == [False, False, True]
+    assert list(theirs) == ["x"] and set(own["source"]) == {"own"} and list(ours) == ["dataset"]
 
 
 def test_facets_are_in_order_of_appearance_and_cut_every_table_that_has_the_column():
@@ -312,14 +347,14 @@ def test_a_name_in_an_edited_run_json_is_refused(tmp_path, figures):
 
 
 def test_a_figure_is_drawn_once_from_the_same_tables(tmp_path, monkeypatch, plots):
-    drawn = []
-    monkeypatch.setattr("mialib.plots.panels.draw", lambda *args, **options: drawn.append(1) or draw(*args, **options))
+    pictures = []
+    monkeypatch.setattr("mialib.plots.panels.draw", lambda *args, **options: pictures.append(1) or draw(*args, **options))
     run = a_run(tmp_path, monkeypatch=monkeypatch)
     for y in ([0, 1], [0, 1], [1, 0]):
         run.table("lines", pd.DataFrame({"x": [0, 1], "y": y}))
         run.figure("f", "square", "lines")
     run.figure("f", "square", "lines", colour="C1")
-    assert len(drawn) == 3
+    assert len(pictures) == 3
 
 
 # What the runner refuses

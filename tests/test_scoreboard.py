@@ -496,7 +496,10 @@ def test_figures_draw_from_tables_that_were_read_back(name, mixed, tmp_path):
     spec = {"function": name, "tables": [f"t{number}" for number in range(len(frames))], "options": options}
     runs.write_figure(tmp_path, tmp_path / "figures", name, spec, {"datasets": [{"name": "texas", "source": "standin"}]})
     svg = (tmp_path / "figures" / f"{name}.svg").read_text()
-    words = {"glance": list(scoreboard.STANDINGS), "table_two": ["Adult (not run)", "Texas (stand-in)", "Location (real)"]}
+    words = {
+        "glance": [scoreboard.COUNTED, "(surrogates, other conditions)", "stand-in data"],
+        "table_two": ["Adult (not run)", "Texas (stand-in, surrogate)", "Location (surrogate)"],
+    }
     for word in words.get(name, ["not testable here", "not run", "9. median precision"]):
         assert word.replace("'", "&#x27;") in svg or word in svg
     assert "nan" not in svg.replace("nance", "")

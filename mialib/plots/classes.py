@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from mialib.core.extras import extra
-from mialib.plots.names import line_names
+from mialib.plots.names import in_words, line_labels, line_names
 from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, OURS, axis_start, line_colours, mark_coin, write_key
 
 
@@ -132,7 +132,9 @@ def scatter(points: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, by: str) -> 
     if share:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-    write_key(ax, [*colours.items(), ("hollow: the paper", GREY)], x=0.97 if share else 0.03, right=share, size=7)
+    labels = {in_words(name): label for name, label in line_labels(points).items()} if by == "dataset" else {}
+    words = [(labels.get(line, line), colour) for line, colour in colours.items()]
+    write_key(ax, [*words, ("hollow: the paper", GREY)], x=0.97 if share else 0.03, right=share, size=7)
     ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.65 * np.ptp(ax.get_ylim())))
     ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1])
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import offset_copy
 
 from mialib.plots.labels import Label, place_labels
-from mialib.plots.names import line_names
+from mialib.plots.names import in_words, line_labels, line_names
 from mialib.plots.style import OURS, axis_start, error_bars, line_colours, mark_coin, write_key
 
 MARK_OF_MITIGATION = {  # colour and marker of each path: filters of the answers bright, other trainings dark
@@ -129,7 +129,8 @@ def knob_curves(table: pd.DataFrame, *, ax: Axes, by: str) -> None:
     if spec is None or spec.is_first_col():
         ax.set_ylabel("attack accuracy")
     if spec is None or (spec.is_last_col() and spec.is_first_row()):  # of noise, whose curves fall
-        write_key(ax, list(colours.items()), x=0.98, size=7, right=True)
+        labels = {in_words(name): label for name, label in line_labels(table).items()} if by == "dataset" else {}
+        write_key(ax, [(labels.get(line, line), colour) for line, colour in colours.items()], x=0.98, size=7, right=True)
 
 
 def mitigation_rows(compared: pd.DataFrame, *, ax: Axes) -> None:

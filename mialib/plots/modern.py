@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from mialib.plots.labels import Label, place_labels
 from mialib.plots.leakage import MARK_OF_MITIGATION
-from mialib.plots.names import in_words
+from mialib.plots.names import in_words, line_labels
 from mialib.plots.panels import key_beside, name_axes, place_of
 from mialib.plots.scoreboard import COLOUR_OF_DATASET
 from mialib.plots.style import GREY, OURS, error_bars
@@ -144,7 +144,8 @@ def mark_correlations(table: pd.DataFrame, *, ax: Axes) -> None:
     ax.set_yticks(range(len(marks)), marks)
     far = min(1.0, 1.1 * max(0.2, float(table[["low", "high"]].abs().max().max())))
     ax.set(ylim=(len(marks) - 0.5, -0.5), xlabel="rank correlation with exposure", xlim=(-far, far))
-    key_beside(ax, [(in_words(name), colour) for name, colour in colours.items()])
+    labels = line_labels(table)
+    key_beside(ax, [(labels[name], colour) for name, colour in colours.items()])
 
 
 def average_against_low(table: pd.DataFrame, *, ax: Axes) -> None:

@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mialib.plots.names import in_words
+from mialib.plots.names import dataset_labels, in_words, shared_label
 from mialib.plots.style import write_key
 
 STYLE = Path(__file__).with_name("mialib.mplstyle")
 PANELS_A_ROW = 4
 NOTE_COLOUR = "#B03A2E"
+NAMES_TARGET = {"our_target", "target"}  # facets whose titles say themselves what is a surrogate
 
 
 def draw(
@@ -34,7 +35,8 @@ def draw(
 
     facet: columns of the first frame: a panel for each of their values together, in order of appearance, titled by them in
     words; other frames are cut alike, by those of the columns that they have. size: inches of the whole. share: panels have the
-    same axes. columns: panels in a row, at most. note: small text below the whole picture.
+    same axes. columns: panels in a row, at most. note: small text below the whole picture. A data set is titled with its marks
+    (`names.dataset_label`, from the first frame's columns); what all panels draw is named above them.
     """
     facets = [facet] if isinstance(facet, str) else list(facet)
     values = _values(frames[0], facets) if facets else [{}]
@@ -45,18 +47,51 @@ def draw(
     axes = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
     for ax in axes.flat[len(values) :]:
         ax.remove()
+    for value, ax in zip(values, axes.flat):  # before what is drawn, which asks how large its panel is
+        ax.set_title(_broken(_title(frames[0], value), figure, columns))
+    if note:
+        figure.supxlabel(note, x=0.01, ha="left", color=NOTE_COLOUR, style="italic")
+    if heading := _heading(frames[0], facets):
+        figure.suptitle(heading, weight="bold") if facets else axes.flat[0].set_title(heading)
     ends = []
     for value, ax in zip(values, axes.flat):
         function(*(_cut(frame, value) for frame in frames), ax=ax, **options)
         ends.append([ax.get_xlim(), ax.get_ylim()])
-        ax.set_title(": ".join(in_words(part, column) for column, part in value.items()))
     if share:  # each panel set the limits of all: the widest of them hide nothing
         (left, bottom), (right, top) = np.min(ends, axis=0)[:, 0], np.max(ends, axis=0)[:, 1]
         axes.flat[0].set(xlim=(left, right), ylim=(bottom, top))
         _label_outer(list(axes.flat)[: len(values)], columns)
-    if note:
-        figure.supxlabel(note, x=0.01, ha="left", color=NOTE_COLOUR, style="italic")
     return figure
+
+
+def _title(frame: pd.DataFrame, value: dict[str, Any]) -> list[str]:
+    """The parts of a panel's title. A target that is a panel's own is called a surrogate there: its data set need not be."""
+    words = dict(value)
+    if "dataset" in value:
+        words["dataset"] = dataset_labels(_cut(frame, value), targets=not NAMES_TARGET & set(value))[value["dataset"]]
+    return [str(part) if column == "dataset" else in_words(part, column) for column, part in words.items()]
+
+
+def _heading(frame: pd.DataFrame, facets: list[str]) -> str:
+    """The data set that all panels draw, where none of them is called by it."""
+    if "dataset" not in frame or "dataset" in facets or frame.empty:
+        return ""
+    return shared_label(frame, targets=not NAMES_TARGET & set(facets))
+
+
+def _broken(parts: list[str], figure: Figure, columns: int) -> str:
+    """The parts of a title, a line for as many as there is room for in a panel's share of the figure's width."""
+    room = figure.bbox.width * (1 - 0.03 * columns) / columns
+    probe = figure.text(0, 0, "", fontsize=plt.rcParams["axes.titlesize"], weight=plt.rcParams["axes.titleweight"])
+    lines = [""]
+    pieces = [piece for part in parts for piece in (*part.replace(" (", " \n(").split("\n"), ": ")][:-1]
+    for piece in pieces:
+        probe.set_text(lines[-1] + piece)
+        if lines[-1] and piece != ": " and probe.get_window_extent().width > room:
+            lines.append("")
+        lines[-1] += piece
+    probe.remove()
+    return "\n".join(line.strip() for line in lines)
 
 
 def _label_outer(axes: Sequence[Axes], columns: int) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mialib.plots.labels import Label, place_labels
+from mialib.plots.names import dataset_label
 from mialib.plots.style import GREY, OURS, mark_coin, write_key
 
 COUNTED = "real data, the paper's target"  # the panel whose values count
@@ -101,8 +102,12 @@ def table_two(table: pd.DataFrame, related: pd.DataFrame, *, ax: Axes) -> None:
         ax.plot(row.paper_precision, y, "o", color="black", markerfacecolor="none", markersize=9, zorder=4)
         ax.plot([row.low, row.high], [y, y], color=OURS, linewidth=1.4, zorder=3)
         ax.plot(row.precision, y, marker, color=OURS, markerfacecolor="white", markersize=4.5, markeredgewidth=1.2, zorder=5)
-    kinds = table["source"].replace({"standin": "stand-in"})
-    ax.set_yticks(list(places.values()), [f"{name} ({kind})" for name, kind in zip(table["dataset"], kinds, strict=True)])
+    labels = [
+        dataset_label(row.dataset, row.source, "google surrogate" if row.source in MARKER_OF_SOURCE else "")
+        for row in table.itertuples()
+    ]
+    absent = ["" if row.source in MARKER_OF_SOURCE else f" ({row.source})" for row in table.itertuples()]
+    ax.set_yticks(list(places.values()), [label + word for label, word in zip(labels, absent, strict=True)])
     ax.set(xlim=(min(0.48, table["low"].min() - 0.01), 1.01), ylim=(-0.6, len(table) + 0.4), xlabel="attack precision")
     words = [("○ the paper", "black"), ("◇ ours, real data", OURS), ("□ ours, stand-in", OURS), ("| related work", "#777777")]
     for place, (text, colour) in enumerate(words):

@@ -62,13 +62,21 @@ class Run:
         self._saved[name] = frame, figure
         return frame
 
-    def figure(self, name: str, function: Callable[..., Any] | str, *tables: pd.DataFrame | str, **options: Any) -> Any:
+    def figure(
+        self,
+        name: str,
+        function: Callable[..., Any] | str,
+        *tables: pd.DataFrame | str,
+        datasets: Sequence[str] = (),
+        **options: Any,
+    ) -> Any:
         """Draw `mialib.plots.FUNCTION(*tables, ax=…, **options)`; write `name.png` and `name.svg`.
 
         tables: names of saved tables, or DataFrames. Those that this run has not saved yet are saved here: the first under the
         figure's name, others with the function's parameter added ("fig8_precision_paper"). Options of `draw` (facet, size,
         share, columns) are taken too. All options must be plain (JSON) values: they are kept in run.json, so that the figure
-        can be drawn again from the tables. Returns the picture, for the notebook to show.
+        can be drawn again from the tables. datasets: the names of those of the run's data sets that are drawn, where the first
+        table has no column `dataset`; not needed where the run has but one. Returns the picture, for the notebook to show.
         """
         _check_name("name", name)
         plot = function if isinstance(function, str) else function.__name__
@@ -77,6 +85,8 @@ class Run:
         given = inspect.signature(plot_function(plot)).bind_partial(*tables).arguments.items()
         saved = [self._table_of(name, parameter if i else "", table) for i, (parameter, table) in enumerate(given)]
         spec = {"function": plot, "tables": saved, "options": _plain(options)}
+        if datasets:
+            spec["datasets"] = _known_datasets(datasets, self.record)
         self.record["figures"][name] = spec
         picture = write_figure(self.results, self.figures, name, spec, self.record)
         self._write()
@@ -184,11 +194,11 @@ def standins(record: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(item["name"] for item in record["datasets"] if item["source"] != "real"))
 
 
-def _drawn_standins(record: Mapping[str, Any], frames: Sequence[pd.DataFrame]) -> list[str]:
-    """Those of a run's stand-ins that a figure's tables name in a column `dataset`; where they name no data set, all."""
-    known = {item["name"] for item in record["datasets"]}
-    drawn = known & set().union(*(frame["dataset"] for frame in frames if "dataset" in frame))
-    return [name for name in standins(record) if not drawn or name in drawn]
+def _known_datasets(names: Sequence[str], record: Mapping[str, Any]) -> list[str]:
+    known = list(dict.fromkeys(item["name"] for item in record["datasets"]))
+    if isinstance(names, str) or not set(names) <= set(known):
+        raise ValueError(f"datasets is {names!r}: a list of the run's own is needed ({', '.join(known) or 'none'})")
+    return list(names)
 
 
 # Figures
@@ -212,10 +222,13 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     """
     from IPython.display import Image
 
+    from mialib.runs.drawn import drawn_standins, with_sources
+
     for part in (name, *spec["tables"]):
         _check_name("name", part)  # of a run.json that somebody edited, too
-    frames = [read_table(results, table) for table in spec["tables"]]
-    standin = _drawn_standins(record, frames)
+    datasets = spec.get("datasets", ())
+    frames = with_sources([read_table(results, table) for table in spec["tables"]], record, datasets)
+    standin = drawn_standins(frames, record, datasets)
     note = f"stand-in data: {', '.join(standin)}" if standin else ""
     figures.mkdir(parents=True, exist_ok=True)
     tables = [(results / f"{table}.csv").read_text(encoding="utf-8") for table in spec["tables"]]

@@ -157,9 +157,11 @@ SCATTERS = {  # the panels of Fig. 11, and what they show of `class_facts`: x, y
 
 
 def class_scatters(facts: pd.DataFrame) -> pd.DataFrame:
-    """`class_facts` as the three scatters of Fig. 11: dataset, panel, x, y, a row a class, target and panel."""
+    """`class_facts` as the three scatters of Fig. 11: dataset, source, our_target, panel, x, y, a row a class,
+    target and panel.
+    """
     parts = [facts.assign(panel=panel, x=facts[x], y=facts[y]) for panel, (x, y) in SCATTERS.items()]
-    return pd.concat(parts, ignore_index=True)[["dataset", "panel", "x", "y"]]
+    return pd.concat(parts, ignore_index=True)[["dataset", "source", "our_target", "panel", "x", "y"]]
 
 
 def summary(outcomes: Sequence[Outcome], statistics: Sequence[str] = ("precision", "recall", "accuracy")) -> pd.DataFrame:

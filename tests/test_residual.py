@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from tqdm.std import tqdm
 
 from mialib import shadow
 from mialib.core import cache, randomness
+from mialib.core.progress import SILENT
 from mialib.core.types import Dataset
 from mialib.training import ResidualTrainer, residual
 from mialib.training.augmentation import PictureBatch, moved_batches, moved_pictures
@@ -253,8 +253,8 @@ def test_a_stop_ends_a_network_within_its_epoch():
     data, stop = pictures(), threading.Event()
     stop.set()
     material = trainer()._material(data)
-    with tqdm(disable=True) as bar, pytest.raises(InterruptedError, match="interrupted"):
-        trainer()._train(material, np.arange(40), 0, 0, bar, stop)
+    with pytest.raises(InterruptedError, match="interrupted"):
+        trainer()._train(material, np.arange(40), 0, 0, SILENT, stop)
 
 
 def test_a_training_that_diverges_is_named_and_not_kept():

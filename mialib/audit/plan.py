@@ -1,22 +1,23 @@
 """What an audit will do, said before it is done: what is trained and asked, and about how long that takes."""
 
 import logging
-import sys
 import time
 
 import numpy as np
-from tqdm.std import tqdm
 
 from mialib.audit.given import FEWEST, Given
 from mialib.audit.targets import AuditTarget
-from mialib.core import executors
+from mialib.core import executors, progress
 from mialib.core.types import Trainer
 
 log = logging.getLogger(__name__)
 
 
 def tell_plan(target: AuditTarget, judged: Given, trainer: Trainer | None, n_shadows: int, copies: int) -> None:
-    """What will be done, on the standard error, before it is. copies: rows that are asked beside the records, at most."""
+    """What will be done, said before it is: on the standard error, in a notebook below the cell.
+
+    copies: rows that are asked beside the records, at most.
+    """
     counts = f"{judged.n_members:,} members and {judged.n_nonmembers:,} non-members"
     more = f", and up to {copies:,} noisy copies" if copies else ""
     _say(f"audit of {target.name}: {counts}, {judged.n_judged:,} rows to ask{more}")
@@ -30,7 +31,7 @@ def tell_plan(target: AuditTarget, judged: Given, trainer: Trainer | None, n_sha
 
 
 def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
+    progress.tell(line)
 
 
 def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
@@ -44,7 +45,7 @@ def _seconds(trainer: Trainer, judged: Given, k: int) -> str:
         rows = np.sort(np.random.default_rng(0).choice(judged.n_judged, size, replace=False))
         began = time.perf_counter()
         try:
-            with executors.elsewhere(None):
+            with executors.elsewhere(None), progress.no_bars():
                 trainer.fit_many(judged.judged, rows[None].repeat(together, 0), 0)
         except Exception:
             log.debug("the trial failed", exc_info=True)

@@ -1,11 +1,10 @@
 """A model behind HTTP as a black box: asked in batches, within a budget, and never twice for what it has answered."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.std import tqdm
 
 from mialib.audit.connection import BadAnswer, Connection
 from mialib.audit.kept import KeptAnswers
@@ -13,7 +12,7 @@ from mialib.audit.meter import Meter
 from mialib.audit.open_inference import OpenInference
 from mialib.audit.payloads import Payload
 from mialib.audit.protocols import EXAMPLE_TEMPLATE, MLflow, ServiceProtocol, Template
-from mialib.core import cache, checks
+from mialib.core import cache, checks, progress
 
 SERVICE_PROTOCOLS = ("v2", "mlflow", "template")
 LONG = 10  # batches from which on a bar shows how far a question is
@@ -176,12 +175,11 @@ class Remote:
                 self._refuse_labels()
         return np.concatenate(parts) if self._kept is None else self._kept.of(digests)
 
-    def _batches(self, places: np.ndarray) -> "tqdm[np.ndarray]":
+    def _batches(self, places: np.ndarray) -> Iterable[np.ndarray]:
         rate = self._meter.per_second
         size = self.batch if rate is None else min(self.batch, max(1, int(rate)))
         batches = [places[start : start + size] for start in range(0, len(places), size)]
-        quiet: dict[str, Any] = {"disable": True} if len(batches) < LONG else {}  # else, as TQDM_DISABLE says
-        return tqdm(batches, desc="asking", unit="batch", leave=False, **quiet)
+        return batches if len(batches) < LONG else progress.tqdm_bar(iterable=batches, desc="asking", unit="batch", leave=False)
 
     def _answers(self, records: Payload, which: str) -> np.ndarray:
         """The checked answers to one batch."""

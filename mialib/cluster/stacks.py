@@ -15,14 +15,13 @@ import numpy as np
 from distributed import Client, Future, as_completed
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
-from tqdm.std import tqdm
 
 from mialib.cluster import travel, worker
 from mialib.cluster.datasets import MissingDatasets, Outline
 from mialib.cluster.errors import ClusterError
 from mialib.cluster.link import Link
 from mialib.cluster.worker import Delivery, Order, StrangeWorker
-from mialib.core import cache
+from mialib.core import cache, progress
 from mialib.core.executors import Work
 from mialib.core.types import Dataset
 
@@ -162,10 +161,10 @@ class _Run:
         n, work = len(stack.pieces), stack.job.work
         if n == 1:
             raise ClusterError(
-                f"the cluster at {self.cluster.address} cannot make one {work.unit} of {len(work.pieces)}: its workers ran "
+                f"the cluster at {self.cluster.address} cannot make one {_noun(work)} of {len(work.pieces)}: its workers ran "
                 f"out of memory or died over it ({why})"
             )
-        log.warning("%d %ss together were too much for a worker (%s): trying halves", n, work.unit, why)
+        log.warning("%d %ss together were too much for a worker (%s): trying halves", n, _noun(work), why)
         self.waiting.extendleft(reversed(stack.halves()))
 
     def _keep(self, stack: _Stack, delivery: Delivery) -> None:
@@ -227,23 +226,32 @@ class Cluster(Link):
     def begin(self, works: Sequence[Work]) -> None:
         """Make and keep what is missing of works that will be wanted, all side by side."""
         missing = [(work, [i for i in range(len(work.pieces)) if not work.is_kept(i)]) for work in works]
-        for _ in self._run([(work, numbers) for work, numbers in missing if numbers], wanted=False):
-            pass
+        lacking = [(work, numbers) for work, numbers in missing if numbers]
+        total = sum(work.each * len(work.pieces) for work in works)
+        unit, doing = works[0].unit if works else "piece", works[0].doing if works else ""
+        with progress.its_own_bar(total, unit, f"{doing} {self.where}") as bar:
+            bar.kept(total - sum(work.each * len(numbers) for work, numbers in lacking))
+            if lacking:
+                bar.begin()
+            for work, pieces, _ in self._run(lacking, wanted=False):
+                bar.done(work.each * len(pieces))
 
     def _run(self, works: list[tuple[Work, list[int]]], wanted: bool) -> Iterator[tuple[Work, list[int], list[Any]]]:
-        unit, total = works[0][0].unit if works else "", sum(len(missing) for _, missing in works)
         run = _Run(self, works, wanted)
         try:
-            with tqdm(total=total, desc=f"training {self.where}", unit=unit, leave=False) as bar:
-                for stack, results in run.results():
-                    bar.update(len(stack.pieces))
-                    yield stack.job.work, stack.pieces, results
+            for stack, results in run.results():
+                yield stack.job.work, stack.pieces, results
         except Exception as error:
             if self.is_lost() or isinstance(error, CommClosedError):
                 raise self.lost() from error
             raise
         finally:
             self.trained_twice += run.end()
+
+
+def _noun(work: Work) -> str:
+    """What one of its pieces is, for a person."""
+    return work.unit if work.each == 1 else "piece"
 
 
 def _is_of_memory(error: BaseException) -> bool:

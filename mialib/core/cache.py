@@ -74,6 +74,11 @@ def output_folder() -> Path | None:
     return Path(os.environ["MIALIB_OUT"]) if os.environ.get("MIALIB_OUT") else None
 
 
+def draws_no_bars() -> bool:
+    """Whether tqdm's bars are switched off (`TQDM_DISABLE`), which its widgets do not see."""
+    return bool(os.environ.get("TQDM_DISABLE"))
+
+
 def _folder(variable: str, default: str) -> Path:
     named = os.environ.get(variable, "")
     folder = Path(default if named in ("", "off") else named).expanduser()

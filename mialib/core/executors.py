@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from mialib.core import cache
+from mialib.core import cache, progress
 
 Result = TypeVar("Result")
 
@@ -38,7 +38,8 @@ class Work(NamedTuple):
     cloudpickle, and a Dataset that they hold, at any depth, travels once. keys: what the results, arrays by name, are kept
     under in the cache, as `kind`, and `check` what is found there; without a kind they may be anything, and are not kept.
     together: how many of k pieces one of the workers makes at once, as a stack. at_once: the same here, at most. keeps: whether
-    make itself keeps the results in the cache. in_order: whether make takes consecutive pieces only.
+    make itself keeps the results in the cache. in_order: whether make takes consecutive pieces only. unit, doing, each: for a
+    person, what a piece is ("model"), what is done ("training"), and of how many units a piece is.
     """
 
     pieces: Sequence[Any]
@@ -51,6 +52,8 @@ class Work(NamedTuple):
     keeps: bool = False
     in_order: bool = True
     unit: str = "model"
+    doing: str = "training"
+    each: int = 1
 
     def found(self, i: int) -> Any:
         """What the cache holds of piece i, or None."""
@@ -164,12 +167,17 @@ def finished(work: Work) -> list[Any]:
     """The results of all pieces, in order: from the cache, or made for it."""
     if (executor := current()) is not None:
         _begin_announced(executor)
-    found = [work.found(i) for i in range(len(work.pieces))]
-    missing = [i for i, result in enumerate(found) if result is None]
-    if missing:
-        missing = [*range(len(found))] if trains_whole_stacks() else missing
-        for i, result in made_here(work, missing) if executor is None else executor.made(work, missing):
-            found[i] = result
+    with progress.one_bar(work.each * len(work.pieces), work.unit, work.doing) as bar:
+        found = [work.found(i) for i in range(len(work.pieces))]
+        missing = [i for i, result in enumerate(found) if result is None]
+        if missing and trains_whole_stacks():
+            missing = [*range(len(found))]
+        bar.kept(work.each * (len(found) - len(missing)))
+        if missing:
+            with progress.making(bar):
+                for i, result in made_here(work, missing) if executor is None else executor.made(work, missing):
+                    found[i] = result
+                    bar.done(work.each)
     return found
 
 

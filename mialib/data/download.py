@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import requests
-from tqdm import tqdm
 
+from mialib.core import progress
 from mialib.core.extras import extra
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class Resuming:
     def _write(self, response: requests.Response, have: int) -> None:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
-        bar = tqdm(desc=self.file.name, initial=have, total=total, unit="B", unit_scale=True)
+        bar = progress.tqdm_bar(desc=self.file.name, initial=have, total=total, unit="B", unit_scale=True)
         with bar, open(self.part, "ab" if have else "wb") as file:
             for chunk in response.iter_content(CHUNK):
                 file.write(chunk)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from tqdm.std import tqdm
 
-from mialib.core import checks, streams
+from mialib.core import checks, progress, streams
 from mialib.core.types import BlackBox, check_answers
 from mialib.shadow.space import Space
 
@@ -177,7 +176,8 @@ def climb(
     queue, climbers = Queue(len(labels), n, tries), Climbers(space, rules, labels, seed, room)
     done = [climbers.taken(np.arange(0))]
     climbers.begin(queue.take(room))
-    with tqdm(total=n * len(labels), desc="synthesis", unit="record", leave=False) as bar:
+    with progress.one_bar(n * len(labels), "record", "synthesis") as bar:
+        bar.begin()
         while climbers.active:
             asked = min(climbers.active, (max_queries or sys.maxsize) - int(queries.sum()))
             queries += _by_group(climbers.jobs[:asked, 0], labels)
@@ -189,8 +189,7 @@ def climb(
                     for job in climbers.jobs[rows].tolist():
                         tell(Job(*job))
                 climbers.end(np.concatenate([found, gave_up]))
-                bar.set_postfix(queries=int(queries.sum()), refresh=False)
-                bar.update(len(found))
+                bar.count(len(found))
             if queries.sum() == max_queries:
                 break
             climbers.propose()

@@ -124,7 +124,8 @@ def all_classes(
     pieces = [[c] for c in range(n_classes)] if max_queries is None else [[*range(n_classes)]]
     make = partial(_climbed, model, features, n, seed, {"max_queries": max_queries, "tries": tries, **rules})
     keys, check = [shared | {"labels": labels} for labels in pieces], partial(_check_stored, features)
-    work = Work(pieces, make, "synthesis" if key is not None else None, keys, check, unit="label", at_once=together)
+    work = Work(pieces, make, "synthesis" if key is not None else None, keys, check, at_once=together)
+    work = work._replace(unit="record", doing="synthesis", each=n * len(pieces[0]))
     parts = [_synthesis(each) for each in executors.finished(work._replace(together=lambda k, w: w.share(k, together)))]
     arrays = [np.concatenate([part[i] for part in parts]) for i in range(4)]
     return Synthesis(arrays[0], arrays[1], arrays[2], arrays[3], pd.concat([part.report for part in parts], ignore_index=True))

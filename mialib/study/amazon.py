@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mialib.core import checks
+from mialib.core import checks, progress
 from mialib.core.executors import Workers
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys
@@ -78,9 +78,11 @@ class AmazonML:
         if not _numeric(dataset.x).any():
             rates = [_rate(dataset.x[row]) for row in rows]
             groups = [list(group) for _, group in groupby(range(len(rows)), key=rates.__getitem__)]
-            fitted = [self._trainer(dataset, rates[g[0]]).fit_many(dataset, rows[g], seed, first + g[0]) for g in groups]
+            with progress.one_bar(len(rows)):
+                fitted = [self._trainer(dataset, rates[g[0]]).fit_many(dataset, rows[g], seed, first + g[0]) for g in groups]
             return [model for group in fitted for model in group]
-        return [self._fit_binned(dataset, row, seed, first + j) for j, row in enumerate(rows)]
+        with progress.one_bar(len(rows)):
+            return [self._fit_binned(dataset, row, seed, first + j) for j, row in enumerate(rows)]
 
     def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
         """Time and memory that k models on n records each would take here, from a short trial; nothing is kept."""

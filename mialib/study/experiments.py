@@ -13,7 +13,7 @@ import numpy as np
 from mialib.attack.ablations import Fit
 from mialib.attack.learned import fit_attack
 from mialib.attack.thresholds import confidence_threshold, correctness_gap, entropy_threshold, modified_entropy_threshold
-from mialib.core import checks, executors, plans, randomness
+from mialib.core import checks, executors, plans, progress, randomness
 from mialib.core.types import AttackData, Dataset, Split, Trainer, answered_right, each_model, some_models
 from mialib.data.loading import split_target
 from mialib.shadow.answers import answers_work, shadow_attack_data, untrained
@@ -229,15 +229,22 @@ def run_targets(e: Experiment) -> list[AttackData]:
 
 def run_trials(*experiments: Experiment) -> list[Trial]:
     """Train what is missing of the experiments, one after another: a trial for each target and source of shadow data."""
-    made = executors.all_of([partial(run_jobs, e, plan_jobs(e)) for e in experiments])
+    plans_of = [plan_jobs(e) for e in experiments]
+    with progress.one_bar(_models(job for jobs in plans_of for job in jobs)):
+        made = executors.all_of([partial(run_jobs, e, jobs) for e, jobs in zip(experiments, plans_of, strict=True)])
     return [trial for trials in made for trial in trials]
+
+
+def _models(jobs: Iterable[TrainingJob]) -> int:
+    return sum(len(job.splits) for job in jobs)
 
 
 def run_jobs(e: Experiment, jobs: Sequence[TrainingJob]) -> list[Trial]:
     """Train what is missing of these trainings, the targets first, then their shadows: a trial for each of the latter."""
     targets, *shadows = jobs
     calls: list[Callable[[], AttackData | None]] = [targets.answers, *(partial(_train, job) for job in shadows)]
-    answers, trials = executors.all_of(calls)[0], []
+    with progress.one_bar(_models(jobs)):
+        answers, trials = executors.all_of(calls)[0], []
     assert answers is not None
     for job in shadows:
         assert job.target is not None

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.std import tqdm
 
-from mialib.core import checks, executors, randomness
+from mialib.core import checks, executors, progress, randomness
 from mialib.core.executors import Work, Workers
 from mialib.core.threads import one_a_core
 from mialib.core.types import BlackBox, Dataset
@@ -149,7 +148,7 @@ def _stacked(make_model: Callable[[], nn.Sequential], learners: Sequence[Learner
     orders = [randomness.torch_generator(seed, "order", number) for number in numbers]
     rows = torch.arange(len(x)).view(len(learners), -1)
     session = Session(stack, NETWORK_RECIPE, SparseBits(x) if sparse else torch.as_tensor(x), torch.as_tensor(y), rows, orders)
-    for model, state in zip(models, session.run(tqdm(disable=True), threading.Event(), numbers), strict=True):
+    for model, state in zip(models, session.run(progress.SILENT, threading.Event(), numbers), strict=True):
         model.load_state_dict(state)
     return [black_box(model).predict_proba for model in models]
 
@@ -240,11 +239,11 @@ def _chosen_models(dataset: Dataset, seed: int, jobs: Sequence[tuple[int, np.nda
     """Models by number and rows, some together on each core."""
     size = _stack_size(dataset.x[:1].size * len(jobs[0][1]), len(jobs))
     parts = [[jobs[i] for i in range(start, min(start + size, len(jobs)))] for start in range(0, len(jobs), size)]
-    with one_a_core(len(parts)) as (pool, _), tqdm(total=len(jobs), desc="training", unit="model", leave=False) as bar:
-        made = []
-        for part in [pool.submit(_learned, dataset, seed, part) for part in parts]:
-            made += part.result()
-            bar.update(len(made) - bar.n)
+    bar, made = progress.ticks(1), []
+    with one_a_core(len(parts)) as (pool, _):
+        for part, learned in zip(parts, [pool.submit(_learned, dataset, seed, part) for part in parts]):
+            made += learned.result()
+            bar.update(len(part))
     return made
 
 

@@ -1,12 +1,11 @@
 """What attacks with made-up shadow data will take, said before there are any: the climbs of Algorithm 1, and the shadows."""
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import redirect_stderr
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mialib.core import progress
 from mialib.core.plans import Planned
 from mialib.core.types import BlackBox
 from mialib.shadow.answers import untrained
@@ -73,7 +72,7 @@ class _Lacking(NamedTuple):
 
 def _lacking(target: Target, of: MadeShadows, name: str, budget: int | None = None) -> _Lacking:
     try:
-        with redirect_stderr(io.StringIO()):  # a bar that would end where it begins
+        with progress.no_bars():  # one would end where it begins
             if name == _MARGINAL:
                 (made,) = shadow_data.marginal_sets([target], of.sets)
             else:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mialib.core import cache, checks, executors
+from mialib.core import cache, checks, executors, progress
 from mialib.core.plans import Planned, collect
 from mialib.core.types import Dataset, Features, Trainer
 from mialib.shadow import synthesis
@@ -60,7 +60,7 @@ def on_a_core(trial: Callable[[], float]) -> float:
     one takes no longer than TWICE: a first one may load libraries.
     """
     began = time.perf_counter()
-    with _one_thread(), executors.elsewhere(None):
+    with _one_thread(), executors.elsewhere(None), progress.no_bars():
         seconds = _unshared(trial)
         return min(seconds, _unshared(trial)) if time.perf_counter() - began < TWICE else seconds
 
@@ -120,7 +120,7 @@ def seconds_a_query(trainer: Trainer, dataset: Dataset, n: int) -> float:
     """
     features, rows = dataset.features or Features(dataset.x.shape[1:]), few_rows(dataset, n)
     grows = 1.0 if hasattr(trainer, "recipe") else n / len(rows)
-    with tempfile.TemporaryDirectory() as folder, cache.kept_in(Path(folder)):
+    with tempfile.TemporaryDirectory() as folder, cache.kept_in(Path(folder)), progress.no_bars():
         model = trainer.fit_many(dataset, rows[None], 0)[0]
 
         def trial() -> float:

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 from torch import nn
-from tqdm.std import tqdm
 
-from mialib.core import checks, executors, processes, randomness
+from mialib.core import checks, executors, processes, progress, randomness
 from mialib.core.executors import Work
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys
@@ -125,7 +124,13 @@ def _side_by_side(
     fitted: Iterator[Any] = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
     with warnings.catch_warnings():  # joblib replaces workers that grew large, and says so; nothing is lost by it
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given to the executor")
-        return list(tqdm(fitted, total=len(pieces), desc="training", unit="model", leave=False) if len(pieces) > 1 else fitted)
+        return list(_counted(fitted, progress.ticks(1)))
+
+
+def _counted(fitted: Iterator[Any], bar: progress.Ticks) -> Iterator[Any]:
+    for model in fitted:
+        bar.update()
+        yield model
 
 
 def _is_classifier(estimator: Any) -> bool:

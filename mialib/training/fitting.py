@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.std import tqdm
 
-from mialib.core import cache, executors, randomness
+from mialib.core import cache, executors, progress, randomness
 from mialib.core.executors import Work, Workers
+from mialib.core.progress import Ticks
 from mialib.core.types import BlackBox, Dataset
 from mialib.training import keys, stacked
 from mialib.training.black_boxes import EncodedBlackBox, TorchBlackBox
@@ -51,13 +51,11 @@ class Engine(NamedTuple):
     pool: ThreadPoolExecutor
     size: int
     steps: int
-    train: Callable[[list[int], tqdm, threading.Event], Sequence[dict[str, Tensor]]]
+    train: Callable[[list[int], Ticks, threading.Event], Sequence[dict[str, Tensor]]]
 
 
 class TorchTrainer:
     """Trains networks of one architecture. Those that are finished are kept on disk, and found again (see `core.cache`)."""
-
-    unit = "epoch"  # of the progress bar
 
     def __init__(self, make_model: Callable[[], nn.Module], recipe: Recipe, device: str) -> None:
         if not isinstance(recipe, Recipe):
@@ -121,9 +119,9 @@ class TorchTrainer:
                 check_finite(f"model {task.numbers[j]}", states[j], self.recipe.lr)
                 cache.save("weights", networks[j].key, states[j], **record)
 
-        bar, rows = tqdm(desc="training", unit=self.unit, leave=False), [*range(len(networks))]
-        with bar, self._engine(task, len(networks)) as engine:
-            bar.total = len(networks) * engine.steps
+        rows = [*range(len(networks))]
+        with self._engine(task, len(networks)) as engine:
+            bar = progress.ticks(engine.steps)
             chunks = [rows[start : start + engine.size] for start in range(0, len(rows), engine.size)]
             try:
                 for job in as_completed([engine.pool.submit(work, chunk) for chunk in chunks]):

@@ -12,10 +12,10 @@ import numpy as np
 import psutil
 import torch
 from torch import Tensor, nn
-from tqdm.std import tqdm
 
 from mialib.core import checks, randomness
 from mialib.core.executors import Workers, trains_whole_stacks
+from mialib.core.progress import Ticks
 from mialib.core.threads import one_a_core
 from mialib.core.types import Dataset
 from mialib.training import stacked
@@ -149,7 +149,7 @@ class NeuralTrainer(TorchTrainer):
                 size = max(1, min(size, int(size * SECONDS_IN_WORK / seconds)))
             last = k % n_workers if self._kind.convolutional and size == 1 else 0  # fewer than cores: they share all of them
 
-            def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+            def train(members: list[int], bar: Ticks, stop: threading.Event) -> list[dict[str, Tensor]]:
                 numbers = [task.numbers[j] for j in members]
                 if members[0] >= k - last:
                     torch.set_num_threads(cores // last)

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-from tqdm.std import tqdm
 
 from mialib.core import checks, randomness
+from mialib.core.progress import Ticks
 from mialib.core.threads import one_a_core
 from mialib.training.fitting import Engine, Task, TorchTrainer
 from mialib.training.networks import Records
@@ -58,8 +58,6 @@ class PrivateTrainer(TorchTrainer):
     Model i depends on (seed, i) only. Finished networks are kept on disk; what is there is found without Opacus.
     """
 
-    unit = "private step"
-
     def __init__(
         self,
         make_model: Callable[[], nn.Module],
@@ -94,7 +92,7 @@ class PrivateTrainer(TorchTrainer):
         plan = self.plan(task.rows.shape[1])
         x, y = torch.as_tensor(task.dataset.x).to(self.device), torch.as_tensor(task.dataset.y).to(self.device)
 
-        def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+        def train(members: list[int], bar: Ticks, stop: threading.Event) -> list[dict[str, Tensor]]:
             rows = [torch.as_tensor(task.rows[j]).to(self.device) for j in members]
             numbers = [task.numbers[j] for j in members]
             return [self._train(x[row], y[row], plan, task.seed, i, bar, stop) for row, i in zip(rows, numbers, strict=True)]
@@ -103,7 +101,7 @@ class PrivateTrainer(TorchTrainer):
             yield Engine(pool, 1, plan.steps, train)
 
     def _train(
-        self, x: Tensor, y: Tensor, plan: Plan, seed: int, number: int, bar: tqdm, stop: threading.Event
+        self, x: Tensor, y: Tensor, plan: Plan, seed: int, number: int, bar: Ticks, stop: threading.Event
     ) -> dict[str, Tensor]:
         drawing, noise = (randomness.torch_generator(seed, name, number) for name in ("drawn records", "private noise"))
         network = Alone(self._fresh(seed, number), self.device)

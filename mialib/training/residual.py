@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
-from tqdm.std import tqdm
 
 from mialib.core import checks, randomness
+from mialib.core.progress import Ticks
 from mialib.core.threads import one_a_core
 from mialib.core.types import Dataset
 from mialib.training.augmentation import PictureBatch, moved_batches, moved_pictures
@@ -181,7 +181,7 @@ class ResidualTrainer(TorchTrainer):
             raise ValueError(f"rows must hold at least 2 records a network, for batch normalisation, got {task.rows.shape}")
         material = self._material(task.dataset)
 
-        def train(members: list[int], bar: tqdm, stop: threading.Event) -> list[dict[str, Tensor]]:
+        def train(members: list[int], bar: Ticks, stop: threading.Event) -> list[dict[str, Tensor]]:
             return [self._train(material, task.rows[j], task.seed, task.numbers[j], bar, stop) for j in members]
 
         with self._workers(k) as (pool, _), _repeatable_convolutions():
@@ -195,7 +195,7 @@ class ResidualTrainer(TorchTrainer):
         return torch.as_tensor(dataset.x).to(self.device), torch.as_tensor(dataset.y).to(self.device)
 
     def _train(
-        self, material: tuple[Tensor, Tensor], rows: np.ndarray, seed: int, number: int, bar: tqdm, stop: threading.Event
+        self, material: tuple[Tensor, Tensor], rows: np.ndarray, seed: int, number: int, bar: Ticks, stop: threading.Event
     ) -> dict[str, Tensor]:
         """The state of network `number`, trained on `rows` (n,), on the CPU."""
         network = self._placed(seed, number)

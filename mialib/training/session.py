@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.std import tqdm
 
+from mialib.core.progress import Ticks
 from mialib.training.recipe import Recipe
 from mialib.training.sparse import SparseBits
 from mialib.training.stacked import Alone, Stack
@@ -38,7 +38,7 @@ class Session:
         self.optimizer = make_optimizer(stack, recipe)
         self.step = 0
 
-    def run(self, bar: tqdm, stop: threading.Event, names: Sequence[int] = ()) -> list[dict[str, Tensor]]:
+    def run(self, bar: Ticks, stop: threading.Event, names: Sequence[int] = ()) -> list[dict[str, Tensor]]:
         """Train to the end; the state of each network, in order.
 
         Raises InterruptedError soon after `stop` is set, and FloatingPointError for a loss that is not finite. names: the

@@ -1,9 +1,11 @@
-"""Bars: one for all that a call makes, those that are on disk among them; none of trials, and none in a worker."""
+"""Bars: one for all that a call makes, those that are on disk among them, and none of trials. Notes below a cell."""
 
 import io
+import logging
 import re
 import sys
 import threading
+import warnings
 from functools import partial
 from typing import ClassVar
 
@@ -12,11 +14,13 @@ import pytest
 from test_algorithm1 import constant
 from test_training import bits, rows_of
 
-from mialib.core import executors, progress
+from mialib.core import executors, notes, progress
 from mialib.core.executors import Work
 from mialib.core.types import Features
 from mialib.shadow import synthesis
 from mialib.training import EstimatorTrainer, NeuralTrainer, Recipe, mlp
+
+DRAWS = progress.tqdm_bar
 
 
 class Drawn:
@@ -155,7 +159,7 @@ def test_outside_of_a_whole_ticks_count_for_nobody(drawn):
 
 
 def test_a_terminal_gets_a_line_and_none_where_bars_are_off(monkeypatch):
-    monkeypatch.undo()
+    monkeypatch.setattr(progress, "tqdm_bar", DRAWS)
     for off in ("", "1"):
         monkeypatch.setenv("TQDM_DISABLE", off)
         monkeypatch.setattr(sys, "stderr", io.StringIO())
@@ -169,3 +173,50 @@ def test_synthesis_counts_records_of_all_classes(drawn):
     (bar,) = drawn
     assert bar.total == 6 and bar.texts[-1] == "synthesis: 6 of 6 records"
     assert 3.0 in bar.shown, "those of the class that is answered come before the others are given up"
+
+
+# Notes
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    """As if in a kernel: the logger and Python's warnings as they were, afterwards."""
+    logger = logging.getLogger("mialib")
+    monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "parent", None)
+    monkeypatch.setattr(logger, "propagate", True)
+    return logger
+
+
+def test_in_a_notebook_the_log_is_a_plain_line_below_the_cell(notebook, capsys):
+    notes.quiet_log()
+    notes.quiet_log()
+    logging.getLogger("mialib.attack").warning("classes %s\n lack members", [3])
+    logging.getLogger("mialib.attack").info("not said")
+    assert capsys.readouterr() == ("note: classes [3] lack members\n", "")
+
+
+def test_a_log_that_is_set_up_is_left_alone(notebook):
+    notebook.addHandler(logging.NullHandler())
+    notes.quiet_log()
+    assert len(notebook.handlers) == 1 and notebook.propagate
+
+
+def test_in_a_notebook_a_warning_names_what_warns_and_no_folder(notebook, capsys):
+    notes.quiet_warnings()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = notes._show_warning
+        warnings.warn_explicit("did not\nconverge", UserWarning, np.__file__, 3)
+        warnings.warn_explicit("of a cell", UserWarning, "/tmp/ipykernel_1/2.py", 3)
+    assert capsys.readouterr() == ("note: numpy: did not converge\nnote: of a cell\n", "")
+
+
+def test_elsewhere_nothing_is_changed(notebook, monkeypatch):
+    monkeypatch.setattr(progress, "in_notebook", lambda: False)
+    before = warnings.showwarning
+    notes.quiet_log()
+    notes.quiet_warnings()
+    assert warnings.showwarning is before and not notebook.handlers

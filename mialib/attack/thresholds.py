@@ -10,6 +10,8 @@ from mialib.core.types import Attack, AttackData, answered_right, check_width
 
 log = logging.getLogger(__name__)
 
+_NAMED = 10  # classes in a warning, at most
+
 NEVER = np.finfo(np.float32).min  # the score where nothing could be learned: no record is called a member
 
 
@@ -22,7 +24,8 @@ def usable_classes(data: AttackData, classes: Sequence[int] | None = None) -> np
     wanted = np.arange(n_classes) if classes is None else np.unique(checks.labels("classes", classes, n_classes))
     if not usable[wanted].all():
         lacking = wanted[~usable[wanted]].tolist()
-        log.warning("classes %s lack members or non-members: their records are answered non-member", lacking)
+        named = str(lacking) if len(lacking) <= _NAMED else f"{lacking[:_NAMED]} … ({len(lacking)} of {len(wanted)})"
+        log.warning("classes %s lack members or non-members: their records are answered non-member", named)
     return wanted[usable[wanted]]
 
 

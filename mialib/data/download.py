@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -112,9 +113,11 @@ def _by_hand(path: Path) -> str:
 
 
 def _download(url: str, file: File, path: Path) -> Path:
-    with extra("study"):
-        import pooch  # where no widgets are installed its import warns: only those who download need it
+    with extra("study"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of widgets that are not installed
+        import pooch
 
+    pooch.get_logger().setLevel(logging.WARNING)  # what is loaded is said by the bar
     known_hash = file.sha256 or (file.md5 and f"md5:{file.md5}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mialib.core import cache, checks
+from mialib.core import cache, checks, notes
 from mialib.core.types import Dataset, Features, Split
 from mialib.data import prepared
 from mialib.data.catalogue import CATALOGUE
@@ -36,6 +36,7 @@ def load(name: str, mode: str = "auto") -> Dataset:
     warning.
     """
     source = CATALOGUE[checks.choice("name", name, NAMES)]
+    notes.quiet_log()  # the first that a notebook calls, and may hear of a stand-in from
     dataset, path = _load(source, checks.choice("mode", mode, MODES))
     _loaded[source.name, mode] = weakref.ref(dataset), path
     return dataset

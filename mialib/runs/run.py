@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mialib.cluster import connect
-from mialib.core import cache, executors
+from mialib.core import cache, executors, notes
 from mialib.core.cache import atomic, output_folder
 from mialib.runs.machine import hardware, versions
 
@@ -122,9 +122,12 @@ def start(notebook: str, profile: str, parameters: Mapping[str, Any], datasets: 
     Under the runner it goes to the folder that the runner publishes on success; run by hand, to results/interactive and
     figures/interactive of the checkout, so that it never replaces a real result, and it says so. `datasets` are the `Dataset`s
     that the notebook uses, or their descriptions (dicts with name, source, …). Of `parameters` only UPPER_CASE names count, so
-    a notebook hands over globals(). Where the environment names a cluster (`mialib.cluster`), it does the work from here on.
+    a notebook hands over globals(). Log lines and warnings appear quietly from here on (`core.notes`). Where the environment
+    names a cluster (`mialib.cluster`), it does the work from here on.
     """
     _check_name("notebook", notebook)
+    notes.quiet_log()
+    notes.quiet_warnings()
     if (address := cache.cluster_address()) and executors.current() is None:
         executors.from_now_on(connect(address))
     if out := output_folder():

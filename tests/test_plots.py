@@ -203,6 +203,7 @@ def test_every_figure_is_tested():
     drawn = [getattr(plots, name) for name in plots.__all__ if name != "draw"]
     elsewhere = {
         "mialib.plots.scoreboard": "test_scoreboard.py",
+        "mialib.plots.finding": "test_finding.py",
         "mialib.plots.modern": "test_modern_figures.py",
         "mialib.plots.audit": "test_audit_plots.py",
         RELATED: "the tests of each study",

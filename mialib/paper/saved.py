@@ -24,12 +24,14 @@ from mialib.runs.run import read_run, read_table, results_folder, standins
 
 UNREAD = ("00_", "11_", "99_")  # without published values of their own: an attack by hand, an audit, the reader of the others
 MODERN = "09_modern_attacks"  # has tables of its own: its values are no paper of 2017's
+ANSWERS = "01_cifar10"  # whose targets' answers for the true class are shown beside what attacks make of them
 AROUND = "10_related_attacks"  # has claims alone: the paper says of them in words, without a value
 STANDIN_SUFFIX = "-standin"
 STUDY_SOURCES = ("real", "standin")
 ROW_KEY = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
 NUMBERS = ["value", "low", "high", "n_targets", "train_size", "our_train_size"]
 MEASURED = list(dict.fromkeys([*ROW_KEY, *NEEDED]))
+COUNTS = ["dataset", "train_size", "member", "bin_left", "bin_right", "records", "n_targets"]  # of `read_true_class`
 CLAIM_COLUMNS = ["claim", "test", "outcome", "evidence"]
 ALLOWED = (*OUTCOMES[True], *OUTCOMES[False], NOT_TESTABLE)
 
@@ -46,7 +48,8 @@ class Saved(NamedTuple):
 
     values: the rows of every `compared` table, with notebook and run in front; claims: the same of the `claims` tables, with
     dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`;
-    modern: what 09_modern_attacks left, None if it was not run; around: the claims of 10_related_attacks likewise.
+    modern: what 09_modern_attacks left, None if it was not run; around: the claims of 10_related_attacks likewise; answers: the
+    table `true_class` of 01_cifar10, without rows where there is none.
     """
 
     values: pd.DataFrame
@@ -55,6 +58,7 @@ class Saved(NamedTuple):
     datasets: list[dict[str, Any]]
     modern: SavedModern | None = None
     around: pd.DataFrame | None = None
+    answers: pd.DataFrame = pd.DataFrame(columns=COUNTS)
 
 
 def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
@@ -66,6 +70,7 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
     """
     folders = find(profile, data, results_folder() if results is None else Path(results))
     values, claims, facts, datasets, modern, around = [], [], [], [], None, None
+    answers = pd.DataFrame(columns=COUNTS)
     for notebook, folder in folders.items():
         record = read_record(folder)
         front = {"notebook": notebook, "run": folder.parent.name}
@@ -79,12 +84,13 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
             values.append(_in_front(read_compared(folder, record), front))
             claims.append(_in_front(read_claims(folder, record), front))
             counted = {"values": len(values[-1]), "claims": len(claims[-1])}
+            answers = read_true_class(folder, record) if notebook == ANSWERS else answers
         source = "standin" if standins(record) else "real"
         facts.append(front | {"source": source, "seconds": record["seconds"]} | counted)
         datasets += [each for each in record["datasets"] if each not in datasets]
     table = pd.concat(values, ignore_index=True)
     _check_apart(table)
-    return Saved(table, pd.concat(claims, ignore_index=True), pd.DataFrame(facts), datasets, modern, around)
+    return Saved(table, pd.concat(claims, ignore_index=True), pd.DataFrame(facts), datasets, modern, around, answers)
 
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:
@@ -160,6 +166,26 @@ def read_claims(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     _check_claims(name, table, record, folder.parent.name)
     refuse(name, table, table.duplicated(["claim", "test", "dataset"]), "the second row of one test")
     return table[columns]
+
+
+def read_true_class(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+    """The table `true_class` of a run (`study.tables.true_class_counts`), every row checked; without rows where it has none.
+
+    Raises ValueError for a missing column, a source that is not the run's, what is not a number, a count below 0, a probability
+    outside 0..1, and two rows of one bin.
+    """
+    if not (folder / "true_class.csv").exists():
+        return pd.DataFrame(columns=COUNTS)
+    name, table = _name(folder / "true_class.csv"), _read_saved(folder, "true_class", [*COUNTS, "source"])
+    _check_sources(name, table, record, folder.parent.name)
+    refuse_texts(name, table, COUNTS[3:])
+    refuse(
+        name, table, ~table["member"].astype(str).isin(["True", "False"]), "member is {member!r}; True and False are allowed"
+    )
+    for column, most in {"bin_left": 1, "bin_right": 1, "records": np.inf, "n_targets": np.inf}.items():
+        refuse_outside(name, table, column, 0, most)
+    refuse(name, table, table.duplicated(COUNTS[:4]), "the second row of one bin")
+    return table[COUNTS]
 
 
 def read_modern(folder: Path, record: Mapping[str, Any]) -> SavedModern:

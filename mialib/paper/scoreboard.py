@@ -12,7 +12,7 @@ import pandas as pd
 from mialib.paper.comparison import APART, NOT_RUN, of_papers_kind
 from mialib.paper.saved import AROUND, MODERN, is_rate
 from mialib.paper.values import KEY, published, related
-from mialib.plots.names import WORDS
+from mialib.plots.names import SURROGATE, WORDS
 from mialib.plots.scoreboard import COUNTED
 
 OTHER, STANDIN = "real data, other conditions", "stand-in data"
@@ -180,6 +180,28 @@ def glance_points(values: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
 
 
+def finding_rows(values: pd.DataFrame) -> pd.DataFrame:
+    """The paper's main value and ours, a row a data set or training size: dataset, label, apart, published, value, low,
+    high.
+
+    First the medians of Fig. 4 at the paper's training sizes, then Table II. apart: "" where a row counts; else what keeps it
+    from counting, "surrogate" or "stand-in, surrogate" (of the paper's own kind of target: "stand-in").
+    """
+    fig4 = (values["id"] == "F4") & (values["metric"] == "attack_precision_p50") & ~values["variant"].isin(APART)
+    fig4 &= values["train_size"] == values["our_train_size"]
+    table_two = (values["id"] == "T2") & (values["metric"] == "attack_precision")
+    rows = values[(fig4 | table_two) & of_papers_kind(values) & values["value"].notna()]
+    name, n = rows["dataset"].replace(WORDS), rows["our_train_size"].map(", n = {:,.0f}".format)
+    kinds = pd.DataFrame({"stand-in": rows["source"] != "real", "surrogate": rows["our_target"].str.endswith(SURROGATE)})
+    words = [", ".join(kinds.columns[list(row)]) for row in kinds.to_numpy()]
+    table = rows.assign(label=name + n.where(rows["id"] == "F4", ""), apart=words)[FINDING]
+    order = [*dict.fromkeys(published().set_index("id").loc[["F4", "T2"], "dataset"].replace(WORDS))]
+    keys = (rows["our_train_size"], name.map(order.index), table["apart"].map(REASONS.index))
+    return table.iloc[np.lexsort(keys)].reset_index(drop=True)
+
+
+REASONS = ("", "surrogate", "stand-in", "stand-in, surrogate")  # why a row does not count, the least first
+FINDING = ["dataset", "label", "apart", "published", "value", "low", "high"]
 METRIC_KINDS = {
     "attack_precision": "attack precision",
     "attack_recall": "attack recall",

@@ -3,6 +3,7 @@
 from mialib.plots.attacks import attack_comparison, by_variant, precision_by_noise, query_budget, roc_curves, shadow_count
 from mialib.plots.audit import audit_answers, audit_attacks, audit_curves, audit_groups, audit_moment, audit_remedies
 from mialib.plots.classes import boxes, cdfs, class_dots, histograms, pictures, scatter
+from mialib.plots.finding import why_and_outcome
 from mialib.plots.leakage import knob_curves, mitigation_rows, utility_leakage
 from mialib.plots.modern import (
     average_against_low,
@@ -33,5 +34,5 @@ __all__ = [
     "inside_and_outside", "inverted_pictures", "kinds_of_model", "knob_curves", "ladder_steps", "log_roc_curves",
     "low_rates", "mark_correlations", "mitigation_rows", "pictures", "precision_by_noise", "prediction_vectors",
     "query_budget", "reference_counts", "roc_curves", "scatter", "shadow_count", "shadow_splits", "table_two",
-    "through_an_app", "utility_leakage", "wrong_kinds",
+    "through_an_app", "utility_leakage", "why_and_outcome", "wrong_kinds",
 ]  # fmt: skip

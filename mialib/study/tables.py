@@ -245,6 +245,25 @@ QUANTITIES = {
 }
 
 
+def true_class_counts(trials: Sequence[Trial], bins: int = 20) -> pd.DataFrame:
+    """How many records the targets of a case, all together, give their true class a probability between bin_left and bin_right:
+    member, bin_left, bin_right, records, n_targets, a row a bin. The last bin holds its right end, too.
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    answers: dict[Case, dict[int, AttackData]] = {}
+    for trial in trials:
+        answers.setdefault(trial.case, {})[trial.target] = trial.answers
+    cases, parts = [], []
+    for case, targets in answers.items():
+        for member in (True, False):
+            sure = np.concatenate([confidence(data)[data.member == member] for data in targets.values()])
+            ends = {"bin_left": edges[:-1], "bin_right": edges[1:]}
+            counts = {"records": np.histogram(np.clip(sure, 0, 1), edges)[0], "n_targets": len(targets)}
+            cases.append(case)
+            parts.append(pd.DataFrame({"member": member, **ends, **counts}))
+    return _frame(cases, parts)
+
+
 def leaking_pictures(outcome: Outcome, dataset: Dataset, split: Split, classes: Iterable[int]) -> pd.DataFrame:
     """Of each class, the member that the attack is surest of, and the one it is least sure of: cls, name, exposed (bool),
     score, confidence (the target's, in the true class), height, width, pixels (hexadecimal RGB bytes, row by row).

@@ -68,6 +68,58 @@ function sortable(table) {
   });
 }
 
+// A form that hides the rows that it does not name, and has the tally count those that are left. The address keeps what was chosen.
+function filters(form) { // a field may be called dataset, so the form's own is not asked
+  const rows = [...document.getElementById(form.getAttribute("data-rows")).tBodies[0].rows];
+  const counted = document.querySelectorAll(`#${form.getAttribute("data-tally")} td[data-given]`);
+  const found = document.querySelector(".found");
+  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const selects = [...form.querySelectorAll("select")];
+  const words = form.querySelector("input[type=search]");
+
+  const apply = () => {
+    const chosen = selects.filter((select) => select.value).map((select) => [select.name, select.value]);
+    const asked = words.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) {
+      row.hidden = !(chosen.every(([name, value]) => row.dataset[name] === value)
+        && asked.every((word) => texts.get(row).includes(word)));
+    }
+    const left = rows.filter((row) => !row.hidden);
+    for (const cell of counted) {
+      const asks = Object.entries(cell.dataset);
+      const number = left.filter((row) => asks.every(([name, value]) => row.dataset[name] === value)).length;
+      cell.textContent = number;
+      cell.classList.toggle("none", number === 0);
+    }
+    found.innerHTML = `<strong>${left.length}</strong> of ${rows.length} values`;
+    const given = new URLSearchParams(words.value ? [...chosen, ["words", words.value]] : chosen);
+    try {
+      history.replaceState(null, "", `${location.pathname}${given.size ? `?${given}` : ""}${location.hash}`);
+    } catch { /* a browser that keeps addresses of files as they are */ }
+  };
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    const field = form.elements[name];
+    if (field && (field === words || [...field.options].some((option) => option.value === value))) field.value = value;
+  }
+  form.hidden = false;
+  form.addEventListener("input", apply);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(apply));
+  apply();
+}
+
+// All code of a notebook, opened and folded at once.
+function allCode(button) {
+  const parts = document.querySelectorAll("details.code");
+  button.hidden = parts.length === 0;
+  button.addEventListener("click", () => {
+    const open = button.getAttribute("aria-pressed") !== "true";
+    for (const part of parts) part.open = open;
+    button.setAttribute("aria-pressed", open);
+    button.textContent = open ? "Fold all code" : "Show all code";
+  });
+}
+
 // Printed, all that is folded stands open, except code, which the style sheet leaves out.
 const opened = [];
 addEventListener("beforeprint", () => {
@@ -83,5 +135,7 @@ addEventListener("afterprint", () => {
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("button.theme").forEach(switchTheme);
   document.querySelectorAll("table.sortable").forEach(sortable);
+  document.querySelectorAll("form.filters").forEach(filters);
+  document.querySelectorAll("button.all-code").forEach(allCode);
 });
 })();

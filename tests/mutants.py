@@ -98,6 +98,9 @@ FAULTS = [
         "paper/modern.py", 'if row.reading == "quoted" or _another_rate(row):', "if _another_rate(row):", "test_modern_paper.py"
     ),
     Fault("paper/claims_since.py", 'lira["low"] > old["high"]', "True", "test_modern_paper.py"),
+    Fault("paper/scoreboard.py", "reading.where(reading == DRAWN, STATED)", "reading", "test_scoreboard.py"),
+    Fault("paper/deviations.py", "paper.removeprefix(AT_MOST)", "ours", "test_deviations.py"),
+    Fault("paper/deviations.py", "float(np.prod(found))", "found[0]", "test_deviations.py"),
     Fault("attack/inside.py", "id(layer.bias): of_bias}", "id(layer.bias): 0 * of_bias}", "test_white_box.py"),
     Fault("attack/inside.py", "logits.mean(1)).sum()", "0).sum()", "test_white_box.py"),
     Fault("attack/white_box.py", "np.sort(_layer(", "np.asarray(_layer(", "test_white_box.py"),

@@ -308,7 +308,8 @@ def mixed(results):
 
 
 def test_only_real_data_and_the_papers_target_count(mixed):
-    totals = scoreboard.totals(board(mixed)).set_index("standing")
+    by_given = scoreboard.totals(board(mixed))
+    totals = by_given.groupby("standing").sum(numeric_only=True)
     assert totals["rows"].to_dict() == dict(zip(scoreboard.STANDINGS, (2, 7, 3), strict=True))
     assert totals.loc[scoreboard.COUNTED, "reproduced"] == 2
     assert totals.loc[scoreboard.STANDIN, "differs"] == 3
@@ -336,6 +337,42 @@ def test_tally_has_every_experiment_and_adds_up(mixed):
     assert table.set_index("id").loc["T3", "standing"] == "not run"
     assert dict(zip(table["id"], table["published"], strict=True))["T2"] == 27
     assert (table["covered"] <= table["published"]).all()
+
+
+def test_stated_and_drawn_are_told_apart():
+    """The paper's own values of Fig. 4: every one has its place, and what is stated and drawn is compared as it is stated."""
+    study = of_the_paper()
+    values = scoreboard.standings(study.values)
+    fig4 = scoreboard.tally(values).query("id == 'F4'").set_index("given")
+    assert fig4["published"].to_dict() == {"stated": 12, "drawn": 56}
+    assert fig4["rows"].to_dict() == fig4["within"].to_dict() == {"stated": 12, "drawn": 56}
+    assert fig4["single_classes"].to_dict() == {"stated": 0, "drawn": 40}
+    assert not scoreboard.how_given(pd.Series(paper.comparison.READINGS)).isin(["conflicting"]).any()
+    assert scoreboard.how_given(pd.Series(["stated", "conflicting", "drawn"])).tolist() == ["stated", "stated", "drawn"]
+    per_experiment = scoreboard.tally(values).query("rows > 0").groupby(["standing", "given"])["rows"].sum()
+    totals = scoreboard.totals(values).set_index(["standing", "given"])["rows"]
+    assert len(totals) == 6 and totals[totals > 0].to_dict() == per_experiment.to_dict()
+
+
+def test_within_leaves_out_what_differs_and_what_is_undecided():
+    rows = paper.published_rows("cifar10", ["F4"])
+    table = pd.concat([measured(rows.head(2), error=-0.2), measured(rows.iloc[2:4], error=-0.001)], ignore_index=True)
+    values = scoreboard.standings(paper.compare(table))
+    total = scoreboard.totals(values).query("standing == @scoreboard.COUNTED").sum(numeric_only=True)
+    assert total["rows"] == 4 and total["within"] == 4 - total["differs"] - total["not met"] < 4
+
+
+COMMITTED = ROOT / "results" / "paper-standin" / "99_scoreboard"
+
+
+@pytest.mark.skipif(not COMMITTED.exists(), reason="results/paper-standin/99_scoreboard is not in this checkout")
+def test_the_committed_totals_are_those_of_the_saved_tables():
+    """13 stated values count (12 within 0.05, or their bound met), 50 drawn ones (36), 40 of these of single classes."""
+    tables = saved.read_runs("paper", results=ROOT / "results")
+    totals = scoreboard.totals(scoreboard.standings(tables.values))
+    pd.testing.assert_frame_equal(runs.read_table(COMMITTED, "totals"), totals)
+    counted = totals[totals["standing"] == scoreboard.COUNTED].set_index("given")
+    assert counted[["rows", "within", "single_classes"]].T.to_dict("list") == {"stated": [13, 12, 0], "drawn": [50, 36, 40]}
 
 
 # Table II and related work

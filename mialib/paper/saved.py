@@ -6,6 +6,7 @@ worked out again.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ class Saved(NamedTuple):
     values: the rows of every `compared` table, with notebook and run in front; claims: the same of the `claims` tables, with
     dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`;
     modern: what 09_modern_attacks left, None if it was not run; around: the claims of 10_related_attacks likewise; answers: the
-    table `true_class` of 01_cifar10, without rows where there is none.
+    table `true_class` of 01_cifar10, without rows where there is none; records: run.json of each notebook's run, by notebook.
     """
 
     values: pd.DataFrame
@@ -59,6 +60,7 @@ class Saved(NamedTuple):
     modern: SavedModern | None = None
     around: pd.DataFrame | None = None
     answers: pd.DataFrame = pd.DataFrame(columns=COUNTS)
+    records: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 
 
 def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
@@ -69,10 +71,11 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
     whatever is wrong in a table (see `read_compared`), for two notebooks with the same row, and where nothing was run.
     """
     folders = find(profile, data, results_folder() if results is None else Path(results))
+    records = {notebook: read_record(folder) for notebook, folder in folders.items()}
     values, claims, facts, datasets, modern, around = [], [], [], [], None, None
     answers = pd.DataFrame(columns=COUNTS)
     for notebook, folder in folders.items():
-        record = read_record(folder)
+        record = records[notebook]
         front = {"notebook": notebook, "run": folder.parent.name}
         if notebook == MODERN:
             modern = read_modern(folder, record)
@@ -90,7 +93,8 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
         datasets += [each for each in record["datasets"] if each not in datasets]
     table = pd.concat(values, ignore_index=True)
     _check_apart(table)
-    return Saved(table, pd.concat(claims, ignore_index=True), pd.DataFrame(facts), datasets, modern, around, answers)
+    found = pd.concat(claims, ignore_index=True)
+    return Saved(table, found, pd.DataFrame(facts), datasets, modern, around, answers, records)
 
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:

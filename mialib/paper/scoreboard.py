@@ -17,7 +17,10 @@ from mialib.plots.scoreboard import COUNTED
 
 OTHER, STANDIN = "real data, other conditions", "stand-in data"
 STANDINGS = (COUNTED, OTHER, STANDIN)
+STATED, DRAWN = GIVEN = ("stated", "drawn")  # how the paper gives a value: see `how_given`
 VERDICTS = ("reproduced", "near", "undecided", "differs", "met", "not met")
+WITHIN = ("reproduced", "near", "met")  # within 0.05 of the paper's value, or its bound met
+ONE_CLASS = "attack_precision_class_"  # what the metric of a single class begins with
 PLAIN = ("", "shadow:real", "mitigation:none")  # settings that related work shares
 TABLE_II = {"target_train_accuracy": "train", "target_test_accuracy": "test", "attack_precision": "precision"}
 
@@ -54,13 +57,21 @@ def run_list(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def standings(values: pd.DataFrame) -> pd.DataFrame:
-    """The values with two columns more: standing, one of `STANDINGS`; and what related work measured, see `beside_related`.
+    """The values with columns more: standing, one of `STANDINGS`; given, one of `GIVEN`; and what related work measured, see
+    `beside_related`.
 
     COUNTED is what `paper.compare` counts. OTHER: a surrogate of a service, a local network in its place, another training
     size, or shadows that break the paper's rules.
     """
     standing = np.select([values["counts"], values["source"] == "real"], [COUNTED, OTHER], STANDIN)
-    return beside_related(values.assign(standing=standing))
+    return beside_related(values.assign(standing=standing, given=how_given(values["reading"])))
+
+
+def how_given(reading: pd.Series) -> pd.Series:
+    """How the paper gives a value, by its `reading`: "stated" in its text or tables, one that it contradicts elsewhere too, or
+    "drawn", which was read off a figure to about 0.001.
+    """
+    return reading.where(reading == DRAWN, STATED)
 
 
 def beside_related(values: pd.DataFrame) -> pd.DataFrame:
@@ -89,29 +100,42 @@ def _span(values: pd.Series) -> str:
 
 
 def tally(values: pd.DataFrame) -> pd.DataFrame:
-    """Verdicts by experiment and standing: id, title, published (how many values the paper gives), standing, covered (how many
-    of them were run), rows (several for one published value: readings of noise, kinds of target), and a column a verdict.
+    """Verdicts by experiment, standing and how the paper gives its values: id, title, given, published (how many values are
+    given so), standing, covered (how many of them were run), rows (several for one published value: readings of noise, kinds of
+    target), single_classes (rows on the precision of one class), within (rows of the verdicts `WITHIN`), a column a verdict.
 
-    An experiment of which nothing was run has one row, of standing "not run".
+    An experiment of which nothing was run has one row, of standing "not run", for all of its values (given "").
     """
-    paper_rows = published().drop_duplicates(KEY)["id"].value_counts()
+    known = published()
+    known = known.assign(given=how_given(known["reading"])).sort_values("given", ascending=False, kind="stable")
+    known = known.drop_duplicates(KEY)  # a value that is both stated and drawn is compared as it is stated
     rows = []
     for e in EXHIBITS:
-        front = {"id": e.id, "title": e.title, "published": int(paper_rows.get(e.id, 0))}
-        of_exhibit = values[values["id"] == e.id]
-        parts = [(s, of_exhibit[of_exhibit["standing"] == s]) for s in STANDINGS if (of_exhibit["standing"] == s).any()]
-        rows += [front | {"standing": s} | _counts(part) for s, part in parts or [(NOT_RUN, of_exhibit)]]
+        of_exhibit, of_paper = values[values["id"] == e.id], known[known["id"] == e.id]
+        front = {"id": e.id, "title": e.title}
+        if of_exhibit.empty:
+            rows.append(front | {"given": "", "published": len(of_paper), "standing": NOT_RUN} | _counts(of_exhibit))
+        for (standing, given), part in _parts(of_exhibit):
+            told = {"given": given, "published": int((of_paper["given"] == given).sum()), "standing": standing}
+            rows += [front | told | _counts(part)] if len(part) else []
     return pd.DataFrame(rows)
 
 
 def totals(values: pd.DataFrame) -> pd.DataFrame:
-    """`tally` over all experiments: a row a standing, also one that no value has."""
-    return pd.DataFrame([{"standing": s} | _counts(values[values["standing"] == s]) for s in STANDINGS])
+    """`tally` over all experiments: a row a standing and way in which the paper gives a value, also where no value is so."""
+    return pd.DataFrame([{"standing": standing, "given": given} | _counts(part) for (standing, given), part in _parts(values)])
+
+
+def _parts(values: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    cases = [(standing, given) for standing in STANDINGS for given in GIVEN]
+    return [(case, values[(values["standing"] == case[0]) & (values["given"] == case[1])]) for case in cases]
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:
     verdicts = {verdict: int((rows["verdict"] == verdict).sum()) for verdict in VERDICTS}
-    return {"covered": len(rows.drop_duplicates(KEY)), "rows": len(rows)} | verdicts
+    single = int(rows["metric"].str.startswith(ONE_CLASS).sum())
+    within = sum(verdicts[verdict] for verdict in WITHIN)
+    return {"covered": len(rows.drop_duplicates(KEY)), "rows": len(rows), "single_classes": single, "within": within} | verdicts
 
 
 def table_ii(values: pd.DataFrame) -> pd.DataFrame:

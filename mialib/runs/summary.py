@@ -11,7 +11,7 @@ from mialib.runs.run import read_run, standins
 
 WIDTH = 100
 SHOWN = {"attack_precision": "precision", "attack_precision_p50": "median precision", "attack_recall": "recall"}
-TALLY = ["id", "standing", "published", "rows", "reproduced", "near", "undecided", "differs", "met", "not met"]
+TALLY = ["id", "standing", "given", "published", "rows", "reproduced", "near", "undecided", "differs", "met", "not met"]
 MADE_UP, IN_ITS_PLACE = "*", "†"
 NOTES = {MADE_UP: "* generated stand-in data", IN_ITS_PLACE: "† a surrogate of the paper's target"}
 

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 GREY = "#888888"
-# Seaborn's "colorblind", for lines without a colour of their own.
-PALETTE = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"]
+# The eight of Okabe and Ito, which people with any colour vision tell apart. Figures have these, and greys; no others.
+PALETTE = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442"]
 OURS = "#0072B2"
 MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"  # the colours of members and non-members in figures
 COLOURS = {  # of a line by its name in words (`plots.names`): the same in every figure
@@ -68,5 +68,6 @@ def axis_start(values: pd.Series, usual: float = 0.45) -> float:
 def line_colours(lines: Iterable[str]) -> dict[str, str]:
     """A colour for each line: its own, or one that none of the others has."""
     lines = list(dict.fromkeys(lines))
-    spare = iter(c for c in PALETTE if c.upper() not in COLOURS.values())
+    taken = {COLOURS.get(line) for line in lines}
+    spare = iter(c for c in PALETTE if c not in taken)
     return {line: COLOURS.get(line) or next(spare, GREY) for line in lines}

@@ -163,9 +163,12 @@ def test_a_terminal_gets_a_line_and_none_where_bars_are_off(monkeypatch):
     for off in ("", "1"):
         monkeypatch.setenv("TQDM_DISABLE", off)
         monkeypatch.setattr(sys, "stderr", io.StringIO())
-        executors.finished(work(3, "line" + off))
+        executors.finished(work(1, "known" + off))
+        with progress.one_bar(4, "piece", "making"):
+            executors.finished(work(3, "line" + off))
+            executors.finished(work(1, "known" + off))
         text = sys.stderr.getvalue()
-        assert (re.search(r"making: 0 of 3 pieces +0%\|", text) is None) == bool(off) and (text == "") == bool(off)
+        assert (re.search(r"making: 0 of 4 pieces +0%\|", text) is None) == bool(off) and (text == "") == bool(off)
 
 
 def test_synthesis_counts_records_of_all_classes(drawn):

@@ -57,7 +57,7 @@ class Whole:
 
     def begin(self) -> None:
         """Show it, from now on: something has to be made."""
-        if self._bar is None and not self._hidden:
+        if self._bar is None and not self._hidden and not cache.draws_no_bars():
             ends = {"total": self.total, "initial": self._pieces, "leave": in_notebook()}
             form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
             self._bar = tqdm_bar(**ends, desc=self.text, smoothing=0, bar_format=form)

@@ -1,0 +1,248 @@
+"""Numbers in the notebooks' prose are those of their committed tables: a sentence fails here when its table changes."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mialib import runs
+
+ROOT = Path(__file__).resolve().parent.parent
+NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 8: "eight", 10: "ten"}
+LEARNED = "one network a class"
+
+
+def table(notebook, name):
+    """A table of the notebook's committed run; the test is skipped where that is not in this checkout."""
+    for run in ("paper", "paper-standin"):
+        if (folder := ROOT / "results" / run / notebook).exists():
+            return runs.read_table(folder, name)
+    pytest.skip(f"the committed run of {notebook} is not in this checkout")
+
+
+def rows(notebook, name, **wanted):
+    found = table(notebook, name)
+    for column, value in wanted.items():
+        found = found[found[column] == value]
+    assert len(found), (notebook, name, wanted)
+    return found
+
+
+def cell(notebook, name, column="value", **wanted):
+    """The one value of a column in the rows that are wanted."""
+    return rows(notebook, name, **wanted)[column].item()
+
+
+def said(value, digits=3):
+    return f"{value:.{digits}f}"
+
+
+def listed(values, digits=3, last=", "):
+    """0.1, 0.2 and 0.3."""
+    *first, end = [said(value, digits) for value in values]
+    return last.join([", ".join(first), end])
+
+
+def interval(row, digits=3):
+    return f"{said(row['value'], digits)} [{said(row['low'], digits)}, {said(row['high'], digits)}]"
+
+
+def first_notebook():
+    alternatives = table("01_cifar10", "alternatives").set_index("choice")
+    chosen = alternatives.loc["chosen: Adam, batches of 32, 32 filters of 5 x 5"]
+    for choice in ("batches of 100", "filters of 3 x 3"):
+        assert chosen["low"] < alternatives.loc[choice, "test_accuracy"] < chosen["high"], choice
+    counts = rows("01_cifar10", "by_shadow_count", metric="precision").sort_values("k")
+    assert counts["value"].is_monotonic_increasing and counts["k"].tolist() == [1, 2, 5, 10]
+    yield f"{listed(counts['value'])} with 1, 2, 5, 10"
+    wanted = {"train_size": 2500, "metric": "precision"}
+    both = [cell("01_cifar10", "summary", attack=attack, **wanted) for attack in ("confidence", LEARNED)]
+    yield f"({said(both[0])} against {said(both[1])})"
+    slow = said(alternatives.loc["SGD, rate 0.001", "train_accuracy"], 2)
+    yield f"hardly learns in 40 epochs ({slow} on its own training set)"
+    at_10000 = cell("01_cifar10", "without_failed", train_size=10000, metric="precision_p50")
+    yield f"Without it the median is {said(at_10000)}."
+    hidden = rows("01_cifar10", "pictures", exposed=False)
+    assert hidden["confidence"].min() >= 0.92
+    yield f"is answered with {hidden['confidence'].min():.2f} or more"
+    missed = NUMBER_WORDS[int((hidden["score"] < 0).sum())]
+    yield f"in {missed} of the ten classes the attack yet takes that member for a stranger"
+
+
+def second_notebook():
+    medians = rows("02_cifar100", "compared", metric="attack_precision_p50", variant="none").sort_values("our_train_size")
+    yield f"medians of {listed(medians['value'], last=' and ')}"
+    wanted = {"train_size": 10520, "variant": "none", "metric": "precision_p50"}
+    own, on_all = [
+        cell("02_cifar100", "explained", attack="one threshold a class", shadows=which, **wanted)
+        for which in ("the target's own", "all")
+    ]
+    yield f"set on the target's own answers, has a median of {said(own)}"
+    yield f"on their answers the same thresholds give {said(on_all)}"
+
+
+def third_notebook():
+    compared = table("03_purchase", "compared")
+    google = compared[(compared["id"] == "T2") & (compared["metric"] == "attack_precision")]
+    google = google.set_index("dataset").loc[[f"purchase{n}" for n in (2, 10, 20, 50, 100)]]
+    yield f"{listed(google['value'])} with 2, 10, 20, 50, 100 classes; the paper has {listed(google['published'])}"
+    targets = rows("03_purchase", "accuracies", our_target="local", model="target")
+    train, test = targets[["train_accuracy", "test_accuracy"]].mean()
+    yield f"ours, after five epochs, has {said(train)} and {said(test)} in the committed run"
+    median = rows("03_purchase", "compared", id="F7", metric="attack_precision_p50", our_target="local").iloc[0]
+    yield f"median precision of a class {said(median['value'])}, the paper's {said(median['published'])}"
+    known = cell("03_purchase", "compared", "published", id="T1", metric="target_train_accuracy", target="local")
+    yield f"ours at {said(train)} of it, the paper's at {said(known)}"
+
+
+def fourth_notebook():
+    accuracies = table("04_location", "accuracies")
+    plain = accuracies[accuracies["setting"] == "shadow:real"]["test_accuracy"]
+    noisy = accuracies[accuracies["setting"] != "shadow:real"]["test_accuracy"]
+    yield f"classify {plain.min():.0%} to {plain.max():.0%} in the committed run"
+    yield f"shadows on noisy data classify {noisy.min():.0%} to {noisy.max():.0%} of *their* non-members"
+    counts = rows("04_location", "by_shadow_count", metric="precision").set_index(["our_target", "k"])["value"]
+    surrogate, network = ([counts[kind, k] for k in (1, 60)] for kind in ("google surrogate", "local"))
+    assert network[1] - network[0] > 0.02 > surrogate[1] - surrogate[0]
+    yield f"precision {said(surrogate[0])} with one and {said(surrogate[1])} with sixty on the one"
+    yield f"{listed(network, last=' and ')} on the other"
+    n_targets = int(table("04_location", "accuracies")["target"].nunique())
+    yield f"60 shadow models for each of {NUMBER_WORDS[n_targets]} targets"
+    accuracy = rows("04_location", "summary", metric="accuracy", setting="shadow:real").set_index(["our_target", "attack"])[
+        "value"
+    ]
+    both = [
+        listed([accuracy[kind, each] for each in (LEARNED, "confidence")], last=" and ")
+        for kind in ("google surrogate", "local")
+    ]
+    yield f"learned attack and of one confidence threshold: {both[0]} on the surrogate, {both[1]} on the network"
+
+
+def fifth_notebook():
+    counts = rows("05_texas", "by_shadow_count", metric="precision").set_index("k")["value"]
+    yield f"about as good as ten** against the surrogate: precision {said(counts[1])} and {said(counts[10])}"
+    assert abs(counts[1] - counts[10]) < 0.01
+
+
+def sixth_notebook():
+    precision = rows("06_adult_mnist", "summary", metric="precision", dataset="adult")
+    learned = precision[precision["attack"] == LEARNED].set_index("our_target")
+    both = [interval(learned.loc[kind]) for kind in ("google surrogate", "local")]
+    yield f"precision on the surrogate {both[0]}, on the local network {both[1]}"
+    assert ((learned["low"] <= 0.5) & (learned["high"] < 0.51)).all()
+    gap = precision[precision["attack"] == "correctness gap"].set_index("our_target")
+    surrogate, network = gap.loc["google surrogate"], gap.loc["local"]
+    assert (gap["low"] > 0.5).all() and {said(value) for value in gap["value"]} == {"0.502"}
+    ends = [f"[{said(row['low'], 4)}, {said(row['high'], 4)}]" for row in (surrogate, network)]
+    yield f"has 0.502 on either, in intervals that just exclude 0.5 ({ends[0]} and {ends[1]})"
+    mnist = rows("06_adult_mnist", "summary", metric="precision", dataset="mnist", attack=LEARNED).set_index("our_target")
+    yield f"{interval(mnist.loc['google surrogate'])} on the surrogate"
+
+
+def seventh_notebook():
+    summary = rows("07_shadow_data", "summary", attack=LEARNED, our_target="google surrogate", setting="shadow:marginal")
+    found = summary.set_index(["dataset", "metric"])["value"]
+    yield f"precision {said(found['purchase100', 'precision'])} at a recall of {said(found['purchase100', 'recall'])}"
+
+
+def leaks(dataset, setting, metric="attack_accuracy", variant="aware"):
+    wanted = {"dataset": dataset, "setting": f"mitigation:{setting}", "metric": metric, "variant": variant}
+    return cell("08_mitigations", "leakage", attack=LEARNED, **wanted)
+
+
+def learns(dataset, setting):
+    return leaks(dataset, setting, "target_test_accuracy")
+
+
+def eighth_notebook():
+    named = "dropout, early stopping, noise on the answers, differentially private training, and a temperature fitted"
+    yield f"{NUMBER_WORDS[named.count(',') + 1]} mitigations that the paper names or lacks: {named}"
+    epochs = json.loads((ROOT / "results/paper-standin/08_mitigations/run.json").read_text())["parameters"]["EPOCHS"]
+    yield f"to spare time ({epochs['texas']} in the `paper` profile)"
+    left, right = leaks("location", "epochs=20"), learns("location", "epochs=20")
+    yield f"twenty epochs instead of fifty give {said(left)} at a better test accuracy ({said(right)})"
+    assert learns("location", "epochs=20") > learns("location", "none")
+    yield f"five instead of thirty give {said(leaks('purchase100', 'epochs=5'))} at {said(learns('purchase100', 'epochs=5'))}"
+    more, plain, two = leaks("texas", "epochs=5"), leaks("texas", "none"), leaks("texas", "epochs=2")
+    assert two < plain < more
+    yield f"On Texas five instead of fifty leak more ({said(more)} against {said(plain)})"
+    yield f"two give {said(two)} at {said(learns('texas', 'epochs=2'))}"
+    accuracy = [said(learns("cifar10", setting)) for setting in ("epochs=5", "none")]
+    yield f"{said(leaks('cifar10', 'epochs=5'))} at a loss ({' against '.join(accuracy)})"
+    sets = ("location", "cifar10", "purchase100", "texas")
+    label = [leaks(each, "top_k=1_label_only") for each in sets]
+    yield f"The label alone still gives {listed(label, last=' and ')}"
+    yield f"The one who knows has {listed([leaks(each, 'temperature_t=5') for each in sets], last=' and ')}"
+    for each in sets:
+        assert said(leaks(each, "temperature_t=5", variant="unaware")) == "0.500", each
+    yield "At t = 5 he is at 0.500 on all four data sets"
+    low, high = leaks("location", "none"), leaks("location", "l2_lambda=1e-2")
+    yield f"lowers the attack from {said(low)} to {said(high)}"
+    noise = [leaks(each, "noise_scale=0.03") for each in sets]
+    yield f"leaves the attacker who knows {listed(noise, last=' and ')}"
+
+
+def ninth_notebook():
+    rates = table("09_modern_attacks", "rates")
+    low = rates[(rates["metric"] == "tpr") & (rates["fpr"] == 0.001) & ~rates["pooled"]]
+    found = low.set_index(["dataset", "attack"])["value"]
+    for dataset in ("location", "cifar10"):
+        old, lira = found[dataset, "shokri"], found[dataset, "lira_online_global"]
+        yield f"{old:.1%} and {lira:.1%}"
+    yield f"RMIA and LiRA find {found['mnist', 'rmia_online']:.1%} and {found['mnist', 'lira_online_global']:.1%}"
+    assert found.loc["adult"].max() <= 0.0035
+    yield "On Adult no attack finds more than 0.3%"
+
+
+def board():
+    counted = pd.concat([rows("99_scoreboard", "totals", standing="real data, the paper's target")]).set_index("given")
+    stated, drawn = counted.loc["stated"], counted.loc["drawn"]
+    total, single = stated["rows"] + drawn["rows"], drawn["single_classes"]
+    yield f"{total} values that count, {stated['rows']} are stated and {drawn['rows']} are drawn; {single} of these"
+    differing = rows("99_scoreboard", "compared", counts=True, verdict="differs")
+    followed = (differing["our_train_size"] == 10000) | (differing["our_train_size"] == 10520)
+    words = NUMBER_WORDS[int(followed.sum())], NUMBER_WORDS[int((~followed).sum())]
+    yield f"Of the {len(differing)} that do among those that count in the paper profile, {words[0]} are of CIFAR-10 at 10,000"
+    yield f"for the other {words[1]} no experiment"
+
+
+SENTENCES = {
+    "01_cifar10": first_notebook,
+    "02_cifar100": second_notebook,
+    "03_purchase": third_notebook,
+    "04_location": fourth_notebook,
+    "05_texas": fifth_notebook,
+    "06_adult_mnist": sixth_notebook,
+    "07_shadow_data": seventh_notebook,
+    "08_mitigations": eighth_notebook,
+    "09_modern_attacks": ninth_notebook,
+    "99_scoreboard": board,
+}
+
+
+def prose(notebook):
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+@pytest.mark.parametrize("notebook", SENTENCES)
+def test_the_numbers_in_the_prose_are_those_of_the_committed_tables(notebook):
+    text, sentences = prose(notebook), list(SENTENCES[notebook]())
+    assert sentences
+    assert [each for each in sentences if each not in text] == []
+
+
+GONE = {  # sentences that their tables contradicted, or no experiment carried
+    "01_cifar10": ["No member is safe", "leaves open decides little.**"],
+    "03_purchase": ["stands between", "to the second digit"],
+    "04_location": ["five targets", "about 60% of fresh ones", "nearly enough**"],
+    "06_adult_mnist": ["what does not leak", "Adult does not leak"],
+    "08_mitigations": ["four mitigations that the paper names", "the cheapest of all"],
+    "99_scoreboard": ["is followed up in its own notebook"],
+}
+
+
+@pytest.mark.parametrize("notebook", GONE)
+def test_no_sentence_comes_back_that_nothing_carries(notebook):
+    assert [each for each in GONE[notebook] if each in prose(notebook)] == []

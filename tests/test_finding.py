@@ -144,6 +144,11 @@ def test_bars_are_the_shares_of_members_and_nonmembers():
     assert why.get_ylabel() == "share of CIFAR-10 pictures"
 
 
+@pytest.mark.parametrize(("share", "words"), [(1, "100%"), (0.9997, "99.97%"), (0.281, "28%"), (0.0004, "0.04%"), (0, "0%")])
+def test_nearly_all_are_not_said_to_be_all(share, words):
+    assert finding._percent(share) == words
+
+
 def test_answers_that_were_not_run_are_said_to_be_missing():
     why, outcome = drawn(counts().iloc[:0], scoreboard.finding_rows(values()))
     assert [text.get_text() for text in why.texts] == ["not run"] and not why.patches

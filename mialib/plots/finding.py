@@ -51,10 +51,16 @@ def _why(answers: pd.DataFrame, ax: Axes) -> None:
         width = (own["bin_right"] - own["bin_left"]).to_numpy() / 2
         ax.bar(own["bin_left"] + place * width, share, width, align="edge", color=colour, linewidth=0)
         seen = f"the {own['train_size'].iloc[0]:,.0f} it was trained on" if member else "as many it has never seen"
-        last = f"{100 * share[-1]:.3g}% get more than {own['bin_left'].iloc[-1]:.2g}"
+        last = f"{_percent(share[-1])} get more than {own['bin_left'].iloc[-1]:.2g}"
         for line, text in enumerate((who, seen, last)):
             weight = "bold" if line == 0 else "normal"
             ax.text(0.84, height - 0.065 * line, text, color=colour, ha="right", va="top", weight=weight)
+
+
+def _percent(share: float) -> str:
+    """ "28%"; "99.97%" where whole per cent would say that all are, or none is."""
+    whole = f"{share:.0%}"
+    return f"{share:.2%}" if whole in ("0%", "100%") and share not in (0, 1) else whole
 
 
 def _outcome(rows: pd.DataFrame, ax: Axes) -> None:

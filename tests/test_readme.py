@@ -4,10 +4,14 @@ import re
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from mialib import runs
 from mialib.data import loading
+from mialib.paper import deviations
 from mialib.paper.board_since import ALL_OUTCOMES
 from mialib.paper.claims_related import RELATED_CLAIMS
 from mialib.paper.claims_since import MODERN_CLAIMS
@@ -18,7 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_examples_of_an_audit_run_as_printed(monkeypatch, capsys, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    examples = [block for block in blocks if "dask_jobqueue" not in block]  # that one needs a SLURM
+    examples = [block for block in blocks[1:] if "dask_jobqueue" not in block]  # that one needs a SLURM
     assert len(examples) == 4 and "audit.model" in examples[0] and "FunctionTrainer" in examples[1]
     monkeypatch.setattr("mialib.data.loading.load", partial(loading.load, mode="standin"))  # no test needs a network
     monkeypatch.chdir(tmp_path)
@@ -29,6 +33,24 @@ def test_the_examples_of_an_audit_run_as_printed(monkeypatch, capsys, tmp_path):
     precision = float(re.search(r"'precision': ([0-9.]+)", printed)[1])
     assert precision > 0.8  # a random forest answers its own training records with far more confidence
     assert float(printed.split()[-1]) > 0.5, "LiRA must find most of its members at one false accusation in 100"
+
+
+def test_the_audit_of_the_first_screen_is_three_lines_that_run(monkeypatch, tmp_path):
+    block = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    assert len(re.findall(r"^\w", block, re.M)) == 3 and README.index(block) < README.index("\n## ")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(120, 4)), rng.integers(0, 2, 120)
+    halves = {"x_in": x[:60], "y_in": y[:60], "x_out": x[60:], "y_out": y[60:]}
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README.md", "exec"), {"model": LogisticRegression().fit(x[:60], y[:60]), **halves})
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def test_the_first_screen_has_finding_figure_commands_and_where_to_go_on():
+    screen = README[: README.index("\n## ")]
+    said = ["99_scoreboard/finding.png)", "\nmake reproduce ", "\nmake test ", "`make site`", "`make lab`", "00_attack_by_hand"]
+    places = [screen.index(each) for each in said]
+    assert places == sorted(places) and len(screen.splitlines()) < 40 and "|" not in screen
 
 
 def test_the_pictures_that_readme_shows_are_there():
@@ -142,3 +164,113 @@ def test_the_tests_of_claims_are_counted_as_in_the_committed_run(notebook, table
         counts = said.loc[said["claim"] == claim, "outcome"].value_counts()
         tests = [f"{outcome} ({counts[outcome]})" for outcome in ALL_OUTCOMES if outcome in counts]
         assert f"{statement} | {', '.join(tests)} |" in README, claim
+
+
+def test_the_finding_is_that_of_the_committed_runs():
+    for name, words in {
+        "01_cifar10": "{} to {}% of cases on CIFAR-10 (the paper: {} to {}%; a coin: 50%)",
+        "02_cifar100": "in {} to {}% on CIFAR-100 (the paper: {}%)",
+    }.items():
+        compared = committed("paper", name, "compared")
+        rows = compared[(compared["metric"] == "attack_precision_p50") & compared["counts"]]
+        ends = [f"{100 * v:.0f}" for column in ("value", "published") for v in (rows[column].min(), rows[column].max())]
+        assert words.format(*dict.fromkeys(ends)) in README.replace("\n", " "), name
+
+
+def test_stated_and_drawn_values_are_counted_as_on_the_scoreboard():
+    totals = committed("paper-standin", "99_scoreboard", "totals").query('standing == "real data, the paper\'s target"')
+    stated, drawn = (row for _, row in totals.set_index("given").loc[["stated", "drawn"]].iterrows())
+    both, text = stated + drawn, README.replace("\n", " ")
+    for words in (
+        f"{both['rows']} values count so: {stated['rows']} rates that the paper states, and {drawn['rows']} that were read off",
+        f"its Fig. 4, {drawn['single_classes']} of these of single classes. Of the stated ones {stated['within']} lie within",
+        f"read off the figure {drawn['within']}; {both['differs']} of all differ, {both['undecided']} are undecided",
+    ):
+        assert words in text, words
+    assert "every rate" not in README.lower()
+
+
+def test_the_settings_that_readme_names_are_those_that_deviate():
+    table = committed("paper-standin", "99_scoreboard", "deviations").query(
+        "notebook in ['01_cifar10', '02_cifar100'] and deviates"
+    )
+    by_rule = table[table["setting"].str.contains("size by size|at 4,600 and 10,520")]
+    assert set("; ".join(by_rule["ours"]).split("; ")) == {"5", "10"} and set("; ".join(by_rule["paper"]).split("; ")) == {
+        "100"
+    }
+    assert set(table.loc[table["setting"] == "epochs", "ours"]) == {"40"}
+    words = "on CIFAR 5 or 10 shadow models in place of 100, and 40 epochs of at most 100"
+    assert words in README.replace("\n", " ")
+
+
+def test_what_the_paper_leaves_open_is_the_table_of_the_package():
+    rows = deviations.open_questions().itertuples(index=False)
+    table = "\n".join(f"| {row.question} | {row.paper} | {row.here} |" for row in rows)
+    assert f"| question | the paper | here |\n|---|---|---|\n{table}\n\n" in README
+
+
+SPEED = {  # workload and what is timed, and what README calls the alternatives: the strongest last
+    ("W1", "end to end"): {
+        "ART nn": "Adversarial Robustness Toolbox, network",
+        "ART rf": "its forest",
+        "mia nn": "mia, network",
+        "mia rf": "its forest",
+        "plain loop": "a PyTorch loop",
+        "confidence threshold": "one confidence threshold on our shadows",
+    },
+    ("W2", "training and answers"): {"plain loop": "a PyTorch loop with a DataLoader", "plain loop, sliced": "the sliced loop"},
+    ("W3", "training and answers"): {"plain loop": "a PyTorch loop with a DataLoader", "plain loop, sliced": "the sliced loop"},
+    ("W4", "training and answers"): {"plain loop, sliced": "the sliced loop", "plain loop": "a PyTorch loop with a DataLoader"},
+    ("A", "fitting"): {"plain loop": "one after another", "plain loop, sliced": "the sliced loop"},
+    ("S", "1,000 records"): {"ART hill climbing": "hill climbing of the Toolbox", "plain loop": "a loop over one climber"},
+    ("L", "scoring"): {
+        "SACRO-ML": "SACRO-ML",
+        "authors' way": "its authors' way, written anew",
+        "medians": "our own with medians",
+    },
+    ("R", "scoring"): {"authors' way": "its authors' way, written anew"},
+    ("H", "end to end"): {"SACRO-ML fixed": "SACRO-ML, fixed variance", "SACRO-ML": "SACRO-ML", "plain loop": "a PyTorch loop"},
+    ("F", "end to end"): {"SACRO-ML": "SACRO-ML", "plain loop": "a loop", "SACRO-ML fixed": "SACRO-ML, fixed variance"},
+    ("U", "end to end"): {"SACRO-ML": "SACRO-ML's one attack with its report, 16 forests"},
+}
+
+
+def times(ratio):
+    said = f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
+    return f"**{said}**" if ratio < 1 else said
+
+
+@pytest.mark.parametrize("case", SPEED, ids=lambda case: case[0])
+def test_the_speeds_are_those_of_the_last_benchmark_with_the_strongest_rival_last(case):
+    measured = pd.read_csv(ROOT / "results" / "benchmarks.csv").set_index(["workload", "what"]).sort_index().loc[case]
+    measured = (
+        measured.set_index("alternative")
+        if isinstance(measured, pd.DataFrame)
+        else measured.to_frame().T.set_index("alternative")
+    )
+    assert set(measured.index) == set(SPEED[case]), "an alternative that README does not name"
+    ratios = measured["ratio"].astype(float)
+    *others, strongest = SPEED[case]
+    assert ratios.idxmin() == strongest
+    listed = ", ".join(f"{SPEED[case][name]} {times(ratios[name])}" for name in others)
+    last = f"{SPEED[case][strongest]} {times(ratios[strongest])}"
+    row = f"({case[0]}) | {float(measured['ours_s'].iloc[0]):.1f} s | {listed} | {last} |"
+    assert row.replace("|  |", "| |") in README, row
+    if case[0] == "W1":
+        aucs = measured.loc[strongest, ["alternative_auc", "ours_auc"]]
+        assert aucs["alternative_auc"] > aucs["ours_auc"]
+        assert f"ranks better, too (AUC {aucs['alternative_auc']:.3f}, ours {aucs['ours_auc']:.3f})" in README
+
+
+def test_what_readme_says_of_mitigations_is_what_their_table_says():
+    rows = committed("paper-standin", "08_mitigations", "leakage").query(
+        "variant == 'aware' and attack == 'one network a class' and metric in ['attack_accuracy', 'target_test_accuracy']"
+    )
+    wide = rows.pivot_table(index="dataset", columns=["metric", "setting"], values="value")
+    attack, test = wide["attack_accuracy"], wide["target_test_accuracy"]
+    plain, early = "mitigation:none", "mitigation:epochs=5"
+    assert (attack[plain] - attack["mitigation:top_k=1"] < 0.01).all() and len(wide) == 4  # cut answers buy next to nothing
+    better = (test[["mitigation:l2_lambda=1e-3", "mitigation:l2_lambda=1e-2"]].max(axis=1) - test[plain]) > 0.01
+    assert better.sum() == 2  # the penalty makes two of the four models better
+    assert (attack[early] < attack[plain] - 0.1).sum() == 3 and attack.loc["texas", early] > attack.loc["texas", plain]
+    assert (test[early] < test[plain]).sum() == 2  # at a price in accuracy on two of them

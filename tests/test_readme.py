@@ -182,7 +182,7 @@ def test_stated_and_drawn_values_are_counted_as_on_the_scoreboard():
     stated, drawn = (row for _, row in totals.set_index("given").loc[["stated", "drawn"]].iterrows())
     both, text = stated + drawn, README.replace("\n", " ")
     for words in (
-        f"{both['rows']} values count so: {stated['rows']} rates that the paper states, and {drawn['rows']} that were read off",
+        f"{both['rows']} values count: {stated['rows']} rates that the paper states, and {drawn['rows']} that were read off",
         f"its Fig. 4, {drawn['single_classes']} of these of single classes. Of the stated ones {stated['within']} lie within",
         f"read off the figure {drawn['within']}; {both['differs']} of all differ, {both['undecided']} are undecided",
     ):

@@ -118,11 +118,27 @@ def fourth_notebook():
     ]
     yield f"learned attack and of one confidence threshold: {both[0]} on the surrogate, {both[1]} on the network"
 
+    by_noise = rows("04_location", "summary", attack=LEARNED, variant="flip", setting="shadow:noise20")
+    noisy = by_noise.set_index(["our_target", "metric"])["value"]
+    plain = rows("04_location", "summary", attack=LEARNED, setting="shadow:real").set_index(["our_target", "metric"])["value"]
+    pairs = [("local", "precision"), ("google surrogate", "precision"), ("google surrogate", "recall")]
+    ends = [f"{said(plain[pair])} to {said(noisy[pair])}" for pair in pairs]
+    yield f"attacker falls from {ends[0]} (bits flipped)"
+    yield f"even gains precision ({ends[1]}) and loses recall ({ends[2]})"
+
 
 def fifth_notebook():
     counts = rows("05_texas", "by_shadow_count", metric="precision").set_index("k")["value"]
     yield f"about as good as ten** against the surrogate: precision {said(counts[1])} and {said(counts[10])}"
     assert abs(counts[1] - counts[10]) < 0.01
+    found = rows("05_texas", "summary", attack=LEARNED).set_index(["our_target", "metric"])["value"]
+    known = rows("05_texas", "compared", id="T2", metric="attack_precision")["published"].iloc[0]
+    precision, recall = (found["google surrogate", metric] for metric in ("precision", "recall"))
+    yield f"precision {said(precision)} where the paper has {said(known)}, and recall {said(recall)}"
+    tests = rows("05_texas", "accuracies", model="target").groupby("our_target")["test_accuracy"].mean()
+    assert tests["local"] < tests["google surrogate"]
+    most = said(found["local", "precision"])
+    yield f"leaks most of all**, {most}, at a slightly lower test accuracy ({said(tests['local'])})"
 
 
 def sixth_notebook():
@@ -195,6 +211,15 @@ def ninth_notebook():
     yield "On Adult no attack finds more than 0.3%"
 
 
+def tenth_notebook():
+    inverted = rows("10_related_attacks", "inversion_summary", measure="auc", access="white box").set_index("dataset")
+    yield f"ranks records like a coin: {interval(inverted.loc['cifar10'])}"
+    yield f"the AUC is {interval(inverted.loc['mnist'])}"
+    copies = rows("10_related_attacks", "bridge", metric="auc", dataset="location")
+    inside = copies[copies["way"] == "inside the copy"].iloc[0]
+    yield f"is surer of the target's members than of others: AUC {interval(inside)}"
+
+
 def board():
     counted = pd.concat([rows("99_scoreboard", "totals", standing="real data, the paper's target")]).set_index("given")
     stated, drawn = counted.loc["stated"], counted.loc["drawn"]
@@ -217,6 +242,7 @@ SENTENCES = {
     "07_shadow_data": seventh_notebook,
     "08_mitigations": eighth_notebook,
     "09_modern_attacks": ninth_notebook,
+    "10_related_attacks": tenth_notebook,
     "99_scoreboard": board,
 }
 

@@ -38,7 +38,7 @@ def lira(
     middle = mean_where if center == "mean" else _median_where
     one_for_all = variance == "global" or (variance is None and len(stock) < ENOUGH)
     sides = (True, False) if mode == "online" else (False,)
-    shared = {side: _global_deviation(stock, side, middle) for side in sides} if one_for_all else {}
+    shared = {side: global_deviation(stock, side, middle) for side in sides} if one_for_all else {}
 
     def gaussian(answers: np.ndarray, where: np.ndarray, side: bool) -> tuple[np.ndarray, np.ndarray | float]:
         centre = middle(answers, where)
@@ -65,7 +65,7 @@ def _deviation(answers: np.ndarray, where: np.ndarray) -> np.ndarray:
     return np.where(where.sum(0) > 1, np.sqrt(squares) + TINY, np.nan)
 
 
-def _global_deviation(stock: Stock, side: bool, middle: Middle) -> float:
+def global_deviation(stock: Stock, side: bool, middle: Middle) -> float:
     """One deviation for all records' signals in IN (or OUT) models: of their distances to the record's own middle."""
     squares = total = square_total = 0.0
     count = spare = 0

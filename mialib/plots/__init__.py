@@ -15,6 +15,7 @@ from mialib.plots.modern import (
     reference_counts,
 )
 from mialib.plots.panels import draw
+from mialib.plots.play import called_members, one_mitigation, one_record
 from mialib.plots.related import (
     by_share,
     extraction_curves,
@@ -28,11 +29,11 @@ from mialib.plots.scoreboard import claim_dots, glance, low_rates, table_two
 from mialib.plots.steps import by_membership, prediction_vectors, shadow_splits
 
 __all__ = [
-    "attack_comparison", "audit_answers", "audit_attacks", "audit_curves", "audit_groups", "audit_moment",
-    "audit_remedies", "average_against_low", "boxes", "by_membership", "by_share", "by_variant", "cdfs", "claim_dots",
+    "attack_comparison", "audit_answers", "audit_attacks", "audit_curves", "audit_groups", "audit_moment", "audit_remedies",
+    "average_against_low", "boxes", "by_membership", "by_share", "by_variant", "called_members", "cdfs", "claim_dots",
     "class_dots", "draw", "epsilon_bounds", "extraction_curves", "found_by_both", "glance", "histograms",
     "inside_and_outside", "inverted_pictures", "kinds_of_model", "knob_curves", "ladder_steps", "log_roc_curves",
-    "low_rates", "mark_correlations", "mitigation_rows", "pictures", "precision_by_noise", "prediction_vectors",
-    "query_budget", "reference_counts", "roc_curves", "scatter", "shadow_count", "shadow_splits", "table_two",
-    "through_an_app", "utility_leakage", "why_and_outcome", "wrong_kinds",
+    "low_rates", "mark_correlations", "mitigation_rows", "one_mitigation", "one_record", "pictures", "precision_by_noise",
+    "prediction_vectors", "query_budget", "reference_counts", "roc_curves", "scatter", "shadow_count", "shadow_splits",
+    "table_two", "through_an_app", "utility_leakage", "why_and_outcome", "wrong_kinds",
 ]  # fmt: skip

@@ -19,9 +19,9 @@ from PIL import Image
 
 from mialib.core import checks
 from mialib.core.cache import output_folder
-from mialib.plots.names import in_words
 from mialib.plots.panels import STYLE, draw
-from mialib.runs.run import Run, standins
+from mialib.runs.drawn import drawn_standins, with_sources
+from mialib.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -91,39 +91,50 @@ def playground(
 
 
 class Canvas:
-    """Draws one figure after another into the same panels: laid out once, so that a move takes a tenth of a second and nothing
-    jumps.
+    """Draws one figure after another of a run into the same panels: laid out once, so that a move takes a tenth of a second and
+    nothing jumps.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self._record = record
         self._figure: Figure | None = None
         self._drawn: tuple[Any, ...] = ()
 
-    def png(self, shown: Shown, note: str = "") -> bytes:
-        """A picture of what is shown, with a note below it."""
-        panels = list(dict.fromkeys(shown.tables[0]["panel"]))
-        kind = (shown.function, panels, note)
+    def png(self, shown: Shown) -> bytes:
+        """A picture of what is shown, with the marks and the note that a saved figure has."""
+        first, *others = with_sources(shown.tables, self._record)
+        made_up = drawn_standins([first], self._record, [])
+        named = tuple(first[column].iloc[0] for column in ("dataset", "source", "our_target") if column in first)
+        panels = list(dict.fromkeys(first["panel"]))
+        kind = (shown.function, panels, named, made_up)
         with plt.style.context(STYLE, after_reset=True):
             if self._figure is None or self._drawn != kind:
-                self._figure = draw(shown.function, shown.tables, facet="panel", share=False, size=SIZE, note=note)
-                self._figure.set_dpi(SHARPNESS)
-                self._figure.draw_without_rendering()
-                self._figure.set_layout_engine("none")
+                note = f"stand-in data: {', '.join(made_up)}" if made_up else ""
+                self._figure = draw(shown.function, [first, *others], facet="panel", share=False, size=SIZE, note=note)
+                _freeze(self._figure)
                 self._drawn = kind
             else:
-                _fill(self._figure, panels, shown)
+                _fill(self._figure, panels, shown.function, [first, *others])
             return _as_png(self._figure)
 
 
-def _fill(figure: Figure, panels: Sequence[Any], shown: Shown) -> None:
+def _freeze(figure: Figure) -> None:
+    """Lay out, once. A title at a fixed height need not look for a free one, which takes a sixth of a move."""
+    figure.set_dpi(SHARPNESS)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_title(ax.get_title(), y=1.0)
+
+
+def _fill(figure: Figure, panels: Sequence[Any], function: Callable[..., Any], tables: Sequence[pd.DataFrame]) -> None:
     """Draw into the panels again. Axes that are not cleared keep their ticks, which take longest to make."""
     for ax, panel in zip(figure.axes, panels, strict=True):
         for artist in [*ax.lines, *ax.patches, *ax.texts, *ax.collections]:
             artist.remove()
         ax.containers.clear()
-        cut = [table[table["panel"] == panel].reset_index(drop=True) if "panel" in table else table for table in shown.tables]
-        shown.function(*cut, ax=ax)
-        ax.set_title(in_words(panel, "panel"), y=1.0)  # at a fixed height: to look for a free one costs a sixth of the time
+        cut = [table[table["panel"] == panel].reset_index(drop=True) if "panel" in table else table for table in tables]
+        function(*cut, ax=ax)
 
 
 def _as_png(figure: Figure) -> bytes:
@@ -141,8 +152,8 @@ class _Playground:
     def __init__(self, run: Run, controls: Sequence[Control], shown: Callable[..., Shown]) -> None:
         import ipywidgets
 
-        self._run, self._controls, self._shown = run, controls, shown
-        self._canvas, self._settling = Canvas(), False
+        self._controls, self._shown = controls, shown
+        self._canvas, self._settling = Canvas(run.record), False
         position, offered = settle(controls, {})
         self._widgets = {each.name: _widget(each, offered[each.name], position[each.name]) for each in controls}
         self._picture = ipywidgets.Image(format="png", layout={"width": "100%", "max_width": f"{110 * SIZE[0]:.0f}px"})
@@ -175,7 +186,7 @@ class _Playground:
 
     def _show(self, position: Mapping[str, Any]) -> None:
         shown = self._shown(**position)
-        self._picture.value = self._canvas.png(shown, _note(self._run, shown.tables))
+        self._picture.value = self._canvas.png(shown)
         style = "line-height:1.4;max-width:792px"
         self._words.value = f'<div role="status" aria-live="polite" style="{style}">{html.escape(shown.words)}</div>'
 
@@ -189,14 +200,6 @@ def _widget(control: Control, options: Options, value: Any) -> Any:
     if control.kind == "buttons":
         style["button_width"] = "auto"
     return make[control.kind](options=options, value=value, description=control.label, style=style, layout=layout)
-
-
-def _note(run: Run, tables: Sequence[pd.DataFrame]) -> str:
-    """As below the saved figure: which of the data sets drawn are stand-ins."""
-    made_up = standins(run.record)
-    drawn = set().union(*(table["dataset"] for table in tables if "dataset" in table))
-    named = [name for name in made_up if not drawn or name in drawn]
-    return f"stand-in data: {', '.join(named)}" if named else ""
 
 
 def counts_up_to(most: int, usual: Sequence[int] = (1, 2, 5, 10, 20, 50, 100)) -> list[int]:

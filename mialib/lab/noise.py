@@ -55,7 +55,8 @@ def play_noise(run: Run, trials: Sequence[Trial], *, name: str = "play") -> Any:
             column="attack's score (log-odds)",
             compared=real(real.n_shadows)[rows],
         )
-        return Shown(plots.called_members, tables, decision_words(*tables))
+        marks = tables[0].assign(our_target=kind)  # a surrogate is marked as one
+        return Shown(plots.called_members, [marks, tables[1]], decision_words(*tables))
 
     def ahead() -> None:
         for key in tqdm(chosen, desc="attacks for the controls", unit="source", leave=False):

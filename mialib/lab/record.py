@@ -89,8 +89,9 @@ class JudgedRecords:
         for word, bell in zip(SIDES_OF_REFERENCES, lira_bells(target.references, record), strict=True):
             parts.append(_bell_rows(word, bell))
         shown = pd.concat([*parts, marks[marks["panel"] != "ROC curve"]], ignore_index=True)
-        more = {"dataset": self.trial.experiment.dataset.name, "record": record, "fpr": fpr}
-        return shown, position.assign(**more, score=score[record], answer=float(target.signal[record]))
+        dataset = self.trial.experiment.dataset
+        shown = shown.assign(dataset=dataset.name, source=dataset.source)
+        return shown, position.assign(record=record, fpr=fpr, score=score[record], answer=float(target.signal[record]))
 
 
 def _bell_rows(word: str, bell: Bell) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def one_record(marks: pd.DataFrame, position: pd.DataFrame, *, ax: Axes) -> None
     """A target's answer to a record among those of its references, the record's score among all, and who is called a member.
 
     marks: as in `called_members`; panel "answers": references by the left end of their bar, a line for those that had the
-    record ("had it") and for the others ("had it not"), and the bells that LiRA lays over them ("bell, had it" …, x and height).
+    record ("had it") and for the others ("had it not"), and the bells that LiRA lays over them ("bell, had it" …: x, height).
     position, one row: threshold, precision, recall, score and answer (the target's log-odds) of the record.
     """
     panels: dict[str, _Panel] = {"answers": _answers, "scores": _scores, "decisions": _decisions}

@@ -1,0 +1,222 @@
+"""JupyterLab as `make lab` starts it, in a browser: a notebook runs, runs again with another parameter, and its controls move."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from browser import browser_page, chromium, screenshots
+
+ROOT = Path(__file__).resolve().parent.parent
+TOKEN = "of-this-test-alone"
+WAIT = 180_000  # milliseconds for a notebook: a limit, not a promise
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """`make lab` in a checkout of its own with smoke-sized notebooks; yields the address of its JupyterLab."""
+    chromium()
+    root = checkout(tmp_path / "root")
+    port = free_port()
+    log = (tmp_path / "lab.log").open("wb")
+    server = subprocess.Popen(
+        ["make", "lab"], cwd=root, env=environment(tmp_path, port), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/api/status?token={TOKEN}", server, tmp_path / "lab.log")
+        yield address
+    finally:
+        log.close()
+        stop(server)
+
+
+def checkout(root: Path) -> Path:
+    """A copy of what `make lab` needs, whose environment is the one that the tests run in."""
+    (root / ".venv" / "bin").mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, root)
+    (root / ".venv" / ".installed").touch()
+    python = root / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (root / "notebooks").mkdir()
+    smoke = yaml.safe_load((ROOT / "notebooks" / "profiles" / "smoke.yaml").read_text(encoding="utf-8"))
+    for name in ("00_attack_by_hand", "04_location"):
+        text = (ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8")
+        notebook = json.loads(text)
+        (cell,) = [c for c in notebook["cells"] if "parameters" in c["metadata"].get("tags", [])]
+        cell["source"] = set_parameters("".join(cell["source"]), smoke[name] | {"DATA": "standin"})
+        (root / "notebooks" / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    return root
+
+
+def set_parameters(source: str, values: dict) -> str:
+    for name, value in values.items():
+        source, times = re.subn(rf"(?m)^{name} = .*$", f"{name} = {value!r}", source)
+        assert times == 1, name
+    return source
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def environment(folder: Path, port: int) -> dict[str, str]:
+    """Settings of JupyterLab of this test alone; and a kernel of the user's that bears the usual name and cannot start."""
+    server = {"port": port, "port_retries": 0, "open_browser": False, "allow_root": True}
+    quiet = {"news_url": None, "check_for_updates_class": "jupyterlab.handlers.announcements.NeverCheckForUpdate"}
+    config = {"ServerApp": server, "IdentityProvider": {"token": TOKEN}, "LabApp": quiet}
+    (folder / "config").mkdir()
+    (folder / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
+    whole = {"windowingMode": "none"}  # cells out of sight are in the page, too
+    (folder / "settings" / "@jupyterlab" / "notebook-extension").mkdir(parents=True)
+    tracker = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
+    tracker.write_text(json.dumps(whole))
+    spec = {"argv": ["false", "{connection_file}"], "display_name": "another", "language": "python"}
+    (folder / "jupyter" / "kernels" / "python3").mkdir(parents=True)
+    (folder / "jupyter" / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "JUPYTER", "TQDM"))}
+    own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "jupyter", "JUPYTER_RUNTIME_DIR": "runtime"}
+    own |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return kept | {name: str(folder / part) for name, part in own.items()} | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"make lab did not answer:\n{log.read_text(encoding='utf-8', errors='replace')[-3000:]}")
+
+
+def stop(server: subprocess.Popen) -> None:
+    """End make and what it started: the server ends its kernels."""
+    for each in (signal.SIGTERM, signal.SIGKILL):
+        if server.poll() is None:
+            os.killpg(server.pid, each)
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+# What a reader does
+
+
+def open_notebook(page, address: str, name: str) -> None:
+    page.goto(f"{address}/lab/tree/{name}.ipynb?token={TOKEN}&reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT)
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=WAIT)
+
+
+def run_all(page) -> None:
+    """Run all cells by the menu, and wait until each has a number that it did not have before."""
+    before = last_number(page)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(
+        """before => {
+            const cells = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell")];
+            const numbers = cells.map(c => parseInt(c.querySelector(".jp-InputPrompt").textContent.slice(1)));
+            return numbers.every(n => n > before) || document.querySelector('[data-mime-type*="jupyter.error"]');
+        }""",
+        arg=before,
+        timeout=WAIT,
+    )
+    assert errors(page) == []
+
+
+def last_number(page) -> int:
+    prompts = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").all_inner_texts()
+    return max([0, *(int(found[0]) for prompt in prompts if (found := re.findall(r"\d+", prompt)))])
+
+
+def errors(page) -> list[str]:
+    """Tracebacks in outputs, and what the controls say where they fail."""
+    return page.locator('[data-mime-type*="jupyter.error"], .jp-OutputArea [role="alert"]').all_inner_texts()
+
+
+def cell_with(page, text: str):
+    return page.locator(".jp-CodeCell").filter(has=page.locator(".jp-InputArea-editor", has_text=text)).last
+
+
+def rewrite(page, text: str, change) -> None:
+    """Type a cell anew, as changed."""
+    editor = cell_with(page, text).locator(".cm-content")
+    source = "\n".join(editor.locator(".cm-line").all_inner_texts())
+    editor.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(change(source))
+
+
+def said_by_controls(page) -> str:
+    return page.locator('.jp-OutputArea [role="status"]').inner_text()
+
+
+def wait_for_another(page, before: str) -> str:
+    """What the controls say once it is no longer what it was."""
+    page.wait_for_function(
+        "before => document.querySelector('.jp-OutputArea [role=status]').innerText !== before", arg=before, timeout=60_000
+    )
+    return said_by_controls(page)
+
+
+def members_called(words: str) -> int:
+    return int(re.search(r"Called members: ([\d,]+) of", words)[1].replace(",", ""))
+
+
+def press(page, label: str, key: str, times: int = 1) -> None:
+    """Keys on the focused handle of a slider."""
+    handle = page.locator(".widget-slider").filter(has_text=label).locator(".noUi-handle")
+    handle.focus()
+    for _ in range(times):
+        handle.press(key)
+
+
+def test_a_reader_runs_the_attack_by_hand_changes_it_and_turns_its_knobs(lab, tmp_path):
+    pictures = screenshots(tmp_path)
+    with browser_page() as page:
+        open_notebook(page, lab, "00_attack_by_hand")
+        run_all(page)
+        assert cell_with(page, "sample_splits").locator(".jp-OutputArea-output").inner_text().startswith("(2,")
+        rewrite(page, "N_SHADOWS = ", lambda source: set_parameters(source, {"N_SHADOWS": 3}))
+        run_all(page)
+        assert cell_with(page, "sample_splits").locator(".jp-OutputArea-output").inner_text().startswith("(3,")
+        cell_with(page, "play_threshold").scroll_into_view_if_needed()
+
+        first = said_by_controls(page)
+        picture = page.locator(".jp-OutputArea img.widget-image")
+        seen = picture.get_attribute("src")
+        press(page, "threshold", "ArrowRight", 5)
+        moved = wait_for_another(page, first)
+        assert members_called(moved) <= members_called(first) and moved != first
+        page.wait_for_function("seen => document.querySelector('img.widget-image').src !== seen", arg=seen)
+        page.screenshot(path=pictures / "lab_threshold.png")
+
+        press(page, "threshold", "End")
+        at_end = wait_for_another(page, moved)
+        assert members_called(at_end) == 0 and "Precision undefined" in at_end
+        press(page, "threshold", "Home")
+        assert members_called(wait_for_another(page, at_end)) == 200
+        press(page, "shadow models", "ArrowLeft")
+        page.get_by_label("class").select_option(index=1)
+        page.wait_for_timeout(500)
+        page.screenshot(path=pictures / "lab_class.png")
+        assert errors(page) == []
+        assert page.said == []

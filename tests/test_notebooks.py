@@ -88,7 +88,8 @@ def test_the_attack_by_hand_takes_the_front_door():
     cells = nbformat.read(ROOT / "notebooks" / f"{BY_HAND}.ipynb", as_version=4).cells
     tree = ast.parse("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names}
-    assert imported == {"mialib", "numpy", "pandas", "plots", "runs", "study"}  # study: what a training will take
+    around = {"lab", "plots", "runs", "study"}  # controls, pictures, what is kept, what a training will take
+    assert imported == {"mialib", "numpy", "pandas", *around}
     used = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "mialib"]
     assert set(used) <= set(mialib.__all__) and {"shadow_attack_data", "fit_attack", "overall"} <= set(used)
 

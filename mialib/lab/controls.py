@@ -1,7 +1,8 @@
 """Controls in a notebook: menus and sliders above a figure of `mialib.plots` that follows them.
 
-A `Control` says what can be chosen, a function says what is `Shown` at a position of all of them; neither knows of widgets, so
-both are tested without a browser. Where the runner executes a notebook, the figure of the first position is saved, and stands.
+A `Control` says what can be chosen, a function says which `Scene` is shown at a position of all of them; neither knows of
+widgets, so both are tested without a browser. Where the runner executes a notebook, the figure of the first position is saved,
+and stands.
 """
 
 import html
@@ -26,7 +27,7 @@ from mialib.runs.run import Run
 log = logging.getLogger(__name__)
 
 KINDS_OF_CONTROL = ("slider", "menu", "buttons")
-SIZE = (7.2, 2.7)  # inches of a figure under controls
+PLAY_SIZE = (7.2, 2.7)  # inches of a figure under controls
 SHARPNESS = 220  # dots an inch: twice those of a screen, for dense ones
 Options = Sequence[tuple[str, Any]]
 
@@ -43,7 +44,7 @@ class Control(NamedTuple):
     start: Any = None
 
 
-class Shown(NamedTuple):
+class Scene(NamedTuple):
     """What a position of the controls shows: `function(*tables, ax=…)` of mialib.plots, a panel for each value of the first
     table's column `panel`, and the same in words.
     """
@@ -75,7 +76,7 @@ def playground(
     run: Run,
     name: str,
     controls: Sequence[Control],
-    shown: Callable[..., Shown],
+    shown: Callable[..., Scene],
     ahead: Callable[[], Any] = lambda: None,
 ) -> Any:
     """Controls above a figure, to be shown by a notebook's cell; or, under the runner, the figure `name` of the run alone.
@@ -85,7 +86,7 @@ def playground(
     """
     if output_folder():
         first = shown(**settle(controls, {})[0])
-        return run.figure(name, first.function, *first.tables, facet="panel", share=False, size=SIZE)
+        return run.figure(name, first.function, *first.tables, facet="panel", share=False, size=PLAY_SIZE)
     ahead()
     return _Playground(run, controls, shown).box
 
@@ -100,7 +101,7 @@ class Canvas:
         self._figure: Figure | None = None
         self._drawn: tuple[Any, ...] = ()
 
-    def png(self, shown: Shown) -> bytes:
+    def png(self, shown: Scene) -> bytes:
         """A picture of what is shown, with the marks and the note that a saved figure has."""
         first, *others = with_sources(shown.tables, self._record)
         made_up = drawn_standins([first], self._record, [])
@@ -110,7 +111,7 @@ class Canvas:
         with plt.style.context(STYLE, after_reset=True):
             if self._figure is None or self._drawn != kind:
                 note = f"stand-in data: {', '.join(made_up)}" if made_up else ""
-                self._figure = draw(shown.function, [first, *others], facet="panel", share=False, size=SIZE, note=note)
+                self._figure = draw(shown.function, [first, *others], facet="panel", share=False, size=PLAY_SIZE, note=note)
                 _freeze(self._figure)
                 self._drawn = kind
             else:
@@ -149,14 +150,14 @@ def _as_png(figure: Figure) -> bytes:
 class _Playground:
     """The widgets of some controls, a picture and its words; `box` holds them."""
 
-    def __init__(self, run: Run, controls: Sequence[Control], shown: Callable[..., Shown]) -> None:
+    def __init__(self, run: Run, controls: Sequence[Control], shown: Callable[..., Scene]) -> None:
         import ipywidgets
 
         self._controls, self._shown = controls, shown
         self._canvas, self._settling = Canvas(run.record), False
         position, offered = settle(controls, {})
         self._widgets = {each.name: _widget(each, offered[each.name], position[each.name]) for each in controls}
-        self._picture = ipywidgets.Image(format="png", layout={"width": "100%", "max_width": f"{110 * SIZE[0]:.0f}px"})
+        self._picture = ipywidgets.Image(format="png", layout={"width": "100%", "max_width": f"{110 * PLAY_SIZE[0]:.0f}px"})
         self._words = ipywidgets.HTML()
         row = ipywidgets.Box(list(self._widgets.values()), layout={"flex_flow": "row wrap", "grid_gap": "2px 28px"})
         self.box = ipywidgets.VBox([row, self._picture, self._words], layout={"padding": "4px 0"})
@@ -196,7 +197,7 @@ def _widget(control: Control, options: Options, value: Any) -> Any:
 
     make = {"slider": ipywidgets.SelectionSlider, "menu": ipywidgets.Dropdown, "buttons": ipywidgets.ToggleButtons}
     style: dict[str, Any] = {"description_width": "initial"}
-    layout = {"width": "380px" if control.kind == "slider" else "auto"}
+    layout = {"width": {"slider": "380px", "menu": "200px", "buttons": "auto"}[control.kind]}
     if control.kind == "buttons":
         style["button_width"] = "auto"
     return make[control.kind](options=options, value=value, description=control.label, style=style, layout=layout)

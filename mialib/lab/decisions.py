@@ -52,17 +52,18 @@ def decision_tables(
     span: tuple[float, float],
     *,
     column: str = "score",
+    curve: bool = True,
     compared: np.ndarray | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The two tables of `plots.called_members` at a threshold: marks, and position (one row).
 
-    score, member: as in `counts_at`. span: ends of the axis; scores beyond are counted in the first and the last bar. compared:
-    other scores of the same records, whose curve is drawn, too.
+    score, member: as in `counts_at`. span: ends of the axis; scores beyond are counted in the first and the last bar. curve:
+    whether the ROC curve is wanted. compared: other scores of the same records, whose curve is drawn, too.
     """
     if not span[0] < span[1]:
         raise ValueError(f"span must rise, got {span[0]}..{span[1]}")
     counts = counts_at(score, member, np.array([threshold]))
-    curves = {"curve": score} | ({} if compared is None else {"compared": compared})
+    curves = ({"curve": score} if curve else {}) | ({} if compared is None else {"compared": compared})
     parts = [histogram_rows("scores", *_judged(score, member), span), _decision_rows(counts)]
     parts += [curve_rows(line, values, member) for line, values in curves.items()]
     rates = {name: float(rate(counts)[0]) for name, rate in _RATES.items()}

@@ -7,21 +7,21 @@ import numpy as np
 import pandas as pd
 
 from mialib import plots
-from mialib.lab.controls import Control, Options, Shown, playground
+from mialib.lab.controls import Control, Options, Scene, playground
 from mialib.plots.names import in_words
 from mialib.runs.run import Run
 
 KNOWLEDGE = {"aware": "knows of it", "unaware": "does not"}
-NEEDED = ("dataset", "variant", "mitigation", "knob", "at", "utility", "leakage", "front")
+POINT_COLUMNS = ("dataset", "variant", "mitigation", "knob", "at", "utility", "leakage", "front")
 
 
 def mitigation_points(points: pd.DataFrame, dataset: str, variant: str, mitigation: str, at: float) -> pd.DataFrame:
     """The table of `plots.one_mitigation`: the rows of one data set and attacker, and again those of the chosen value and of no
     mitigation, told apart by `panel`; `chosen` marks the former. ValueError if no row, or more than one, is chosen.
     """
-    lacking = [column for column in NEEDED if column not in points]
+    lacking = [column for column in POINT_COLUMNS if column not in points]
     if lacking:
-        raise ValueError(f"points must have columns {', '.join(NEEDED)}, lack {', '.join(lacking)}")
+        raise ValueError(f"points must have columns {', '.join(POINT_COLUMNS)}, lack {', '.join(lacking)}")
     rows = points[(points["dataset"] == dataset) & (points["variant"] == variant)]
     chosen = (rows["mitigation"] == mitigation) & np.isclose(rows["at"].astype(float), at)
     if chosen.sum() != 1:
@@ -51,9 +51,9 @@ def play_mitigations(run: Run, points: pd.DataFrame, *, name: str = "play") -> A
     def strengths(position: Mapping[str, Any]) -> Options:
         return [(_strength(row), float(row["at"])) for _, row in of(position).iterrows()]
 
-    def shown(dataset: str, variant: str, mitigation: str, at: float) -> Shown:
+    def shown(dataset: str, variant: str, mitigation: str, at: float) -> Scene:
         table = mitigation_points(points, dataset, variant, mitigation, at)
-        return Shown(plots.one_mitigation, [table], mitigation_words(table))
+        return Scene(plots.one_mitigation, [table], mitigation_words(table))
 
     return playground(run, name, [
         Control("dataset", "data set", "buttons", [(in_words(each), each) for each in measured["dataset"].unique()]),

@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from mialib import plots
-from mialib.lab.controls import Control, Options, Shown, class_options, playground
+from mialib.lab.controls import Control, Options, Scene, class_options, playground
 from mialib.lab.decisions import decision_tables, decision_words
-from mialib.lab.threshold import ScoresByCount
+from mialib.lab.threshold import ScoresByCount, fit_ahead
 from mialib.plots.names import in_words
 from mialib.runs.run import Run
 from mialib.study.experiments import REAL, Trial
 
-SPAN = (-20.0, 6.0)  # of the attack's score
-FEW = (1, 2, 5)  # numbers of shadows beside all of them
+SPAN_OF_SCORES = (-20.0, 6.0)  # of the attack's score
+FEWER_SHADOWS = (1, 2, 5)  # numbers of shadows beside all of them
 
 
 def noise_rate(setting: str) -> float:
@@ -43,7 +41,7 @@ def play_noise(run: Run, trials: Sequence[Trial], *, name: str = "play") -> Any:
             kept[key] = ScoresByCount(chosen[key].answers, chosen[key].shadows, chosen[key].n_shadows)
         return kept[key]
 
-    def shown(kind: str, mode: str, rate: float, k: int, cls: int | None) -> Shown:
+    def shown(kind: str, mode: str, rate: float, k: int, cls: int | None) -> Scene:
         answers = chosen[kind, rate, mode if rate else REAL[1]].answers
         rows = slice(None) if cls is None else answers.labels == cls
         real = scores(kind, 0.0, mode)
@@ -51,17 +49,15 @@ def play_noise(run: Run, trials: Sequence[Trial], *, name: str = "play") -> Any:
             scores(kind, rate, mode)(k)[rows],
             answers.member[rows],
             0.0,
-            SPAN,
+            SPAN_OF_SCORES,
             column="attack's score (log-odds)",
             compared=real(real.n_shadows)[rows],
         )
         marks = tables[0].assign(our_target=kind)  # a surrogate is marked as one
-        return Shown(plots.called_members, [marks, tables[1]], decision_words(*tables))
+        return Scene(plots.called_members, [marks, tables[1]], decision_words(*tables))
 
     def ahead() -> None:
-        for key in tqdm(chosen, desc="attacks for the controls", unit="source", leave=False):
-            for k in _counts(chosen[key]):
-                scores(*key)(k)
+        fit_ahead([(scores(*key), k) for key, trial in chosen.items() for k in _counts(trial)])
 
     return playground(run, name, _controls(chosen), shown, ahead)
 
@@ -93,4 +89,4 @@ def _controls(chosen: Mapping[tuple[str, float, str], Trial]) -> list[Control]:
 
 
 def _counts(trial: Trial) -> list[int]:
-    return [*(k for k in FEW if k < trial.n_shadows), trial.n_shadows]
+    return [*(k for k in FEWER_SHADOWS if k < trial.n_shadows), trial.n_shadows]

@@ -12,18 +12,18 @@ from mialib.attack.references import mean_where
 from mialib.core import checks
 from mialib.core.stocks import Stock
 from mialib.data.catalogue import class_name
-from mialib.lab.controls import Control, Options, Shown, counts_up_to, playground
+from mialib.lab.controls import Control, Options, Scene, counts_up_to, playground
 from mialib.lab.decisions import counts_at, decision_tables, histogram_rows
 from mialib.plots.names import in_words
 from mialib.runs.run import Run
 from mialib.study.exposure import separation
 from mialib.study.stocks import StockTrial
 
-ANSWERS = (-15.0, 15.0)  # ends of the axis of log-odds
-SCORES = (-20.0, 20.0)  # ends of the axis of LiRA's score
-FPRS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)
+SPAN_OF_ANSWERS = (-15.0, 15.0)  # ends of the axis of log-odds
+SPAN_OF_LIRA = (-20.0, 20.0)  # ends of the axis of LiRA's score
+SLIDER_FPRS = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5)
 SIDES_OF_REFERENCES = ("had it", "had it not")
-STEPS = 120  # points of a bell
+BELL_POINTS = 120  # points of a bell
 
 
 class Bell(NamedTuple):
@@ -76,19 +76,19 @@ class JudgedRecords:
     def fprs(self, n_references: int) -> list[float]:
         """The false positive rates that so many non-members can carry."""
         n_nonmembers = int((~self.member & ~np.isnan(self.score(n_references))).sum())
-        return [fpr for fpr in FPRS if metrics.can_carry(fpr, n_nonmembers)]
+        return [fpr for fpr in SLIDER_FPRS if metrics.can_carry(fpr, n_nonmembers)]
 
     def tables(self, record: int, n_references: int, fpr: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The two tables of `plots.one_record`: marks, and position."""
         target, score = self.trial.attacked(0, n_references), self.score(n_references)
         threshold = metrics.threshold_at_fpr(score, self.member, fpr)
-        marks, position = decision_tables(score, self.member, threshold, SCORES, column="LiRA's score")
+        marks, position = decision_tables(score, self.member, threshold, SPAN_OF_LIRA, column="LiRA's score", curve=False)
         had = target.references.member[:, record]
         answers = target.references.signal[:, record].astype(float)
-        parts = [histogram_rows("answers", answers, had, ANSWERS, SIDES_OF_REFERENCES)]
+        parts = [histogram_rows("answers", answers, had, SPAN_OF_ANSWERS, SIDES_OF_REFERENCES)]
         for word, bell in zip(SIDES_OF_REFERENCES, lira_bells(target.references, record), strict=True):
             parts.append(_bell_rows(word, bell))
-        shown = pd.concat([*parts, marks[marks["panel"] != "ROC curve"]], ignore_index=True)
+        shown = pd.concat([*parts, marks], ignore_index=True)
         dataset = self.trial.experiment.dataset
         shown = shown.assign(dataset=dataset.name, source=dataset.source)
         return shown, position.assign(record=record, fpr=fpr, score=score[record], answer=float(target.signal[record]))
@@ -96,8 +96,8 @@ class JudgedRecords:
 
 def _bell_rows(word: str, bell: Bell) -> pd.DataFrame:
     """A bell, as high as bars of so many references would be."""
-    x = np.linspace(*ANSWERS, STEPS)
-    width = (ANSWERS[1] - ANSWERS[0]) / 30
+    x = np.linspace(*SPAN_OF_ANSWERS, BELL_POINTS)
+    width = (SPAN_OF_ANSWERS[1] - SPAN_OF_ANSWERS[0]) / 30
     y = bell.n * width * np.exp(-(((x - bell.mean) / bell.deviation) ** 2) / 2) / (bell.deviation * np.sqrt(2 * np.pi))
     return pd.DataFrame({"panel": "answers", "line": f"bell, {word}", "x": x, "y": y})
 
@@ -119,16 +119,16 @@ def record_words(judged: JudgedRecords, record: int, n_references: int, position
     )
 
 
+def _places(records: np.ndarray) -> Options:
+    return [(f"{place:,} of {len(records):,}", int(record)) for place, record in enumerate(records, 1)]
+
+
 def play_records(run: Run, trials: Mapping[str, StockTrial], *, name: str = "play") -> Any:
     """Controls of the first model of each stock as a target: record (the most exposed first), number of references, false
     positive rate; as a figure of the run, `name`, where nobody can turn them.
     """
     judged = {dataset: JudgedRecords(trial) for dataset, trial in trials.items()}
-    order = {dataset: exposed_first(trial) for dataset, trial in trials.items()}
-
-    def records(position: Mapping[str, Any]) -> Options:
-        chosen = order[position["dataset"]]
-        return [(f"{place:,} of {len(chosen):,}", int(record)) for place, record in enumerate(chosen, 1)]
+    places = {dataset: _places(exposed_first(trial)) for dataset, trial in trials.items()}
 
     def references(position: Mapping[str, Any]) -> Options:
         most = judged[position["dataset"]].most
@@ -137,13 +137,13 @@ def play_records(run: Run, trials: Mapping[str, StockTrial], *, name: str = "pla
     def rates(position: Mapping[str, Any]) -> Options:
         return [(f"{fpr:.1%}", fpr) for fpr in judged[position["dataset"]].fprs(position["k"])]
 
-    def shown(dataset: str, record: int, k: int, fpr: float) -> Shown:
+    def shown(dataset: str, record: int, k: int, fpr: float) -> Scene:
         tables = judged[dataset].tables(record, k, fpr)
-        return Shown(plots.one_record, tables, record_words(judged[dataset], record, k, tables[1]))
+        return Scene(plots.one_record, tables, record_words(judged[dataset], record, k, tables[1]))
 
     return playground(run, name, [
         Control("dataset", "data set", "buttons", [(in_words(each), each) for each in trials]),
-        Control("record", "record, most exposed first", "slider", records),
+        Control("record", "record, most exposed first", "slider", lambda p: places[p["dataset"]]),
         Control("k", "reference models", "slider", references, max(each.most for each in judged.values())),
         Control("fpr", "false positive rate", "slider", rates, 0.01),
     ], shown)  # fmt: skip

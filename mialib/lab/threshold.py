@@ -8,8 +8,9 @@ import numpy as np
 from mialib import plots
 from mialib.attack.learned import fit_attack
 from mialib.core import checks
+from mialib.core.progress import its_own_bar, making, no_bars
 from mialib.core.types import AttackData, some_models
-from mialib.lab.controls import Control, Shown, class_options, counts_up_to, playground
+from mialib.lab.controls import Control, Scene, class_options, counts_up_to, playground
 from mialib.lab.decisions import decision_tables, decision_words, slider_thresholds
 from mialib.runs.run import Run
 
@@ -34,6 +35,15 @@ class ScoresByCount:
         return self._kept[k]
 
 
+def fit_ahead(asked: Sequence[tuple[ScoresByCount, int]]) -> None:
+    """Fit these attacks on so many shadows each, under one bar."""
+    with its_own_bar(len(asked), "attack", "fitting") as whole, making(whole):
+        for by_count, k in asked:
+            with no_bars():
+                by_count(k)
+            whole.done()
+
+
 def play_threshold(
     run: Run, answers: AttackData, shadows: AttackData, n_shadows: int, *, names: Sequence[str] = (), name: str = "play"
 ) -> Any:
@@ -47,14 +57,14 @@ def play_threshold(
     span = (float(thresholds[1]), float(thresholds[-2]))
     counts = counts_up_to(n_shadows)
 
-    def shown(threshold: float, k: int, cls: int | None) -> Shown:
+    def shown(threshold: float, k: int, cls: int | None) -> Scene:
         rows = slice(None) if cls is None else answers.labels == cls
         tables = decision_tables(by_count(k)[rows], answers.member[rows], threshold, span, column="attack's score (log-odds)")
-        return Shown(plots.called_members, tables, decision_words(*tables))
+        return Scene(plots.called_members, tables, decision_words(*tables))
 
     controls = [
         Control("threshold", "threshold", "slider", [(f"{t:g}".replace("inf", "∞"), float(t)) for t in thresholds], 0.0),
         Control("k", "shadow models", "slider", [(str(k), k) for k in counts], n_shadows),
         Control("cls", "class", "menu", class_options(answers.labels, answers.member, names)),
     ]
-    return playground(run, name, controls, shown, ahead=lambda: [by_count(k) for k in counts])
+    return playground(run, name, controls, shown, ahead=lambda: fit_ahead([(by_count, k) for k in counts]))

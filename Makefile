@@ -22,9 +22,9 @@ BENCHMARKS = .venv-benchmark/.installed
 SERVERS_PY = .venv-servers/bin/python
 RUNNER = $(PY) -m mialib.runs
 NOTEBOOKS = $(sort $(patsubst notebooks/%.ipynb,%,$(wildcard notebooks/[0-9][0-9]_*.ipynb)))
-COMMANDS = help setup audit data lab reproduce estimate summary list figures site benchmark test test-servers mutants lint lock clean
+COMMANDS = help setup audit data lab reproduce estimate summary list figures site benchmark test test-browser test-servers mutants lint lock clean
 # Variables of the command line that are no options are parameters of notebooks: N_SHADOWS=20 is handed on as -p N_SHADOWS 20.
-OPTIONS = PROFILE DATA JOBS PARAMS WORKERS CLUSTER ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED)) $(if $(filter site,$(MAKECMDGOALS)),OUT)
+OPTIONS = PROFILE DATA JOBS PARAMS WORKERS CLUSTER ONLY REPEATS PYTHON SHELL $(if $(filter audit,$(MAKECMDGOALS)),FORCE $(AUDITED)) $(if $(filter site,$(MAKECMDGOALS)),OUT) $(if $(filter test-browser,$(MAKECMDGOALS)),SCREENSHOTS)
 AUDITED = MODEL URL MEMBERS NONMEMBERS POOL LABEL GROUPS OUT
 GIVEN := $(strip $(foreach name,$(filter-out $(OPTIONS),$(.VARIABLES)),$(if $(findstring command,$(origin $(name))),$(name))))
 QUOTE = '$(subst ','\'',$(value $(1)))'
@@ -104,7 +104,11 @@ $(BENCHMARKS): pyproject.toml requirements.lock benchmarks/requirements.txt
 	@touch $@
 
 test: setup ## run the tests, two files at a time, a core each
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore-glob='tests/test_browser_*.py'
+
+# Pages are waited for: apart from the other tests, so that they have the cores. SCREENSHOTS names a folder that keeps pictures.
+test-browser: setup ## test JupyterLab and the site in a browser: a few minutes, skipped where no chromium is
+	OMP_NUM_THREADS=1 $(if $(SCREENSHOTS),MIALIB_SCREENSHOTS=$(call QUOTE,SCREENSHOTS)) $(PY) -m pytest -n 0 -rs tests/test_browser_*.py
 
 # Python below 3.13 is what MLServer wants. Where it cannot be installed its tests are skipped, and say so.
 test-servers: setup ## test against a real server of models, MLServer, in an environment of its own (530 MB)

@@ -21,8 +21,10 @@ def chromium() -> str:
 
 
 @contextmanager
-def browser_page(width: int = 1400, height: int = 1000) -> Iterator:
-    """A page of a headless chromium at two dots a pixel; `page.said` gathers its errors."""
+def browser_page(pictures: Path, width: int = 1400, height: int = 1000) -> Iterator:
+    """A page of a headless chromium at two dots a pixel; `page.said` gathers its errors. Where the test fails, the folder of
+    pictures has one of it.
+    """
     from playwright.sync_api import sync_playwright
 
     arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
@@ -34,6 +36,9 @@ def browser_page(width: int = 1400, height: int = 1000) -> Iterator:
         page.on("pageerror", lambda error: page.said.append(str(error)))
         try:
             yield page
+        except BaseException:
+            page.screenshot(path=pictures / "failed.png")
+            raise
         finally:
             browser.close()
 

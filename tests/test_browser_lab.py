@@ -126,7 +126,7 @@ def stop(server: subprocess.Popen) -> None:
 def open_notebook(page, address: str, name: str) -> None:
     page.goto(f"{address}/lab/tree/{name}.ipynb?token={TOKEN}&reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=WAIT)
-    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', timeout=WAIT)
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=WAIT)  # the indicator is idle before there is a kernel
 
 
 def run_all(page) -> None:
@@ -138,7 +138,8 @@ def run_all(page) -> None:
         """before => {
             const cells = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell")];
             const numbers = cells.map(c => parseInt(c.querySelector(".jp-InputPrompt").textContent.slice(1)));
-            return numbers.every(n => n > before) || document.querySelector('[data-mime-type*="jupyter.error"]');
+            const outputs = [...document.querySelectorAll(".jp-OutputArea-output")];
+            return outputs.some(o => o.textContent.includes("Traceback")) || numbers.every(n => n > before);
         }""",
         arg=before,
         timeout=WAIT,
@@ -153,7 +154,8 @@ def last_number(page) -> int:
 
 def errors(page) -> list[str]:
     """Tracebacks in outputs, and what the controls say where they fail."""
-    return page.locator('[data-mime-type*="jupyter.error"], .jp-OutputArea [role="alert"]').all_inner_texts()
+    outputs = page.locator(".jp-OutputArea-output").filter(has_text="Traceback (most recent call last)")
+    return [*outputs.all_inner_texts(), *page.locator('.jp-OutputArea [role="alert"]').all_inner_texts()]
 
 
 def cell_with(page, text: str):
@@ -190,7 +192,7 @@ def press(page, label: str, key: str, times: int = 1) -> None:
 
 def test_a_reader_runs_the_attack_by_hand_changes_it_and_turns_its_knobs(lab, tmp_path):
     pictures = screenshots(tmp_path)
-    with browser_page() as page:
+    with browser_page(pictures) as page:
         open_notebook(page, lab, "00_attack_by_hand")
         run_all(page)
         assert cell_with(page, "sample_splits").locator(".jp-OutputArea-output").inner_text().startswith("(2,")
@@ -218,3 +220,8 @@ def test_a_reader_runs_the_attack_by_hand_changes_it_and_turns_its_knobs(lab, tm
         page.screenshot(path=pictures / "lab_class.png")
         assert errors(page) == []
         assert page.said == []
+
+        rewrite(page, "run.finish", lambda source: "1 / 0")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("text=ZeroDivisionError", timeout=WAIT)
+        assert len(errors(page)) == 1  # as these tests would have seen it

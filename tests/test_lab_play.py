@@ -155,6 +155,8 @@ def test_controls_keep_what_is_wanted_where_it_is_offered():
     assert controls.settle(CHOICES, {"dataset": "a", "k": 2})[0] == {"dataset": "a", "k": 2}
     position, offered = controls.settle(CHOICES, {"dataset": "a", "k": 4})  # neither 4 nor the start: the first
     assert position == {"dataset": "a", "k": 1} and offered["k"] == [("1", 1), ("2", 2)]
+    most = CHOICES[1]._replace(start=lambda p: 2 if p["dataset"] == "a" else 4)
+    assert controls.settle([CHOICES[0], most], {"dataset": "a"})[0]["k"] == 2
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,14 @@ def test_a_variable_that_is_no_option_is_refused_where_nothing_takes_it(make, ta
     assert ended.returncode == 2 and "N_SHADOWS: no option; there are PROFILE DATA JOBS" in ended.stderr
 
 
+def test_browsers_are_waited_for_apart_from_the_other_tests(make):
+    assert "<--ignore-glob=tests/test_browser_*.py>" in make("test").stdout
+    asked = make("test-browser", "SCREENSHOTS=my pictures")
+    assert asked.returncode == 0 and "<-m><pytest><-n><0><-rs><tests/test_browser_" in asked.stdout
+    assert "MIALIB_SCREENSHOTS='my pictures'" in asked.stdout
+    assert "SCREENSHOTS: no option" in make("test", "SCREENSHOTS=my pictures").stderr
+
+
 @pytest.mark.parametrize("name", ["location", "04_location.ipynb", "04"])
 def test_a_name_that_is_none_is_answered_with_the_one_meant(make, name):
     ended = make(name)

@@ -34,7 +34,8 @@ Options = Sequence[tuple[str, Any]]
 
 class Control(NamedTuple):
     """What can be chosen. name: the argument of `shown`; options: texts and values, or a function that gives them at a position
-    of the controls before this one; start: the value that is chosen first, where it is among them (else the first is).
+    of the controls before this one; start: the value that is chosen first, where it is among them (else the first is), or
+    such a function.
     """
 
     name: str
@@ -66,8 +67,9 @@ def settle(controls: Sequence[Control], wanted: Mapping[str, Any]) -> tuple[dict
         if not options:
             raise ValueError(f"options of {control.name!r} must hold at least one at {position}, got none")
         values = [value for _, value in options]
+        start = control.start(position) if callable(control.start) else control.start
         tried = [wanted[control.name]] if control.name in wanted else []
-        position[control.name] = next((value for value in [*tried, control.start] if value in values), values[0])
+        position[control.name] = next((value for value in [*tried, start] if value in values), values[0])
         offered[control.name] = options
     return position, offered
 

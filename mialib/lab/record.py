@@ -144,6 +144,6 @@ def play_records(run: Run, trials: Mapping[str, StockTrial], *, name: str = "pla
     return playground(run, name, [
         Control("dataset", "data set", "buttons", [(in_words(each), each) for each in trials]),
         Control("record", "record, most exposed first", "slider", lambda p: places[p["dataset"]]),
-        Control("k", "reference models", "slider", references, max(each.most for each in judged.values())),
+        Control("k", "reference models", "slider", references, lambda p: judged[p["dataset"]].most),
         Control("fpr", "false positive rate", "slider", rates, 0.01),
     ], shown)  # fmt: skip

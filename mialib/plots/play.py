@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
-from mialib.plots.leakage import MARK_OF_MITIGATION
 from mialib.plots.steps import KEY_OF_MEMBERSHIP
 from mialib.plots.style import GREY, OURS, write_key
 
 _SIDES = {word: colour for word, colour in KEY_OF_MEMBERSHIP.values()}  # members and non-members, in their colours
 _CALLED = "#EFEFEF"  # behind what is called a member
+_ROOM = 1.36  # of a histogram's height: the key stands above its bars and lines
 _Panel = Callable[[pd.DataFrame, pd.Series, Axes], None]
 
 
@@ -66,10 +66,10 @@ def _bars(marks: pd.DataFrame, colours: dict[str, str], ax: Axes) -> tuple[float
 
 def _scores(marks: pd.DataFrame, position: pd.Series, ax: Axes) -> None:
     low, high = _bars(marks, _SIDES, ax)
-    top = 1.35 * max(1.0, float(marks["y"].max()))
+    top = _ROOM * max(1.0, float(marks["y"].max()))
     threshold = float(np.clip(position["threshold"], low, high))
-    ax.axvspan(threshold, high, color=_CALLED, zorder=0)
-    ax.axvline(threshold, color="black", linestyle="--", linewidth=1)
+    ax.axvspan(threshold, high, ymax=1 / _ROOM, color=_CALLED, zorder=0)
+    ax.axvline(threshold, ymax=1 / _ROOM, color="black", linestyle="--", linewidth=1)
     if "score" in position:
         ax.plot(np.clip(position["score"], low, high), 0, "^", color="black", markersize=8, clip_on=False, zorder=5)
     write_key(ax, list(_SIDES.items()))
@@ -80,8 +80,9 @@ def _decisions(marks: pd.DataFrame, position: pd.Series, ax: Axes) -> None:
     """Four tiles, as dark as the share of their row is large, and what the two rates make of their numbers."""
     tiles = marks.pivot(index="line", columns="x", values="y").loc[list(_SIDES), [1, 0]].to_numpy()
     shares = tiles / np.maximum(tiles.sum(1, keepdims=True), 1)
-    colours = [to_rgba(colour, 0.08 + 0.6 * share) for colour, row in zip(_SIDES.values(), shares) for share in row]
-    ax.bar([0, 1, 0, 1], 0.97, 0.97, [-0.485, -0.485, 0.515, 0.515], color=colours)
+    colours = [[to_rgba(colour, 0.08 + 0.6 * share) for share in row] for colour, row in zip(_SIDES.values(), shares)]
+    edges = [-0.5, 0.5, 1.5]
+    ax.pcolormesh(edges, edges, np.array(colours), edgecolors="white", linewidth=3)
     for row, column in np.ndindex(2, 2):
         ax.text(column, row, f"{tiles[row, column]:,.0f}", ha="center", va="center", fontsize=12)
     rates = [f"{name} {_rate(position[name])}" for name in ("precision", "recall")]
@@ -114,43 +115,41 @@ def _answers(marks: pd.DataFrame, position: pd.Series, ax: Axes) -> None:
     for word, colour in words.items():
         bell = marks[marks["line"] == f"bell, {word}"]
         ax.plot(bell["x"], bell["y"], color=colour, linewidth=1.2)
-    top = 1.5 * max(1.0, float(marks.loc[marks["line"].isin(list(words)), "y"].max()))
-    ax.axvline(np.clip(position["answer"], low, high), color="black", linewidth=1.5)
+    top = 1.1 * _ROOM * max(1.0, float(marks.loc[marks["line"].isin(list(words)), "y"].max()))
+    ax.axvline(np.clip(position["answer"], low, high), ymax=1 / _ROOM / 1.1, color="black", linewidth=1.5)
     write_key(ax, [*words.items(), ("the target", "black")])
     ax.set(ylim=(0, top), xlabel="log-odds of the record's class", ylabel="references")
 
 
 def _among_all(points: pd.DataFrame, ax: Axes) -> None:
     chosen, start = points[points["chosen"]].iloc[0], points[points["mitigation"] == "none"]
-    colour = MARK_OF_MITIGATION.get(chosen["mitigation"], ("#555555", "o"))[0]
     front = points[points["front"]].sort_values(["leakage", "utility"])
     ax.step(front["leakage"], front["utility"], where="post", color="#DDDDDD", linewidth=5, solid_capstyle="round", zorder=0.5)
     ax.plot(points["leakage"], points["utility"], "o", color="#BBBBBB", markersize=3.5)
     path = pd.concat([start, points[points["mitigation"] == chosen["mitigation"]]])
-    ax.plot(path["leakage"], path["utility"], "o-", color=colour, markersize=4, linewidth=1.2)
+    ax.plot(path["leakage"], path["utility"], "o-", color=OURS, markersize=4, linewidth=1.2)
     ax.plot(start["leakage"], start["utility"], "D", color="black", markersize=5, zorder=5)
-    ax.plot(chosen["leakage"], chosen["utility"], "o", color=colour, markersize=11, markeredgecolor="white", zorder=6)
+    ax.plot(chosen["leakage"], chosen["utility"], "o", color=OURS, markersize=11, markeredgecolor="white", zorder=6)
     low, high = min(0.5, points["leakage"].min()), max(points["leakage"].max(), 0.55)
     bottom, top = points["utility"].min(), points["utility"].max()
     ax.axvline(0.5, color=GREY, linestyle="--", linewidth=1, zorder=0)
     wide, tall = high - low, max(top - bottom, 0.05)
     ax.set(xlim=(low - 0.06 * wide, high + 0.06 * wide), ylim=(bottom - 0.1 * tall, top + 0.1 * tall))
-    words = [("no mitigation", "black"), (str(chosen["mitigation"]), colour), ("what nothing else beats", "#777777")]
+    words = [("no mitigation", "black"), (str(chosen["mitigation"]), OURS), ("what nothing else beats", "#777777")]
     write_key(ax, words, x=0.98, y=0.04, size=7, right=True)
     ax.set(xlabel="attack accuracy (leakage)", ylabel="test accuracy (utility)")
 
 
 def _beside_none(points: pd.DataFrame, ax: Axes) -> None:
     chosen, start = points[points["chosen"]].iloc[0], points[points["mitigation"] == "none"].iloc[0]
-    colour = MARK_OF_MITIGATION.get(chosen["mitigation"], ("#555555", "o"))[0]
     for place, column in enumerate(("utility", "leakage")):
-        for side, row, shade in ((-0.17, start, "#BBBBBB"), (0.17, chosen, colour)):
+        for side, row, shade in ((-0.17, start, "#BBBBBB"), (0.17, chosen, OURS)):
             value, ends = row[column], [[row[column] - row[f"{column}_low"]], [row[f"{column}_high"] - row[column]]]
             ax.barh(place + side, value, 0.3, color=shade)
             ax.errorbar(value, place + side, xerr=ends, color="#333333", linewidth=1, capsize=2)
             ax.text(1.02, place + side, f"{value:.3f}", va="center", fontsize=8)
     ax.axvline(0.5, color=GREY, linestyle="--", linewidth=1, zorder=3)
-    write_key(ax, [("no mitigation", "#777777"), (str(chosen["mitigation"]), colour)], size=7)
+    write_key(ax, [("no mitigation", "#777777"), (str(chosen["mitigation"]), OURS)], size=7)
     ax.set_yticks([0, 1], ["test", "attack"])
     ax.set(xlim=(0, 1.2), ylim=(1.5, -1.0), xlabel="share answered right", ylabel="accuracy of")
     ax.set_xticks([0, 0.5, 1])

@@ -2,9 +2,11 @@
 
 import sys
 
+import looks
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 from mialib import lab, metrics, plots, runs
 from mialib.attack.learned import fit_attack
@@ -13,6 +15,7 @@ from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Dataset, some_models
 from mialib.lab import controls, decisions, mitigation, noise, record, threshold
 from mialib.lab.controls import Control, Scene
+from mialib.plots.panels import STYLE
 from mialib.study import experiments, exposure, leakage, stocks
 from mialib.training.networks import mlp
 from mialib.training.neural import NeuralTrainer
@@ -360,11 +363,12 @@ def test_a_record_is_accused_where_its_score_reaches_the_threshold(run):
 def test_figures_name_their_axes_and_leave_their_tables_alone(plot, make):
     tables = list(make())
     before = [table.copy() for table in tables]
-    figure = plots.draw(plot, tables, facet="panel", share=False, size=controls.PLAY_SIZE)
-    figure.canvas.draw()
+    with plt.style.context(STYLE, after_reset=True):
+        figure = plots.draw(plot, tables, facet="panel", share=False, size=controls.PLAY_SIZE)
+    assert looks.flaws(figure) == []
     for ax in figure.axes:
         assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
-        assert ax.lines or ax.patches
+        assert ax.lines or ax.patches or ax.collections
     for table, copy in zip(tables, before, strict=True):
         pd.testing.assert_frame_equal(table, copy)
 

@@ -132,11 +132,11 @@ def _among_all(points: pd.DataFrame, ax: Axes) -> None:
     ax.plot(chosen["leakage"], chosen["utility"], "o", color=OURS, markersize=11, markeredgecolor="white", zorder=6)
     low, high = min(0.5, points["leakage"].min()), max(points["leakage"].max(), 0.55)
     bottom, top = points["utility"].min(), points["utility"].max()
-    ax.axvline(0.5, color=GREY, linestyle="--", linewidth=1, zorder=0)
+    ax.axvline(0.5, ymax=0.68, color=GREY, linestyle="--", linewidth=1, zorder=0)
     wide, tall = high - low, max(top - bottom, 0.05)
-    ax.set(xlim=(low - 0.06 * wide, high + 0.06 * wide), ylim=(bottom - 0.1 * tall, top + 0.1 * tall))
+    ax.set(xlim=(low - 0.06 * wide, high + 0.06 * wide), ylim=(bottom - 0.1 * tall, top + 0.5 * tall))
     words = [("no mitigation", "black"), (str(chosen["mitigation"]), OURS), ("what nothing else beats", "#777777")]
-    write_key(ax, words, x=0.98, y=0.04, size=7, right=True)
+    write_key(ax, words, size=7)
     ax.set(xlabel="attack accuracy (leakage)", ylabel="test accuracy (utility)")
 
 

@@ -182,7 +182,9 @@ def test_roc_curves_are_drawn_where_a_logarithm_has_them():
         assert line.get_color() == colour and (line.get_linewidth() > 1) == followed
     assert guessing.get_linestyle() == "--" and list(guessing.get_xdata()) == list(guessing.get_ydata()) == [1e-3, 1]
     assert ax.get_xlim() == (1e-3, 1) and ax.get_ylim()[0] <= table.loc[table["tpr"] > 0, "tpr"].min()
-    assert words(ax) == [*map(in_words, modern.COLOUR_OF_ATTACK), "labels alone", "other attacks"]
+    assert words(ax) == [*map(modern.named_attack, modern.COLOUR_OF_ATTACK), "labels alone", "other attacks"]
+    dashed = [words for words in map(modern.named_attack, modern.COLOUR_OF_ATTACK) if words.endswith(" (dashed)")]
+    assert dashed == ["RMIA, offline (dashed)"]
     few = draw(plots.log_roc_curves, table[table["attack"].isin(["watson", "shokri"])])
     assert words(few) == ["Watson", "attack of 2017"]
     assert [to_hex(text.get_color()).upper() for text in few.texts] == [
@@ -290,5 +292,6 @@ def test_bounds_of_epsilon_stand_below_their_ceilings_beside_what_was_promised()
 
 
 def test_no_attack_that_is_followed_looks_like_another():
-    colours = [*modern.COLOUR_OF_ATTACK.values(), modern.COLOUR_OF_LABELS, modern.FAINT, style.GREY]
-    assert len(set(colours)) == len(colours)
+    lines = [(colour, modern.line_of_attack(attack)) for attack, colour in modern.COLOUR_OF_ATTACK.items()]
+    lines += [(colour, "-") for colour in (modern.COLOUR_OF_LABELS, modern.FAINT, style.GREY)]
+    assert len(set(lines)) == len(lines)

@@ -3,6 +3,7 @@
 Classes, groups and fields are the user's own words: they are written as they are, never read as formulas, and cut where long.
 """
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mialib.plots.labels import Label, place_labels
 from mialib.plots.leakage import MARK_OF_MITIGATION
-from mialib.plots.modern import COLOUR_OF_ATTACK, COLOUR_OF_LABELS, OF_LABELS
+from mialib.plots.modern import COLOUR_OF_ATTACK, COLOUR_OF_LABELS, OF_LABELS, line_of_attack, named_attack
 from mialib.plots.names import in_words
 from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, mark_coin, write_key
 
-INK, PALE, HEADLINE = "#222222", "#B5B5B5", "#882255"
+INK, PALE, HEADLINE = "#222222", "#B5B5B5", "#000000"
 LONGEST_WORDS = 26  # letters of a word of the user's
 MOST_NAMED = 34  # groups that have a line and a name each; more of them lie close, and only what stands out is named
 COLOUR_OF_EXPOSURE = {"more": MEMBERS, "less": NONMEMBERS, "no difference shown": "#777777", "too few records": "#C4C4C4"}
@@ -37,8 +38,17 @@ NAME_OF_MITIGATION = {  # how words of a mitigation begin: its name in the study
 
 def _written(text: object) -> str:
     """A user's word for a figure: one line, cut where long, no formula."""
-    words = " ".join(str(text).split())
-    return (words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…").replace("$", r"\$")
+    return _cut_off(" ".join(str(text).split())).replace("$", r"\$")
+
+
+def _in_lines(text: object) -> str:
+    """A user's words for a figure, in up to three lines."""
+    first, *others = wrap(" ".join(str(text).split()), LONGEST_WORDS, max_lines=3, placeholder=" …") or [""]
+    return "\n".join(map(_cut_off, (first, *others))).replace("$", r"\$")
+
+
+def _cut_off(words: str) -> str:
+    return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"
 
 
 def _bar(ax: Axes, row: Any, y: float, colour: str, thick: bool = False) -> None:
@@ -107,8 +117,9 @@ def audit_curves(curves: pd.DataFrame, attacks: pd.DataFrame | None = None, *, a
     for (attacker, attack), rows in shown.groupby(["attacker", "attack"], sort=False):
         head, colour = (attacker, attack) in heads, _colour(str(attack))
         colour = HEADLINE if head and colour == PALE else colour
-        ax.plot(rows["fpr"], rows["tpr"], color=colour, linewidth=2.6 if head else 1.0, zorder=4 if head else 2)
-        words = in_words(attack) if colour != PALE else "other attacks"
+        line = line_of_attack(str(attack))
+        ax.plot(rows["fpr"], rows["tpr"], line, color=colour, linewidth=2.6 if head else 1.0, zorder=4 if head else 2)
+        words = named_attack(str(attack)) if colour != PALE else "other attacks"
         entries[words] = ("#8A8A8A" if colour == PALE else colour, head)
     ax.plot([left, 1], [left, 1], color=GREY, linestyle="--", linewidth=0.8, zorder=1)
     floor = max(1e-5, min(left, float(shown["tpr"].min()))) if len(shown) else left
@@ -190,7 +201,9 @@ def _apart(names: list[tuple[float, str, bool]], least: float) -> list[tuple[flo
 
 
 def _key_above(ax: Axes, entries: list[tuple[str, str]]) -> None:
-    """Coloured words in a row above the axes, up to their right end."""
+    """Coloured words in a row above the axes, up to their right end; a title stands above them."""
+    if title := ax.get_title():
+        ax.set_title(title, pad=24)
     at: tuple[Any, Any, tuple[float, float]] = ((1, 1), "axes fraction", (0, 8))
     for text, colour in reversed(entries):
         xy, coordinates, offset = at
@@ -223,12 +236,12 @@ def audit_remedies(remedies: pd.DataFrame, *, ax: Axes) -> None:
             if row.kind != "none" and len(bare):
                 _arrow(ax, bare[["auc", "accuracy"]].to_numpy()[0], (row.auc, row.accuracy), colour)
             ax.plot(row.auc, row.accuracy, marker, color=colour, markerfacecolor=face, markersize=6, zorder=4)
-            words = "no mitigation" if row.kind == "none" else _written(row.mitigation)
+            words = "no mitigation" if row.kind == "none" else _in_lines(row.mitigation)
             labels.append(Label(row.auc, row.accuracy, words, colour, 7.5))
             spots.append((row.auc, row.accuracy))
     _frame_remedies(ax, known)
     if (known["measured_on"] == "references").any():
-        write_key(ax, [("hollow: measured on references", "#555555")], y=0.03, size=7)
+        _key_above(ax, [("filled: measured on the model", "#555555"), ("hollow: on references", "#555555")])
     if labels:
         place_labels(ax, labels, [np.array([spot]) for spot in spots])
 
@@ -237,7 +250,7 @@ def _mark(mitigation: str, kind: str) -> tuple[str, str]:
     """Colour and marker: of the paper's mitigations those of the study's figures, by the words before their value."""
     plain = mitigation.replace("_", " ").lower()
     found = [MARK_OF_MITIGATION[name] for begin, name in NAME_OF_MITIGATION.items() if plain.startswith(begin)]
-    return found[0] if found else {"none": ("black", "D"), "training": ("#882255", "s")}.get(kind, ("#56B4E9", "o"))
+    return found[0] if found else {"none": ("black", "D"), "training": ("#4D4D4D", "s")}.get(kind, ("#56B4E9", "o"))
 
 
 def _arrow(ax: Axes, start: Any, end: Any, colour: str) -> None:

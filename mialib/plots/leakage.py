@@ -11,7 +11,7 @@ from mialib.plots.labels import Label, place_labels
 from mialib.plots.names import in_words, line_labels, line_names
 from mialib.plots.style import OURS, axis_start, error_bars, line_colours, mark_coin, write_key
 
-MARK_OF_MITIGATION = {  # colour and marker of each path: filters of the answers bright, other trainings dark
+MARK_OF_MITIGATION = {  # colour and marker of each path: filters of the answers in colours, other trainings grey
     "none": ("black", "D"),
     "top k": ("#0072B2", "o"),
     "label only": ("#56B4E9", "s"),
@@ -19,10 +19,10 @@ MARK_OF_MITIGATION = {  # colour and marker of each path: filters of the answers
     "temperature": ("#D55E00", "v"),
     "fitted temperature": ("#E69F00", "P"),
     "noise": ("#CC79A7", "X"),
-    "L2": ("#332288", "o"),
-    "dropout": ("#882255", "s"),
-    "early stopping": ("#117733", "^"),
-    "private training": ("#555555", "v"),
+    "L2": ("#000000", "o"),
+    "dropout": ("#4D4D4D", "s"),
+    "early stopping": ("#333333", "^"),
+    "private training": ("#777777", "v"),
 }
 MARK_OF_KNOWLEDGE = {"aware": (OURS, "o"), "unaware": ("#E69F00", "s")}
 FLAT = 0.004  # of test accuracy: paths that change it less lie upon one another, and are drawn side by side

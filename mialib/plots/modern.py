@@ -21,11 +21,12 @@ COLOUR_OF_ATTACK = {  # those that a reader follows; all others are thin and gre
     "lira_online": "#0072B2",
     "lira_online_global": "#56B4E9",
     "rmia_online": "#009E73",
-    "rmia_offline": "#117733",
+    "rmia_offline": "#009E73",
     "watson": "#E69F00",
     "shokri": "#D55E00",
     "confidence": "#000000",
 }
+DASHED_ATTACKS = {"rmia_offline"}  # its colour is that of the attack it is a form of
 OF_LABELS, COLOUR_OF_LABELS = "label_", "#CC79A7"  # how the names of attacks begin that see labels alone
 FAINT = "#B8B8B8"
 STEPS = ("one threshold", "a threshold a record", "logit", "Gaussian", "queries")
@@ -37,9 +38,19 @@ def _colour_of(attack: str) -> str:
     return COLOUR_OF_LABELS if attack.startswith(OF_LABELS) else COLOUR_OF_ATTACK.get(attack, FAINT)
 
 
+def line_of_attack(attack: str) -> str:
+    """Solid or dashed, as matplotlib writes it."""
+    return "--" if attack in DASHED_ATTACKS else "-"
+
+
+def named_attack(attack: str) -> str:
+    """What a key calls an attack's line."""
+    return in_words(attack) + " (dashed)" * (attack in DASHED_ATTACKS)
+
+
 def _attack_key(attacks: Iterable[str]) -> list[tuple[str, str]]:
     present = set(attacks)
-    named = [(in_words(attack), colour) for attack, colour in COLOUR_OF_ATTACK.items() if attack in present]
+    named = [(named_attack(attack), colour) for attack, colour in COLOUR_OF_ATTACK.items() if attack in present]
     others = {_colour_of(attack) for attack in present - set(COLOUR_OF_ATTACK)}
     words = {COLOUR_OF_LABELS: ("labels alone", COLOUR_OF_LABELS), FAINT: ("other attacks", "#999999")}
     return named + [entry for colour, entry in words.items() if colour in others]
@@ -52,8 +63,8 @@ def log_roc_curves(table: pd.DataFrame, *, ax: Axes) -> None:
     """
     for attack, rows in table.groupby("attack", sort=False):
         rows, colour = rows[rows["tpr"] > 0], _colour_of(str(attack))
-        thick = attack in COLOUR_OF_ATTACK
-        ax.plot(rows["fpr"], rows["tpr"], color=colour, linewidth=1.5 if thick else 0.7, zorder=3 if thick else 2)
+        thick, line = attack in COLOUR_OF_ATTACK, line_of_attack(str(attack))
+        ax.plot(rows["fpr"], rows["tpr"], line, color=colour, linewidth=1.5 if thick else 0.7, zorder=3 if thick else 2)
     ends = [float(table["fpr"].min()), 1.0]
     ax.plot(ends, ends, color=GREY, linestyle="--", linewidth=0.8, zorder=1)
     floor = max(1e-4, float(table.loc[table["tpr"] > 0, "tpr"].min()))
@@ -69,9 +80,9 @@ def reference_counts(table: pd.DataFrame, *, ax: Axes, percent: bool = True) -> 
     """
     scale = 100 if percent else 1
     for attack, rows in table.groupby("attack", sort=False):
-        rows, colour = rows.sort_values("n_references"), _colour_of(str(attack))
+        rows, colour, line = rows.sort_values("n_references"), _colour_of(str(attack)), line_of_attack(str(attack))
         ax.fill_between(rows["n_references"], scale * rows["low"], scale * rows["high"], color=colour, alpha=0.12, linewidth=0)
-        ax.plot(rows["n_references"], scale * rows["value"], "o-", color=colour, markersize=3, linewidth=1.3)
+        ax.plot(rows["n_references"], scale * rows["value"], f"o{line}", color=colour, markersize=3, linewidth=1.3)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_locator(FixedLocator(sorted(table["n_references"].unique())))
     ax.xaxis.set_minor_locator(NullLocator())
@@ -96,7 +107,7 @@ def ladder_steps(table: pd.DataFrame, *, ax: Axes) -> None:
         if "published" in rows:
             ax.plot(100 * rows["published"], y, "o", color=colour, markerfacecolor="none", markersize=7)
     ax.set_yticks(range(len(STEPS)), STEPS if place_of(ax).left else [""] * len(STEPS))
-    ax.set(ylim=(len(STEPS) - 0.5, -0.5), xlim=(0, None))
+    ax.set(ylim=(len(STEPS) - 0.5, -0.5), xlim=(-0.03 * ax.get_xlim()[1], None))  # no mark at 0 is cut
     name_axes(ax, "members found (%)", "")
     words = [(f"{side.replace('none', 'no')} references", colour) for side, (colour, _) in MARK_OF_SIDE.items()]
     key_beside(ax, [*words, *([("hollow: published,\nother networks", GREY)] if "published" in table else [])])
@@ -125,6 +136,7 @@ def found_by_both(table: pd.DataFrame, *, ax: Axes) -> None:
         label.set(ha="right", rotation_mode="anchor")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
+    name_axes(ax, "found by this one, too (%)", "found by this attack")
 
 
 def mark_correlations(table: pd.DataFrame, *, ax: Axes) -> None:

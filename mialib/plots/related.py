@@ -54,7 +54,8 @@ def inside_and_outside(table: pd.DataFrame, *, ax: Axes, metric: str = "auc", fp
     if ax is ax.figure.axes[-1]:  # one key, beside the last panel
         taught = set(table["learned_on"])
         teachers = [(f"{sign} {teacher}", GREY) for teacher, (_, _, sign) in MARK_OF_TEACHER.items() if teacher in taught]
-        write_key(ax, [*COLOUR_OF_ACCESS.items(), ("learned on", GREY), *teachers], x=1.03, size=7)
+        line = ("line: the best\non answers alone", GREY)
+        write_key(ax, [*COLOUR_OF_ACCESS.items(), ("learned on", GREY), *teachers, line], x=1.03, size=7)
 
 
 COLOUR_OF_RECORDS = {"real": "#0072B2", "noisy": "#E69F00", "random": "#CC79A7", "synthesised": "#D55E00"}
@@ -150,6 +151,7 @@ def inverted_pictures(table: pd.DataFrame, *, ax: Axes) -> None:
     ax.set_yticks(np.array(lifted) + 0.5, [row.replace(", ", ",\n").replace(" of ", " of\n") for row in rows], fontsize=7)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
+    name_axes(ax, "class", "")
 
 
 COLOUR_OF_SHARE = {"precision": "#0072B2", "recall": "#E69F00", "auc": "#009E73", "tpr": "#D55E00"}

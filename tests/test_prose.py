@@ -48,6 +48,13 @@ def interval(row, digits=3):
     return f"{said(row['value'], digits)} [{said(row['low'], digits)}, {said(row['high'], digits)}]"
 
 
+def by_hand():
+    counts = table("00_attack_by_hand", "counts").set_index(["member", "called a member"])["count"]
+    assert counts[True, True] / counts[True].sum() > 0.95  # "nearly all members"
+    assert round(5 * counts[False, False] / counts[False].sum()) == 4
+    yield "Nearly all members lie to the right of the line, and four of five non-members to its left."
+
+
 def first_notebook():
     alternatives = table("01_cifar10", "alternatives").set_index("choice")
     chosen = alternatives.loc["chosen: Adam, batches of 32, 32 filters of 5 x 5"]
@@ -80,6 +87,13 @@ def second_notebook():
     ]
     yield f"set on the target's own answers, has a median of {said(own)}"
     yield f"on their answers the same thresholds give {said(on_all)}"
+    targets = rows("02_cifar100", "accuracies", model="target", variant="none").groupby("train_size")["test_accuracy"].mean()
+    yield f"classifies {said(targets[4600])} of fresh pictures after 4,600 and {said(targets[10520])} after 10,520"
+    broken = table("02_cifar100", "broken_rule").set_index(["train_size", "variant", "metric"])["value"]
+    swapped, smaller = (broken[29540, variant, "precision_p50"] for variant in ("swapped", "smaller"))
+    yield f"give a median of {said(smaller)}, a swapped one of the full size {said(swapped)}"
+    swapped, ruled = (broken[10520, variant, "precision"] for variant in ("swapped", "none"))
+    yield f"gives precision {said(swapped)}, ten disjoint ones {said(ruled)}"
 
 
 def third_notebook():
@@ -94,6 +108,15 @@ def third_notebook():
     yield f"median precision of a class {said(median['value'])}, the paper's {said(median['published'])}"
     known = cell("03_purchase", "compared", "published", id="T1", metric="target_train_accuracy", target="local")
     yield f"ours at {said(train)} of it, the paper's at {said(known)}"
+    precision = rows("03_purchase", "summary", attack=LEARNED, metric="precision").set_index("our_target")["value"]
+    short, long = (precision[f"amazon({kind}) surrogate"] for kind in ("10,1e-6", "100,1e-4"))
+    yield f"(10, 1e-6) leaks more ({said(short)}) than that of (100, 1e-4) ({said(long)})"
+    yield f"at {said(test)} leaks least ({said(precision['local'])})"
+    assert precision.idxmin() == "local" and precision.idxmax() == "google surrogate"
+    pooled = compared[compared["dataset"] == "Purchase-10..100 pooled"].set_index("metric")
+    share, gap = (pooled.loc[f"spearman({of},attack_precision)"] for of in ("train_fraction", "train_test_gap"))
+    yield f"class share and precision {said(share['value'], 2)} (paper: {said(share['published'], 2)})"
+    yield f"({said(gap['value'], 2)} against {said(gap['published'], 2)})"
 
 
 def fourth_notebook():
@@ -154,12 +177,24 @@ def sixth_notebook():
     yield f"has 0.502 on either, in intervals that just exclude 0.5 ({ends[0]} and {ends[1]})"
     mnist = rows("06_adult_mnist", "summary", metric="precision", dataset="mnist", attack=LEARNED).set_index("our_target")
     yield f"{interval(mnist.loc['google surrogate'])} on the surrogate"
+    right = rows("06_adult_mnist", "summary", metric="precision", dataset="mnist", attack="correctness gap")
+    right = right.set_index("our_target").loc["google surrogate", "value"]
+    assert 0.004 < mnist.loc["google surrogate", "value"] - right < 0.006
+    yield f"gives {said(right)} on MNIST, about half a point less than the learned attack"
 
 
 def seventh_notebook():
     summary = rows("07_shadow_data", "summary", attack=LEARNED, our_target="google surrogate", setting="shadow:marginal")
     found = summary.set_index(["dataset", "metric"])["value"]
     yield f"precision {said(found['purchase100', 'precision'])} at a recall of {said(found['purchase100', 'recall'])}"
+    climbed = rows("07_shadow_data", "records", setting="shadow:model_based").groupby(["dataset", "our_target"])
+    means = climbed[["mean_confidence", "mean_queries"]].mean()
+    surrogate, network = (means.loc["purchase100", kind] for kind in ("google surrogate", "local"))
+    sure, asked = said(surrogate["mean_confidence"]), f"{surrogate['mean_queries']:.0f}"
+    yield f"with {sure} (paper: 0.24), and a climb takes {asked} queries (156)"
+    yield f"the local network believes with {said(network['mean_confidence'])}, after {network['mean_queries']:.0f}"
+    queries = sorted(means.loc["location", "mean_queries"])
+    yield f"On Location a climb takes {queries[0]:.0f} to {queries[1]:.0f}."
 
 
 def leaks(dataset, setting, metric="attack_accuracy", variant="aware"):
@@ -207,6 +242,19 @@ def ninth_notebook():
         old, lira = found[dataset, "shokri"], found[dataset, "lira_online_global"]
         yield f"{old:.1%} and {lira:.1%}"
     yield f"RMIA and LiRA find {found['mnist', 'rmia_online']:.1%} and {found['mnist', 'lira_online_global']:.1%}"
+    stable = table("09_modern_attacks", "stability").set_index("dataset")["spearman"]
+    ranks = [said(stable[dataset]) for dataset in ("location", "mnist", "adult")]
+    yield f"rank correlation of {ranks[0]}, on MNIST of {ranks[1]}, on Adult of {ranks[2]}"
+    worth = rows("09_modern_attacks", "ppv", prior=0.01, fpr=0.001).set_index(["dataset", "attack"])["value"]
+    for attack in ("lira_online_global", "confidence"):
+        ends = f"{worth['location', attack]:.0%}", f"{worth['mnist', attack]:.0%}"
+        yield (
+            f"{ends[0]} of cases on Location and {ends[1]}"
+            if attack != "confidence"
+            else f"one threshold in {ends[0]} and {ends[1]}"
+        )
+    proved = rows("09_modern_attacks", "promises", training="no mitigation", estimate="counts").iloc[0]
+    yield f"at least ε = {said(proved['value'], 1)} (counts; the records allow {said(proved['ceiling'], 1)})"
     assert found.loc["adult"].max() <= 0.0035
     yield "On Adult no attack finds more than 0.3%"
 
@@ -233,6 +281,7 @@ def board():
 
 
 SENTENCES = {
+    "00_attack_by_hand": by_hand,
     "01_cifar10": first_notebook,
     "02_cifar100": second_notebook,
     "03_purchase": third_notebook,

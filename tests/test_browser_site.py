@@ -97,16 +97,16 @@ def shown_rows(page):
 def test_filters_change_the_rows_and_the_numbers(watched):
     page = watched().open("scoreboard.html")
     whole = shown_rows(page)
-    page.get_by_label("Data set").select_option("cifar10")
+    page.get_by_role("combobox", name="Data set").select_option("cifar10")
     cifar = shown_rows(page)
     assert 0 < cifar < whole and page.locator(".found").inner_text() == f"{cifar} of {whole} values"
     tallied = page.locator("#tally tbody td[data-given]:not([data-verdict]):not([data-within])").all_inner_texts()
     assert sum(map(int, tallied)) == cifar
-    page.get_by_label("Given").select_option("drawn")
-    page.get_by_label("Verdict").select_option("differs")
+    page.get_by_role("combobox", name="Given").select_option("drawn")
+    page.get_by_role("combobox", name="Verdict").select_option("differs")
     both = shown_rows(page)
     assert 0 < both < cifar and page.locator("#tally td:not(.none)[data-verdict]").all_inner_texts() == [str(both)]
-    page.get_by_label("Words").fill("class nothing-like-this")
+    page.get_by_role("searchbox").fill("class nothing-like-this")
     assert shown_rows(page) == 0
     page.get_by_role("button", name="All", exact=True).click()
     page.wait_for_function(f"document.querySelectorAll('#values tbody tr:not([hidden])').length === {whole}")
@@ -118,7 +118,7 @@ def test_the_front_page_leads_to_rows_that_are_filtered(watched):
     count = int(link.inner_text().split(" of ")[1])
     link.click()
     page.wait_for_selector("#values")
-    assert shown_rows(page) == count and page.get_by_label("Standing").input_value() == "counts"
+    assert shown_rows(page) == count and page.get_by_role("combobox", name="Standing").input_value() == "counts"
 
 
 def test_a_row_leads_to_its_place_in_a_notebook(watched):

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +17,11 @@ import mialib
 from mialib.__main__ import main
 from mialib.runs import read_table
 from mialib.site import build
+from mialib.site.deviations_page import deviation_pages
 from mialib.site.figures import figure_words
 from mialib.site.frame import SitePage, framed
 from mialib.site.front import front_pages
-from mialib.site.markup import anchor_of, count_cell, decimal_cell, frame_box, interval_cell, text_cell
+from mialib.site.markup import anchor_of, count_cell, decimal_cell, frame_box, inline_code, interval_cell, text_cell
 from mialib.site.notebook_pages import Reader, cell_anchors, place_in_notebook
 from mialib.site.reference import door_of, import_room, reference_pages, room_names, signature_of
 from mialib.site.scoreboard_page import scoreboard_pages
@@ -168,7 +170,7 @@ def test_every_compared_row_is_on_the_scoreboard(pages, compared):
 def test_the_tally_counts_stated_and_drawn_apart(site, compared):
     text = (site / "scoreboard.html").read_text(encoding="utf-8")
     counted = compared[compared["counts"]]
-    for given, part in (("drawn", counted[counted["reading"] == "drawn"]), ("stated", counted[counted["reading"] != "drawn"])):
+    for given, part in counted.groupby("given"):
         for verdict in ("near", "differs"):
             cell = f'data-standing="counts" data-given="{given}" data-verdict="{verdict}">{(part["verdict"] == verdict).sum()}<'
             assert cell in text
@@ -176,18 +178,18 @@ def test_the_tally_counts_stated_and_drawn_apart(site, compared):
 
 def test_the_finding_is_counted(site, compared):
     counted = compared[compared["counts"]].assign(within=lambda rows: rows["verdict"].isin(["reproduced", "near", "met"]))
-    stated, drawn = counted[counted["reading"] != "drawn"]["within"], counted[counted["reading"] == "drawn"]["within"]
+    stated, drawn = (counted[counted["given"] == given]["within"] for given in ("stated", "drawn"))
     text = (site / "index.html").read_text(encoding="utf-8")
     assert f"{stated.sum()} of the {len(stated)} values" in text and f"{drawn.sum()} of the {len(drawn)} that" in text
 
 
 def test_the_claims_open_to_all_their_tests(site, sources):
-    shown = re.sub(r"<[^>]*>", "", (site / "index.html").read_text(encoding="utf-8"))
+    shown = unescape(re.sub(r"<[^>]*>", "", (site / "index.html").read_text(encoding="utf-8")))
     for name in ("claims", "modern_claims", "related_claims"):
         table = read_table(sources.scoreboard.results, name)
         for row in table.itertuples():
             for text in (row.test, row.evidence if isinstance(row.evidence, str) else ""):
-                assert text.replace("&", "&amp;").replace("'", "&#x27;").replace("<", "&lt;").replace(">", "&gt;") in shown
+                assert text in shown
     statements = read_table(sources.scoreboard.results, "claim_dots")["statement"].unique()
     assert len(statements) == 9 and all(text in shown for text in statements)
 
@@ -199,9 +201,21 @@ def test_every_name_of_a_door_is_in_the_reference_and_says_what_it_is(pages):
 
 
 def test_signatures_are_as_one_would_call_them():
-    assert signature_of("tpr_at_fpr", mialib.tpr_at_fpr).startswith("tpr_at_fpr(data: AttackData, ")
-    assert "\n    *,\n    mode: " in signature_of("lira", mialib.lira)
+    assert signature_of("load", mialib.load) == 'load(name: str, mode: str = "auto") -> Dataset'
+    assert signature_of("tpr_at_fpr", mialib.tpr_at_fpr).startswith("tpr_at_fpr(data: AttackData | np.ndarray, ")
+    assert '\n    *,\n    mode: str = "online",\n' in signature_of("lira", mialib.lira)
     assert signature_of("NAMES", ("mnist",)) == "NAMES: tuple"
+    assert signature_of("f", lambda a, *b, c=None, **d: a) == "f(a, *b, c=None, **d)"
+
+
+def test_every_deviation_and_open_question_is_told(site, sources):
+    shown = unescape(re.sub(r"<[^>]*>", "", (site / "deviations.html").read_text(encoding="utf-8")))
+    settings = read_table(sources.scoreboard.results, "deviations")
+    texts = [*settings["paper"], *settings["ours"], *settings["why"].dropna()]
+    questions = read_table(sources.scoreboard.results, "open_questions")
+    texts += [text for column in questions for text in questions[column].dropna()]
+    assert [text for text in texts if " ".join(re.sub(r"[`*]", "", str(text)).split()) not in shown] == []
+    assert f"Of {len(settings)} settings that the paper states, {settings['deviates'].sum()} were others here" in shown
 
 
 # What is missing is named
@@ -219,7 +233,14 @@ def without(sources, table, folder):
 
 @pytest.mark.parametrize(
     ("maker", "table"),
-    [(front_pages, "compared"), (front_pages, "claim_dots"), (front_pages, "related_claims"), (scoreboard_pages, "tally")],
+    [
+        (front_pages, "compared"),
+        (front_pages, "claim_dots"),
+        (front_pages, "related_claims"),
+        (scoreboard_pages, "tally"),
+        (deviation_pages, "deviations"),
+        (deviation_pages, "open_questions"),
+    ],
 )
 def test_a_table_that_is_missing_is_named(sources, tmp_path, maker, table):
     with pytest.raises(ValueError, match=f"table '{table}' is not saved in this run"):
@@ -242,7 +263,7 @@ def test_a_notebook_that_was_not_run_is_named(tmp_path):
 
 
 def test_a_figure_that_the_run_does_not_know_is_refused(sources):
-    with pytest.raises(ValueError, match="run.json knows no figure 'nothing'; there are "):
+    with pytest.raises(ValueError, match=r"run\.json knows no figure 'nothing'; there are "):
         figure_words(sources.scoreboard, "nothing")
 
 
@@ -296,7 +317,7 @@ def test_a_folder_without_notebooks_is_refused(tmp_path, capsys):
 
 def test_two_pages_at_one_place_are_refused(sources, monkeypatch):
     monkeypatch.setattr(build, "MAKERS", (lambda sources: [SitePage("a.html", "A", ""), SitePage("a.html", "B", "")],))
-    with pytest.raises(ValueError, match="two pages are called a.html"):
+    with pytest.raises(ValueError, match=r"two pages are called a\.html"):
         build.site_pages(sources)
 
 
@@ -334,6 +355,10 @@ def test_a_table_is_whole_with_heads_and_numbers_to_sort_by():
     assert not Page(html).wrong
 
 
+def test_words_in_backticks_are_code_and_between_stars_stressed():
+    assert inline_code("a `b*c` *really* 2 * 3 * 4 <x>") == "a <code>b*c</code> <em>really</em> 2 * 3 * 4 &lt;x&gt;"
+
+
 def test_anchors_are_words_and_unlike():
     assert anchor_of("What surprised, and <em>what</em> stays open") == "what-surprised-and-what-stays-open"
     assert anchor_of("Data", {"data", "data-2"}) == "data-3" and anchor_of("?!") == "part"
@@ -341,8 +366,9 @@ def test_anchors_are_words_and_unlike():
 
 def test_shown_html_is_words_and_tables_alone():
     html = (
-        '<style scoped>.x {}</style><table border="1" class="dataframe" id="T_1" onclick="x()"><thead><tr style="text-align: right;">'
-        '<th></th><th colspan="2">both</th></tr></thead><tbody><tr><th>0</th><td>0.123</td><td>a &lt; b</td><td>−1,200</td></tr>'
+        '<style scoped>.x {}</style><table class="dataframe" id="T_1" onclick="x()"><thead><tr style="text-align: right;">'
+        '<th></th><th colspan="2">both</th></tr></thead>'
+        "<tbody><tr><th>0</th><td>0.123</td><td>a &lt; b</td><td>−1,200</td></tr>"
         "</tbody></table><script>alert(1)</script><img src='http://x'><p>after"
     )
     tidy = tidied(html, "The attack")
@@ -365,8 +391,8 @@ def reader(sources):
 
 def test_prose_has_places_and_no_links_to_a_network(reader):
     html = reader.prose(
-        "## Data\n\n## Data\n\n[b](../05_texas/05_texas.ipynb) [p](https://doi.org/10.1109/SP.2017.41) [w](https://example.org) "
-        "`05_texas` `04_location` [`01_cifar10`](01_cifar10.ipynb) <b>bold</b>"
+        "## Data\n\n## Data\n\n[b](../05_texas/05_texas.ipynb) [p](https://doi.org/10.1109/SP.2017.41) "
+        "[w](https://example.org) `05_texas` `04_location` [`01_cifar10`](01_cifar10.ipynb) <b>bold</b>"
     )
     assert '<h2 id="data">Data</h2>' in html and '<h2 id="data-2">Data</h2>' in html
     assert '<a href="05_texas.html">b</a> <a href="https://doi.org/10.1109/SP.2017.41">p</a> w ' in html

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mialib.site.charts import CHART_SCRIPTS, chart_scripts
+from mialib.site.deviations_page import deviation_pages
 from mialib.site.frame import STATIC, SitePage, framed
 from mialib.site.front import front_pages
 from mialib.site.notebook_pages import notebook_pages
@@ -13,7 +14,13 @@ from mialib.site.reference import reference_pages
 from mialib.site.scoreboard_page import scoreboard_pages
 from mialib.site.sources import Sources, read_sources
 
-MAKERS: Sequence[Callable[[Sources], Iterable[SitePage]]] = (front_pages, scoreboard_pages, notebook_pages, reference_pages)
+MAKERS: Sequence[Callable[[Sources], Iterable[SitePage]]] = (
+    front_pages,
+    scoreboard_pages,
+    notebook_pages,
+    deviation_pages,
+    reference_pages,
+)
 OWN_STATIC = ("site.css", "site.js")
 MARK = '<meta name="generator" content="mialib site">'
 

@@ -6,7 +6,7 @@ from html import escape
 import pandas as pd
 
 from mialib.site.frame import SitePage
-from mialib.site.markup import Heading, TableCell, table_box, text_cell
+from mialib.site.markup import Heading, TableCell, inline_code, table_box, text_cell
 from mialib.site.notebook_pages import page_of
 from mialib.site.sources import Sources
 
@@ -45,13 +45,17 @@ def _settings(rows: pd.DataFrame, caption: str, *, why: bool) -> str:
     names = ["data set", "setting", "paper", "where", "ours", *(["why"] if why else []), "notebook"]
     cells = []
     for row in rows.to_dict("records"):
-        texts = [text_cell(row[name]) for name in ("dataset", "setting", "paper", "where", "ours", *(["why"] if why else []))]
+        texts = [_words(row[name]) for name in ("dataset", "setting", "paper", "where", "ours", *(["why"] if why else []))]
         link = f'<a href="{page_of(str(row["notebook"]))}">{escape(str(row["notebook"]))}</a>'
         cells.append([*texts, TableCell(link)])
-    return table_box(caption, [Heading(name) for name in names], cells)
+    return table_box(caption, [Heading(name) for name in names], cells, whole=True)
 
 
 def _questions(rows: pd.DataFrame) -> str:
     heads = [Heading("question"), Heading("what the paper says"), Heading("what is done here")]
-    cells = [[text_cell(row[name]) for name in OPEN_COLUMNS] for row in rows.to_dict("records")]
-    return table_box("What the paper leaves open", heads, cells, sortable=False)
+    cells = [[_words(row[name]) for name in OPEN_COLUMNS] for row in rows.to_dict("records")]
+    return table_box("What the paper leaves open", heads, cells, sortable=False, whole=True)
+
+
+def _words(value: object) -> TableCell:
+    return TableCell(inline_code(value)) if isinstance(value, str) else text_cell(value)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from mialib.paper.comparison import NEAR
-from mialib.paper.scoreboard import STANDINGS
+from mialib.paper.scoreboard import DRAWN, STANDINGS, STATED
 from mialib.plots.names import in_words
 from mialib.site.claims_table import claims_table
 from mialib.site.figures import figure_box, figure_tables, figure_words
@@ -47,7 +47,7 @@ def finding_sentence(values: pd.DataFrame) -> str:
     counted = values[values["counts"]]
     names = " and ".join(in_words(name) for name in dict.fromkeys(counted["dataset"]))
     parts = {given: counts_of(counted[counted["given"] == given]) for given in GIVEN_WORDS}
-    stated, drawn = parts["stated"], parts["drawn"]
+    stated, drawn = parts[STATED], parts[DRAWN]
     return (
         f"Where the paper’s experiment can be repeated as it was, on {escape(names)}, {stated['within']} of the "
         f"{stated['rows']} values that it states come out within {NEAR:g} or meet its bound, and {drawn['within']} of the "

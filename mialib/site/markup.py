@@ -30,6 +30,12 @@ def text_cell(value: object) -> TableCell:
     return TableCell(ABSENT if _missing(value) or value == "" else escape(str(value)))
 
 
+def inline_code(text: str) -> str:
+    """A text as HTML on one line: what stands in backticks is code, what stands in single stars is stressed."""
+    coded = re.sub(r"``?([^`]+)``?", r"<code>\1</code>", escape(" ".join(text.split()), quote=False))
+    return re.sub(r"(?<![\w*`])\*([a-z][^*<]*[a-z])\*(?![\w*])", r"<em>\1</em>", coded)
+
+
 def decimal_cell(value: object, digits: int = 3) -> TableCell:
     """A number as a cell, such as 0.678."""
     if _missing(value):
@@ -64,8 +70,9 @@ def table_box(
     ident: str = "",
     attributes: Iterable[Mapping[str, str]] = (),
     sortable: bool = True,
+    whole: bool = False,
 ) -> str:
-    """A table that scrolls within its box where it is wider or longer than that, and sorts where scripts run.
+    """A table that scrolls within its box where it is wider or (unless `whole`) longer, and sorts where scripts run.
 
     The first cell of a row names it. attributes: data attributes of the rows, one mapping a row, such as {"verdict": "near"}.
     """
@@ -78,7 +85,8 @@ def table_box(
         lines.append(f"<tr{given}>{''.join(_cell(*pair, first=i == 0) for i, pair in enumerate(zip(headings, row)))}</tr>")
     kind, name = ' class="sortable"' if sortable else "", f' id="{ident}"' if ident else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table{kind}{name}>'
+        f'<div class="scroll{" whole" if whole else ""}" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f"<table{kind}{name}>"
         f"<caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{chr(10).join(lines)}\n</tbody></table></div>"
     )
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from mialib.core.extras import extra
 from mialib.site.frame import SitePage
-from mialib.site.markup import folded
+from mialib.site.markup import folded, inline_code
 from mialib.site.sources import Sources
 
 NOT_SHOWN = ("site", "lab")  # rooms that make pages and notebooks look as they do, no library
 FRONT_DOOR = import_module("mialib")
+MODULES_OF_NAMES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Z])")
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -89,29 +90,48 @@ def _entry(room: str, name: str, value: Any) -> str:
 
 
 def signature_of(name: str, value: Any) -> str:
-    """How a name is called, with its annotations; of a constant its kind."""
+    """How a name is called, as it is written; of a constant its kind."""
     if not callable(value):
         return f"{name}: {type(value).__name__}"
     try:
-        said = str(inspect.signature(value))
-    except (TypeError, ValueError):
-        said = "(…)"
-    said = ADDRESS.sub("", said).replace("'", "")
-    if len(name) + len(said) <= 100:
-        return f"{name}{said}"
-    lines = [f"    {each}," for each in _written(value)]
-    end = said.rpartition(") -> ")[2] if ") -> " in said else ""
-    return "\n".join([f"{name}(", *lines, ")" + (f" -> {end}" if end else "")])
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # made by a library that says nothing of it
+        return f"{name}(…)"
+    written = _written(signature)
+    back = signature.return_annotation
+    end = "" if back is signature.empty or inspect.isclass(value) else f" -> {_kind(back)}"
+    line = f"{name}({', '.join(written)}){end}"
+    return line if len(line) <= 100 else "\n".join([f"{name}(", *(f"    {each}," for each in written), f"){end}"])
 
 
-def _written(value: Any) -> list[str]:
+def _written(signature: inspect.Signature) -> list[str]:
     """The parameters as they are written, with the star before those that go by name alone."""
     written: list[str] = []
-    for each in inspect.signature(value).parameters.values():
+    for each in signature.parameters.values():
         if each.kind is each.KEYWORD_ONLY and not any(part.startswith("*") for part in written):
             written.append("*")
-        written.append(ADDRESS.sub("", str(each)).replace("'", ""))
+        stars = "*" if each.kind is each.VAR_POSITIONAL else "**" if each.kind is each.VAR_KEYWORD else ""
+        kind = "" if each.annotation is each.empty else f": {_kind(each.annotation)}"
+        default = "" if each.default is each.empty else f"{' = ' if kind else '='}{_default(each.default)}"
+        written.append(f"{stars}{each.name}{kind}{default}")
     return written
+
+
+def _kind(annotation: Any) -> str:
+    """An annotation without the modules that its names come from."""
+    said = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return MODULES_OF_NAMES.sub("", said.replace("numpy.ndarray", "np.ndarray")).replace("'", "")
+
+
+def _default(value: Any) -> str:
+    said = ADDRESS.sub("", repr(value))
+    return (
+        f'"{value}"'
+        if isinstance(value, str)
+        else f"{value.__module__}.{value.__name__}"
+        if inspect.isfunction(value)
+        else said
+    )
 
 
 def _methods(value: Any) -> str:
@@ -141,12 +161,7 @@ def _doc(value: Any) -> str:
 
 
 def _sentence(value: Any) -> str:
-    return _inline((_doc(value).split("\n\n")[0]).strip())
-
-
-def _inline(text: str) -> str:
-    """A docstring's words as HTML: what stands in backticks is code."""
-    return re.sub(r"``?([^`]+)``?", r"<code>\1</code>", escape(" ".join(text.split()), quote=False))
+    return inline_code((_doc(value).split("\n\n")[0]).strip())
 
 
 def _prose(doc: str | None) -> str:
@@ -154,5 +169,5 @@ def _prose(doc: str | None) -> str:
     parts = []
     for block in re.split(r"\n\s*\n", inspect.cleandoc(doc or "")):
         indented = block.startswith("    ") or "\n    " in block or block.lstrip().startswith(">>>")
-        parts.append(f'<pre tabindex="0">{escape(block)}</pre>' if indented else f"<p>{_inline(block)}</p>")
+        parts.append(f'<pre tabindex="0">{escape(block)}</pre>' if indented else f"<p>{inline_code(block)}</p>")
     return "\n".join(parts) if doc else ""

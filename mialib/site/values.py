@@ -2,13 +2,12 @@
 
 import pandas as pd
 
-from mialib.paper.scoreboard import STANDINGS, VERDICTS
+from mialib.paper.scoreboard import DRAWN, GIVEN, STANDINGS, STATED, VERDICTS, WITHIN
 from mialib.plots.names import WORDS, in_words
 from mialib.site.sources import Sources
 
-GIVEN_WORDS = {"stated": "stated in the paper", "drawn": "read off its figures"}
+GIVEN_WORDS = {STATED: "stated in the paper", DRAWN: "read off its figures"}
 STANDING_WORDS = dict(zip(STANDINGS, ("counts", "other conditions", "stand-in")))
-WITHIN_VERDICTS = ("reproduced", "near", "met")
 QUANTILES = {"min": "least class", "max": "greatest class", "mean": "mean of classes", "p50": "median of classes"}
 KIND_OF_VERDICT = {
     "reproduced": "good", "near": "good", "met": "good", "undecided": "open", "differs": "bad", "not met": "bad",
@@ -16,17 +15,19 @@ KIND_OF_VERDICT = {
 
 
 def scoreboard_values(sources: Sources) -> pd.DataFrame:
-    """The table `compared` with columns more: given ("stated" or "drawn") and within (bool: within 0.05 of the paper's value,
-    or its bound met). ValueError for a verdict or a standing that is none.
+    """The table `compared` with a column more: within (bool: within 0.05 of the paper's value, or its bound met).
+
+    ValueError for a verdict, a standing or a way in which the paper gives a value that is none.
     """
     table = sources.scoreboard.table("compared")
-    for column, allowed in (("verdict", VERDICTS), ("standing", STANDINGS)):
+    for column, allowed in (("verdict", VERDICTS), ("standing", STANDINGS), ("given", GIVEN)):
+        if column not in table:
+            raise ValueError(f"99_scoreboard/compared.csv lacks the column {column!r}")
         if strange := set(table[column]) - set(allowed):
             raise ValueError(
                 f"99_scoreboard/compared.csv: {column} is {sorted(strange)[0]!r}; allowed are: {', '.join(allowed)}"
             )
-    given = table["reading"].where(table["reading"] == "drawn", "stated")
-    return table.assign(given=given, within=table["verdict"].isin(WITHIN_VERDICTS))
+    return table.assign(within=table["verdict"].isin(WITHIN))
 
 
 def counts_of(values: pd.DataFrame) -> dict[str, int]:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 
 from mialib import paper, plots
 from mialib.core.types import Dataset
@@ -45,19 +45,23 @@ def tables(tmp_path_factory):
     bars = tidy.answer_histograms(learned).assign(dataset="purchase10")
     theirs = paper.published()
     return {
-        "classes": tidy.by_reading(tidy.class_table(learned)).query("reading == 'flip'"),
+        "classes": defined(tidy.class_table(learned).query("variant != 'random'")),
         "curves": paper.curves("Fig. 8"),
         "compared": compared,
         "targets": tidy.target_table(learned),
         "baselines": baselines[baselines["metric"] == "precision"],
         "counts": counts,
+        "their counts": paper.beside_counts(counts.assign(train_size=30), compared),
         "rocs": rocs[rocs["setting"] == "shadow:real"],
-        "by count": tidy.class_table(learned).assign(dataset=lambda t: t["target"].map({0: "purchase2", 1: "purchase10"})),
+        "by count": by_dataset(tidy.class_table(learned)),
         "boxes": theirs[theirs["id"] == "F10"].rename(columns={"value": "published"}),
         "points": points[points["panel"] == "precision by class share"],
         "their points": comparison.published_scatters().query("panel == 'precision by class share'"),
         "bars": bars[bars["quantity"] == "accuracy"],
+        "bars of a case": bars.query("quantity == 'accuracy' and setting == 'shadow:real'"),
         "their bars": comparison.published_histograms().query("dataset == 'purchase10' and quantity == 'accuracy'"),
+        "for scale": comparison.published_histograms().query(SCALE).rename(columns={"dataset": "of"}),
+        "table_i": two_accuracies(),
         "ten classes": ten_classes(),
         "ten of theirs": comparison.published_precisions("cifar10").query("train_size == 2500"),
         "variants": variants(),
@@ -77,12 +81,14 @@ CALLS = {
     plots.cdfs: ("classes", "curves"),
     plots.precision_by_noise: ("compared", "targets"),
     plots.attack_comparison: ("baselines",),
-    plots.shadow_count: ("counts",),
+    plots.shadow_count: ("counts", "their counts"),
     plots.roc_curves: ("rocs",),
     plots.query_budget: ("budgets", "budget real"),
     plots.boxes: ("by count", "boxes"),
-    plots.scatter: ("points", "their points"),
+    plots.densities: ("points", "their points"),
     plots.histograms: ("bars", "their bars"),
+    plots.answer_differences: ("bars of a case", "for scale"),
+    plots.accuracy_gaps: ("table_i",),
     plots.class_dots: ("ten classes", "ten of theirs"),
     plots.by_variant: ("variants",),
     plots.pictures: ("pictures",),
@@ -94,7 +100,7 @@ CALLS = {
     plots.by_membership: ("sides",),
 }
 OPTIONS = {  # those that a function cannot do without
-    plots.cdfs: {"by": "setting"}, plots.scatter: {"by": "dataset"}, plots.knob_curves: {"by": "dataset"},
+    plots.cdfs: {"by": "setting"}, plots.densities: {"by": "dataset"}, plots.knob_curves: {"by": "dataset"},
     plots.class_dots: {"names": [*"abcdefghij"]}, plots.prediction_vectors: {"true_class": 1},
     plots.by_membership: {"column": "score"},
 }  # fmt: skip
@@ -114,9 +120,37 @@ MITIGATION_ROWS = [
 ]  # fmt: skip
 
 
+ATTACK_ROWS = [
+    "gap: right or wrong", "entropy threshold", "modified-entropy threshold", "confidence threshold",
+    "learned, a network a class",
+]  # fmt: skip
+
+
 def ten_classes():
     table = pd.DataFrame({"cls": [*range(10)] * 2, "precision": np.linspace(0.45, 0.95, 20)})
     return table.assign(precision=table["precision"].where(table["cls"] != 4))  # a class that no target called a member
+
+
+def defined(classes):
+    """The classes with a precision for each: tiny targets leave some without."""
+    return classes.assign(precision=classes["precision"].fillna(0.55)).reset_index(drop=True)
+
+
+def by_dataset(classes):
+    """The classes of each target as those of a data set of its own, as many as a box needs."""
+    classes = classes.assign(dataset=classes["target"].map({0: "purchase2", 1: "purchase10"}))
+    return classes.assign(cls=classes.groupby("dataset").cumcount())
+
+
+def two_accuracies():
+    rows = [("google surrogate", 0.999, 0.98, 0.66, 0.7), ("local", 0.83, 0.9, 0.67, 0.64)]
+    table = pd.DataFrame(rows, columns=["our_target", "train_paper", "train_ours", "test_paper", "test_ours"])
+    ends = {f"{part}_{end}": table[f"{part}_ours"] + step for part in ("train", "test") for end, step in ENDS.items()}
+    return table.assign(dataset="purchase100", source="standin", **ends)
+
+
+SCALE = "dataset == 'purchase20' and quantity == 'accuracy'"
+ENDS = {"low": -0.02, "high": 0.02}
 
 
 def variants():
@@ -222,7 +256,8 @@ def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
     assert ax.lines or ax.patches or ax.images
     assert ax.get_xlabel() or plot is plots.pictures
     named = {
-        plots.attack_comparison: list(reversed(experiments.ATTACKS)), plots.mitigation_rows: MITIGATION_ROWS,
+        plots.attack_comparison: ATTACK_ROWS, plots.mitigation_rows: MITIGATION_ROWS,
+        plots.accuracy_gaps: ["Google surrogate", "local network"],
         plots.pictures: ["leaks most", "leaks least"],
     }  # fmt: skip
     assert ax.get_ylabel() or [label.get_text() for label in ax.get_yticklabels()] == named[plot]
@@ -235,7 +270,7 @@ def test_cdfs_rise_to_one_over_all_classes(tables):
     ax = draw(plots.cdfs, tables["classes"], tables["curves"])
     thin = [line for line in ax.lines if line.get_linewidth() == 0.9]
     thick = [line for line in ax.lines if line.get_linewidth() == 2.2]
-    assert [len(line.get_xdata()) for line in thin] == [30] * 3
+    assert [len(line.get_xdata()) for line in thin] == [31] * 3
     assert len(thick) == 3
     for line in thin + thick:
         assert line.get_ydata()[-1] == 1
@@ -300,8 +335,17 @@ def test_comparison_puts_the_paper_at_the_learned_attack_alone(tables):
     np.testing.assert_array_equal([drawn[y] for y in range(len(table))], table["value"][::-1])  # the first row on top
     assert points(ax, hollow=True) == [(0.678, len(table) - 1)]
     ticks = [label.get_text() for label in ax.get_yticklabels()]
-    assert ticks[-1] == experiments.LEARNED
+    assert ticks[-1] == "learned, a network a class"
+    assert words(ax) == ["○ the paper"]
     assert has_coin(ax, vertical=True)
+
+
+def test_a_median_and_a_bound_of_the_papers_are_not_drawn_as_its_value(tables):
+    kinds = {"median of classes": ("D", "◇ the paper's"), "lower bound": (">", "▷ the paper: more")}
+    for kind, (marker, key) in kinds.items():
+        ax = draw(plots.attack_comparison, tables["baselines"].assign(published_as=kind))
+        assert points(ax, marker, hollow=True) == [(0.678, len(tables["baselines"]) - 1)]
+        assert points(ax, hollow=True) == [] and key in words(ax)
 
 
 def test_shadow_counts_stand_at_their_values(tables):
@@ -309,16 +353,53 @@ def test_shadow_counts_stand_at_their_values(tables):
     ax = draw(plots.shadow_count, table)
     np.testing.assert_array_equal(points(ax), sorted(zip(table["k"], table["value"], strict=True)))
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2"]
-    assert [t.get_text() for t in ax.texts if isinstance(t, Annotation)] == ["precision", "recall", "accuracy"]
+    assert words(ax) == ["precision", "recall", "accuracy"]
     assert has_coin(ax, vertical=False)
 
 
-def test_roc_curves_are_named(tables):
-    ax = draw(plots.roc_curves, tables["rocs"])
-    assert words(ax) == list(experiments.ATTACKS)
+def test_shadow_counts_have_the_papers_value_at_its_own_number(tables):
+    kinds = {"precision": ("", "o"), "recall": ("median of classes", "D"), "accuracy": ("lower bound", "^")}
+    rows = [(metric, 60, 0.7 + 0.1 * i, kind) for i, (metric, (kind, _)) in enumerate(kinds.items())]
+    theirs = pd.DataFrame(rows, columns=["metric", "k", "value", "published_as"])
+    ax = draw(plots.shadow_count, tables["counts"], theirs.replace("", np.nan))  # as a table is read back
+    for metric, k, value, kind in rows:
+        assert points(ax, kinds[metric][1], hollow=True) == [(k, value)], kind
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "60"]
+    assert words(ax)[3:] == ["○ the paper", "◇ the paper's", "median class", "△ the paper: more", "than this"]
+    assert list(tables["their counts"]["k"].unique()) in ([], [60])
+
+
+def test_shadow_counts_far_above_a_coin_fill_the_axes(tables):
+    high = tables["counts"].assign(value=0.85, low=0.8, high=0.9)
+    ax = draw(plots.shadow_count, high)
+    bottom, top = ax.get_ylim()
+    assert 0.75 < bottom < 0.8 and 0.9 < top < 0.95
+    assert not has_coin(ax, vertical=False) and "↓ a coin: 0.5" in words(ax)
+
+
+def test_roc_curves_are_named_and_a_yes_or_no_is_a_point(tables):
+    table = tables["rocs"]
+    ax = draw(plots.roc_curves, table)
+    assert words(ax) == [*reversed(ATTACK_ROWS), "grey: guessing"]
     assert ax.get_xscale() == ax.get_yscale() == "log"
-    curve = tables["rocs"][(tables["rocs"]["attack"] == experiments.LEARNED) & (tables["rocs"]["tpr"] > 0)]
+    curve = table[(table["attack"] == experiments.LEARNED) & (table["tpr"] > 0)]
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), curve["tpr"])
+    gap = table[table["attack"] == "correctness gap"]
+    assert points(ax, "D") == list(zip(gap["fpr"], gap["tpr"], strict=True))
+    assert len(gap) == 1
+    (point,) = [line for line in ax.lines if line.get_marker() == "D"]
+    assert not any(line.get_color() == point.get_color() for line in ax.lines if line is not point)
+
+
+def test_roc_bands_are_drawn_where_the_table_has_them(tables):
+    curve = tables["rocs"][tables["rocs"]["attack"] == "confidence"]
+    ax = draw(plots.roc_curves, curve)
+    (band,) = ax.collections
+    known = curve.dropna(subset=["low", "high"])
+    assert len(known) > 2
+    corners = band.get_paths()[0].vertices
+    assert {*known["low"], *known["high"]} <= set(corners[:, 1]) and set(corners[:, 0]) <= set(known["fpr"])
+    assert not draw(plots.roc_curves, curve.drop(columns=["low", "high"])).collections
 
 
 def test_budgets_stand_at_their_values_beside_real_shadow_data(tables):
@@ -346,7 +427,7 @@ def test_values_far_below_a_coin_stay_inside_the_axes(tables):
     assert draw(plots.attack_comparison, lower).get_xlim()[0] < 0.05
 
 
-def test_classes_never_called_members_are_left_out(tables):
+def test_classes_never_called_members_stand_at_none(tables):
     classes = tables["classes"].copy()
     classes["precision"] = np.linspace(0.4, 0.9, len(classes))
     real = classes.index[classes["setting"] == "shadow:real"]
@@ -354,7 +435,59 @@ def test_classes_never_called_members_are_left_out(tables):
     ax = draw(plots.cdfs, classes, tables["curves"])
     first = next(line for line in ax.lines if line.get_linewidth() == 2.2)
     np.testing.assert_array_equal(first.get_xdata()[1:], classes.loc[real[2:], "precision"])
-    assert first.get_ydata()[-1] == 1
+    reached = 1 - 2 / len(real)  # they count among the classes
+    assert first.get_ydata()[-1] == pytest.approx(reached)
+    (bar,) = [line for line in ax.lines if line.get_linewidth() == 4]
+    assert list(bar.get_ydata()) == pytest.approx([reached, 1]) and bar.get_color() == first.get_color()
+    assert 1 < bar.get_xdata()[0] < ax.get_xlim()[1]
+    assert ax.get_xticklabels()[-1].get_text() == "none"
+    assert "none: classes never" in words(ax)
+    whole = classes.fillna({"precision": 0.5})
+    assert draw(plots.cdfs, whole, tables["curves"]).get_xlim()[1] == 1.01  # no room for none
+
+
+def test_a_line_without_any_precision_is_not_dropped(tables):
+    classes = tables["classes"].copy()
+    noisy = classes["setting"] == "shadow:noise20"
+    classes.loc[noisy, "precision"] = np.nan
+    ax = draw(plots.cdfs, classes)
+    (bar,) = [line for line in ax.lines if line.get_linewidth() == 4]
+    assert list(bar.get_ydata()) == [0, 1]
+    assert "20% noise" in words(ax) and len([line for line in ax.lines if line.get_linewidth() == 2.2]) == 2
+
+
+def test_all_of_the_papers_curves_are_there(tables):
+    classes = pd.DataFrame({"train_size": 4600, "precision": np.linspace(0.7, 1, 20)})
+    ax = draw(lambda *arguments, ax: plots.cdfs(*arguments, ax=ax, by="train_size"), classes, FIG_4_RIGHT)
+    thin = [line for line in ax.lines if line.get_linewidth() == 0.9]
+    sizes = FIG_4_RIGHT["train_size"].unique()
+    assert [sorted(line.get_xdata()[1:]) for line in thin] == [
+        sorted(FIG_4_RIGHT.loc[FIG_4_RIGHT["train_size"] == size, "value"]) for size in sizes
+    ]
+    assert {f"n = {size:,}" for size in (4600, 10_520, 19_920, 29_540)} < set(words(ax))
+    assert len({line.get_color() for line in thin}) == 4
+    assert not has_coin(ax, vertical=True) and "← a coin: 0.5" in words(ax)  # all lie far above
+
+
+FIG_4_RIGHT = comparison.published_precisions("cifar100")
+
+
+def test_readings_of_the_noise_are_told_apart(tables):
+    flipped = tables["classes"]
+    replaced = flipped[flipped["variant"] == "flip"].assign(variant="random")
+    ax = draw(plots.cdfs, pd.concat([flipped, replaced], ignore_index=True))
+    thick = [line.get_linestyle() for line in ax.lines if line.get_linewidth() == 2.2]
+    assert sorted(thick) == ["-"] * 3 + ["--"] * 2 or sorted(thick) == ["--"] * 2 + ["-"] * 3
+    assert {"solid: bits flipped", "dashed: bits replaced"} < set(words(ax))
+
+
+def test_one_key_names_the_lines_of_all_panels(tables):
+    first, second = (tables["classes"].assign(our_target=kind) for kind in ("google surrogate", "local"))
+    both = pd.concat([first, second[second["setting"] == "shadow:real"]])
+    figure = panels.draw(plots.cdfs, [both], facet="our_target", by="setting")
+    assert words(figure.axes[0]) == []
+    assert words(figure.axes[1]) == ["real", "10% noise", "20% noise"]
+    assert {text.xyann[0] < 0 or text.xy[0] > 1 for text in figure.axes[1].texts} == {True}  # beside the curves
 
 
 def test_recall_is_drawn_when_asked_for(tables):
@@ -377,14 +510,47 @@ def test_boxes_stand_beside_the_papers(tables):
     assert has_coin(ax, vertical=False)
 
 
-def test_scatter_shows_every_class_of_ours_and_of_the_paper(tables):
-    own, theirs = tables["points"], tables["their points"].query("dataset == 'purchase10'")
-    ax = draw(plots.scatter, own, tables["their points"])
-    expected = sorted(zip(theirs["x"], theirs["y"], strict=True))
-    assert points(ax, hollow=True) == expected
-    assert len(points(ax)) == len(own)
+def test_few_classes_are_points_beside_the_papers(tables):
+    two = pd.DataFrame({"dataset": "purchase2", "cls": [0, 1, 0, 1], "precision": [0.51, 0.52, 0.53, np.nan]})
+    table_ii = pd.DataFrame(
+        {"dataset": ["purchase2"], "id": "T2", "metric": "attack_precision", "published": 0.505, "value": 0.51}
+    )
+    ax = draw(plots.boxes, two, table_ii, paper.curves("Fig. 10"))
+    assert sorted(y for _, y in points(ax)) == [0.51, 0.52, 0.53]
+    assert [y for _, y in points(ax, hollow=True)] == [0.505, 0.507]
+    assert [y for _, y in points(ax, "D")] == [0.51] and [y for _, y in points(ax, "D", hollow=True)] == [0.505]
+    assert not ax.patches
+    assert len({x for x, _ in points(ax)}) == 3  # beside one another
+
+
+def of_classes(n):
+    """Points of n classes that lie in no line, and the paper's of Purchase-10."""
+    rng = np.random.default_rng(1)
+    own = pd.DataFrame({"dataset": "purchase10", "x": 0.1 + 0.02 * rng.random(n), "y": 0.6 + 0.1 * rng.random(n)})
+    return own.assign(panel="precision by class share", source="standin", our_target="google surrogate")
+
+
+def test_densities_hold_half_and_nine_tenths_of_our_classes(tables):
+    own = of_classes(200)
+    ax = draw(plots.densities, own, tables["their points"])
+    assert points(ax) == []  # none of ours upon another
+    light, dark = ax.collections
+    for region, share in ((light, 0.9), (dark, 0.5)):
+        inside = sum(
+            any(path.contains_point(point) for path in region.get_paths()) for point in own[["x", "y"]].itertuples(index=False)
+        )
+        assert inside == pytest.approx(share * len(own), abs=4)
+    theirs = tables["their points"].query("dataset == 'purchase10'")
+    assert points(ax, hollow=True) == sorted(zip(theirs["x"], theirs["y"], strict=True))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("class share", "precision")
     assert ax.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("own", [of_classes(9), of_classes(30).assign(y=0.5)], ids=["few", "line"])
+def test_classes_without_a_density_are_dots(own, tables):
+    ax = draw(plots.densities, own, tables["their points"])
+    assert points(ax) == sorted(zip(own["x"], own["y"], strict=True))
+    assert not ax.collections
 
 
 def test_histograms_show_both_groups_and_the_papers_outline(tables):
@@ -399,6 +565,33 @@ def test_histograms_show_both_groups_and_the_papers_outline(tables):
         alone = draw(plots.histograms, bars, *nothing)
         assert len(alone.patches) == len(bars) and words(alone) == ["members", "non-members"]
     assert [text.get_color() for text in ax.texts[:2]] == [style.MEMBERS, style.NONMEMBERS]
+    assert ax.get_xlabel() == "probability of the true class"
+    assert draw(plots.histograms, bars.assign(quantity="uncertainty")).get_xlabel() == "entropy / log(classes)"
+
+
+def test_differences_are_members_less_nonmembers_beside_the_papers(tables):
+    bars, theirs = tables["bars of a case"], tables["for scale"]
+    ax = draw(plots.answer_differences, bars, theirs)
+    members, others = (bars[bars["member"] == side].sort_values("bin_left")["share"].to_numpy() for side in (True, False))
+    drawn = sorted((patch for patch in ax.patches if hasattr(patch, "get_height")), key=lambda bar: bar.get_x())
+    np.testing.assert_allclose([bar.get_height() for bar in drawn], 100 * (members - others))
+    colours = [style.MEMBERS if more > 0 else style.NONMEMBERS for more in members - others]
+    assert [matplotlib.colors.to_hex(bar.get_facecolor()).upper() for bar in drawn] == colours
+    (outline,) = [patch for patch in ax.patches if not hasattr(patch, "get_height")]
+    inside, outside = (theirs[theirs["member"] == side].sort_values("bin_left")["share"].to_numpy() for side in (True, False))
+    np.testing.assert_allclose(outline.get_data().values, 100 * (inside - outside))
+    assert words(ax) == ["more members", "more non-members", "line: the paper's", "Purchase-20, for scale"]
+    assert words(draw(plots.answer_differences, bars)) == ["more members", "more non-members"]
+
+
+def test_accuracies_of_table_i_stand_side_by_side(tables):
+    table = tables["table_i"]
+    ax = draw(plots.accuracy_gaps, table)
+    of = {"ours": style.OURS, "paper": "black"}
+    for name, colour in of.items():
+        drawn = [line.get_xdata() for line in ax.lines if line.get_marker() == "o" and line.get_color() == colour]
+        assert [list(ends) for ends in drawn] == table[[f"test_{name}", f"train_{name}"]].to_numpy().tolist()
+    assert len(ax.collections) == 2 * len(table)  # an interval each
 
 
 def test_every_mitigation_is_a_path_at_its_values(tables):

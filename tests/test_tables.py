@@ -189,6 +189,17 @@ def test_ranking_and_roc_are_means_of_the_curves(outcomes):
     for point in curves.itertuples():
         assert point.tpr == pytest.approx(np.mean([metrics.tpr_at_fpr(o.trial.answers, o.score, point.fpr) for o in group]))
     assert curves["tpr"].iloc[-1] == 1
+    assert ((curves["low"] <= curves["tpr"]) & (curves["tpr"] <= curves["high"])).all()
+    assert (curves["high"] - curves["low"])[:4].gt(0).any()
+
+
+def test_an_attack_of_yes_or_no_is_a_point(outcomes):
+    group = [o for o in outcomes if (o.case.setting, o.attack) == ("shadow:real", "correctness gap")]
+    point = tables.roc_table(group).iloc[0]
+    assert len(tables.roc_table(group)) == 1
+    assert point["tpr"] == pytest.approx(np.mean([o.decision[o.trial.answers.member].mean() for o in group]))
+    assert point["fpr"] == pytest.approx(np.mean([o.decision[~o.trial.answers.member].mean() for o in group]))
+    assert point["low"] <= point["tpr"] <= point["high"]
 
 
 def test_ranking_leaves_out_rates_that_few_records_cannot_carry(outcomes):
@@ -345,23 +356,6 @@ def test_alternatives_are_accuracies_of_the_targets_alone(trials):
         shares = [share_right(data, member) for data in targets]
         assert table[column].tolist() == pytest.approx([np.mean(shares), shares[0]])
     assert (table["low"] <= table["test_accuracy"]).all() and (table["test_accuracy"] <= table["high"]).all()
-
-
-def test_rows_of_real_shadow_data_stand_under_every_reading():
-    table = pd.DataFrame(
-        {
-            "setting": ["shadow:real", "shadow:noise10", "shadow:noise10", "shadow:noise20"],
-            "variant": ["none", "flip", "random", "flip"],
-            "value": [1, 2, 3, 4],
-        }
-    )
-    found = tables.by_reading(table)
-    assert found[found["reading"] == "flip"]["value"].tolist() == [1, 2, 4]
-    assert found[found["reading"] == "random"]["value"].tolist() == [1, 3]
-    assert len(found) == 5
-    pd.testing.assert_frame_equal(found.drop(columns="reading").iloc[[0, 1, 4, 2]].reset_index(drop=True), table)
-    alone = tables.by_reading(table.iloc[:1])
-    assert alone["reading"].tolist() == ["no noise"]
 
 
 def test_figure_11_has_the_papers_panels_and_data_sets():
@@ -603,9 +597,9 @@ def test_published_values_stand_beside_the_learned_attack_alone(outcomes, learne
     assert table["attack"].nunique() == len(experiments.ATTACKS)
     assert len(table) == 3 * len(experiments.ATTACKS)
     known = table.dropna(subset="published")
-    assert known[["attack", "metric", "published"]].to_numpy().tolist() == [
-        [LEARNED, "precision", 0.678],
-        [LEARNED, "recall", 0.98],
+    assert known[["attack", "metric", "published", "published_as"]].to_numpy().tolist() == [
+        [LEARNED, "precision", 0.678, ""],
+        [LEARNED, "recall", 0.98, ""],
     ]
     noise = comparison.beside_baselines(tables.summary(outcomes), compared(learned), "shadow:noise20")
     assert set(noise["variant"]) == {"flip", "random"}
@@ -623,11 +617,13 @@ def test_published_values_stand_beside_their_own_data_set_and_size():
     table = comparison.beside_baselines(tables.summary(everything, ["precision", "precision_p50"]), paper.compare(rows))
     assert len(table) == 2 * len(groups)
     known = table.dropna(subset="published")
-    assert known[["dataset", "train_size", "metric", "published"]].to_numpy().tolist() == [
-        ["purchase2", 10_000, "precision", 0.505],
-        ["texas", 10_000, "precision", 0.657],
-        ["cifar10", 2500, "precision_p50", 0.78],
-        ["cifar10", 15_000, "precision_p50", 0.71],
+    assert known[["dataset", "train_size", "metric", "published", "published_as"]].to_numpy().tolist() == [
+        ["purchase2", 10_000, "precision", 0.505, ""],
+        ["texas", 10_000, "precision", 0.657, ""],
+        ["cifar10", 2500, "precision", 0.78, "median of classes"],  # all that it prints there
+        ["cifar10", 2500, "precision_p50", 0.78, ""],
+        ["cifar10", 15_000, "precision", 0.71, "median of classes"],
+        ["cifar10", 15_000, "precision_p50", 0.71, ""],
     ]
 
 
@@ -639,3 +635,39 @@ def test_a_bound_hides_no_published_value():
     assert np.isnan(recall["F5"])
     table = comparison.beside_baselines(tables.summary(group, ["recall"]), shown)
     assert table["published"].tolist() == [recall["F9"]]
+    of_figure_5 = shown[(shown["id"] == "F5") & (shown["metric"] == "attack_recall")]
+    alone = comparison.beside_baselines(tables.summary(group, ["recall"]), of_figure_5)
+    assert alone[["published", "published_as"]].to_numpy().tolist() == [[0.95, "lower bound"]]
+
+
+def test_the_papers_attack_stands_at_its_own_number_of_shadows():
+    real = outcomes_of(LOCATION, n_classes=10)
+    cases = [("cifar10", "local", 2500), ("texas", "google surrogate", 10_000), ("mnist", "google surrogate", 10_000)]
+    groups = [with_case(real, dataset=name, our_target=kind, train_size=size) for name, kind, size in cases]
+    compared_rows = paper.compare(comparison.results_table([o for group in groups for o in group], ["T2", "F4"]))
+    by_count = pd.concat([tables.summary(group).assign(k=1) for group in groups], ignore_index=True)
+    found = paper.beside_counts(by_count, compared_rows)
+    assert found[["dataset", "metric", "k", "value", "published_as"]].to_numpy().tolist() == [
+        ["cifar10", "precision", 100, 0.78, "median of classes"],
+        ["cifar10", "recall", 100, 0.95, "lower bound"],
+        ["texas", "precision", 10, 0.657, ""],
+        ["mnist", "precision", 50, 0.517, ""],
+    ]
+    assert paper.beside_counts(by_count.assign(train_size=77), compared_rows).empty  # of other targets it says nothing
+
+
+def test_table_i_stands_side_by_side():
+    real = outcomes_of(LOCATION._replace(dataset="purchase100", train_size=10_000))
+    groups = [with_case(real, our_target=kind) for kind in ("google surrogate", "local")]
+    rows = paper.compare(comparison.results_table([o for group in groups for o in group], ["T1"]))
+    table = paper.table_one(rows)
+    assert table[["our_target", "train_paper", "test_paper"]].to_numpy().tolist() == [
+        ["google surrogate", 0.999, 0.656],
+        ["local", 0.83, 0.67],
+    ]
+    ours = rows[rows["our_target"] == "local"].set_index("metric")
+    for part in ("train", "test"):
+        own = ours.loc[f"target_{part}_accuracy"]
+        assert table.loc[1, [f"{part}_ours", f"{part}_low", f"{part}_high"]].tolist() == own[["value", "low", "high"]].tolist()
+    with pytest.raises(ValueError, match="compared must have rows of T1, got F5, F9"):
+        paper.table_one(paper.compare(comparison.results_table(groups[0], ["F5", "F9"])))

@@ -157,12 +157,30 @@ def _rank_correlation(pairs: np.ndarray) -> float:
 
 
 def beside_baselines(table: pd.DataFrame, compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
-    """Rows of `summary` for one source of shadow data, with the paper's value (column `published`) at the learned attack."""
+    """Rows of `summary` for one source of shadow data, with the paper's value (columns `published`, `published_as`) at the
+    learned attack.
+
+    published_as: "", or what the paper gives in place of a metric over all records: "median of classes", "lower bound".
+    """
     on = ["dataset", "our_target", "train_size", "attack", "metric"]
-    known = compared[compared["setting"].replace("", REAL[0]) == setting].dropna(subset="published")
-    known = known.assign(attack=LEARNED, train_size=known["our_train_size"], metric=known["metric"].str.removeprefix("attack_"))
+    known = learned_values(compared, setting).assign(attack=LEARNED)
     rows = table[table["setting"] == setting]
-    return rows.merge(known.drop_duplicates(on)[[*on, "published"]], how="left", on=on).reset_index(drop=True)
+    found = rows.merge(known[[*on, "published", "published_as"]], how="left", on=on).reset_index(drop=True)
+    return found.fillna({"published_as": ""})
+
+
+def learned_values(compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
+    """What the paper prints of its attack for one source of shadow data, one row a metric: dataset, our_target, train_size (of
+    ours), metric (without "attack_"), published, published_as (see `beside_baselines`).
+    """
+    rows = compared[compared["setting"].fillna("").replace("", REAL[0]) == setting]
+    rows = rows.assign(train_size=rows["our_train_size"], metric=rows["metric"].str.removeprefix("attack_"), published_as="")
+    medians = rows[rows["metric"].str.endswith("_p50")]
+    medians = medians.assign(metric=medians["metric"].str.removesuffix("_p50"), published_as="median of classes")
+    bounds = rows.assign(published=rows["published_low"], published_as="lower bound")
+    on = ["dataset", "our_target", "train_size", "metric"]
+    known = pd.concat([rows, medians, bounds]).dropna(subset="published").drop_duplicates(on)
+    return known[[*on, "published", "published_as"]].reset_index(drop=True)
 
 
 MEANS = {  # what the paper prints of its model-based records: the part of a `Synthesis` that it is the mean of

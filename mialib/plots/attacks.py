@@ -3,13 +3,18 @@
 The paper's values are hollow markers or thin lines; ours are filled or thick; 0.5, the score of a coin, is dashed grey.
 """
 
+from itertools import cycle
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from mialib.plots.style import GREY, OURS, PALETTE, axis_start, error_bars, mark_coin, write_key
+from mialib.plots.keys import figure_key, name_in_key
+from mialib.plots.style import FAR_ABOVE_COIN, GREY, OURS, PALETTE, axis_start, error_bars, mark_coin, write_key
 
+COLOUR_OF_METRIC = {"precision": "#0072B2", "recall": "#E69F00", "accuracy": "#009E73"}
 COLOUR_OF_READING = {"flip": "#0072B2", "random": "#009E73"}
 
 
@@ -74,61 +79,84 @@ def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, *, ax: Axe
     ax.set(xlabel="features disturbed in the shadow data (%)", ylabel=f"attack {metric}", xticks=sorted(set(compared["noise"])))
 
 
+PAPERS_MARK = {  # `published_as`: what the hollow mark is, its sign in the key
+    "": ("o", "\u25cb the paper"),
+    "median of classes": ("D", "\u25c7 the paper's\nmedian class"),
+    "lower bound": (">", "\u25b7 the paper: more\nthan this"),
+}
+ATTACK_NAMES = {  # of the table's attacks, in words; those that are words already stay as they are
+    "one network a class": "learned, a network a class",
+    "confidence": "confidence threshold",
+    "modified entropy": "modified-entropy threshold",
+    "entropy": "entropy threshold",
+    "correctness gap": "gap: right or wrong",
+}
+
+
 def attack_comparison(table: pd.DataFrame, *, ax: Axes, end: float = 1.02) -> None:
     """One metric of several attacks, mean over targets with 95% intervals; the first row, the learned attack, on top.
 
-    table: attack, metric, value, low, high, and `published` (the paper's attack; NaN where it gives none). Facet by metric.
+    table: attack, metric, value, low, high, and `published` (of the paper's attack; NaN where it gives none), with
+    `published_as` where that is not the same metric ("median of classes", "lower bound"). Facet by metric.
     end: where the axis ends, unless a value lies beyond; an axis that ends near 0.5 begins near it, too.
     """
     table = table.iloc[::-1].reset_index(drop=True)
+    kinds = table["published_as"].astype(object).fillna("") if "published_as" in table else pd.Series("", index=table.index)
     mark_coin(ax, vertical=True)
-    for y, row in table.iterrows():
-        learned = y == len(table) - 1
-        colour = OURS if learned else "#555555"
-        ax.errorbar(
-            row["value"],
-            y,
-            xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
-            color=colour,
-            marker="o",
-            capsize=2,
-        )
+    for (y, row), kind in zip(table.iterrows(), kinds, strict=True):
+        colour = OURS if y == len(table) - 1 else "#555555"
+        errors = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
+        ax.errorbar(row["value"], y, xerr=errors, color=colour, marker="o", capsize=2)
         if not np.isnan(row["published"]):
-            ax.plot(row["published"], y, "o", color="black", markerfacecolor="none", markersize=7)
-            ax.annotate("paper", (row["published"], y), (0, -8), textcoords="offset points", ha="center", va="top", fontsize=7)
+            marker, words = PAPERS_MARK[kind]
+            ax.plot(row["published"], y, marker, color="black", markerfacecolor="none", markersize=7)
+            name_in_key(ax, words, "black")
     ax.set(
         xlim=(axis_start(table["low"], 0.5 - 0.1 * (end - 0.52)), max(end, table["high"].max())),
         ylim=(-0.6, len(table) - 0.4),
-        xlabel=f"{table['metric'].iloc[0]}, mean over targets",
+        xlabel=f"attack {table['metric'].iloc[0]}",
     )
-    ax.set_yticks(range(len(table)), table["attack"])
+    ax.set_yticks(range(len(table)), table["attack"].map(lambda name: ATTACK_NAMES.get(name, name)))
+    figure_key(ax)
 
 
-def shadow_count(table: pd.DataFrame, *, ax: Axes) -> None:
-    """A metric against the number of shadow models, log scale, with the 95% band. table: k, metric, value, low, high."""
-    mark_coin(ax)
-    for (metric, rows), colour in zip(table.groupby("metric", sort=False), ("#0072B2", "#E69F00", "#009E73"), strict=False):
-        rows = rows.sort_values("k")
+def shadow_count(table: pd.DataFrame, paper: pd.DataFrame | None = None, *, ax: Axes) -> None:
+    """A metric against the number of shadow models, log scale, with the 95% band; hollow: the paper's, at its own number.
+
+    The axis holds what was measured; where a coin's 0.5 lies far below, an arrow says so. table: k, metric, value, low, high;
+    paper: the same but low and high, with `published_as` (see `attack_comparison`).
+    """
+    counts = table["k"].unique()
+    for metric, rows in table.groupby("metric", sort=False):
+        rows, colour = rows.sort_values("k"), COLOUR_OF_METRIC[str(metric)]
         ax.fill_between(rows["k"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
         ax.plot(rows["k"], rows["value"], marker="o", color=colour)
-        ax.annotate(
-            str(metric),
-            (rows["k"].iloc[-1], rows["value"].iloc[-1]),
-            (6, 0),
-            textcoords="offset points",
-            color=colour,
-            va="center",
-        )
+        name_in_key(ax, str(metric), colour)
+    shown = [*table["low"], *table["high"]]
+    for row in [] if paper is None else paper.itertuples():
+        kind = "" if pd.isna(row.published_as) else str(row.published_as)
+        marker, words = PAPERS_MARK[kind]
+        pen: dict[str, Any] = {"color": COLOUR_OF_METRIC[str(row.metric)], "markerfacecolor": "none", "markersize": 7}
+        ax.plot(row.k, row.value, "^" if kind == "lower bound" else marker, **pen)
+        name_in_key(ax, words.replace("\u25b7", "\u25b3"), GREY)
+        counts, shown = np.union1d(counts, [row.k]), [*shown, row.value]
+    low, high = min(shown), max(shown)
+    near = low < FAR_ABOVE_COIN
+    margin = 0.06 * (high - (min(low, 0.5) if near else low)) or 0.05
+    bottom = min(low, 0.5) - margin if near else low - 2 * margin
+    _mark_far_coin(ax) if not near else mark_coin(ax)
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(sorted(table["k"].unique())))
+    ax.xaxis.set_major_locator(FixedLocator(sorted(counts)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda k, _: f"{k:g}")
-    ax.set(
-        xlabel="shadow models",
-        ylabel="mean over targets",
-        xlim=(None, table["k"].max() * 1.9),
-        ylim=(axis_start(table["low"]), 1.02),
-    )
+    ax.set(xlabel="shadow models", ylabel="mean over targets", xlim=(min(counts) / 1.2, max(counts) * 1.2))
+    ax.set_ylim(bottom, high + margin)
+    figure_key(ax)
+
+
+def _mark_far_coin(ax: Axes) -> None:
+    """Words for a coin's 0.5, where that lies below the axis."""
+    ax.annotate("\u2193 a coin: 0.5", (0.01, 0.02), xycoords="axes fraction", color=GREY, fontsize=7, va="bottom")
 
 
 def query_budget(table: pd.DataFrame, real: pd.DataFrame, *, ax: Axes) -> None:
@@ -139,7 +167,8 @@ def query_budget(table: pd.DataFrame, real: pd.DataFrame, *, ax: Axes) -> None:
     """
     mark_coin(ax)
     table = table.sort_values("budget")
-    for metric, colour in COLOUR_OF_METRIC.items():
+    for metric in ("precision", "recall"):
+        colour = COLOUR_OF_METRIC[metric]
         rows = table[table["metric"] == metric]
         ax.fill_between(rows["budget"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
         ax.plot(rows["budget"], rows["value"], marker="o", color=colour)
@@ -152,10 +181,8 @@ def query_budget(table: pd.DataFrame, real: pd.DataFrame, *, ax: Axes) -> None:
     )
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set(xlabel="queries allowed (below: records found)", ylabel="mean over targets", ylim=(0, 1.03))
-    write_key(ax, [*COLOUR_OF_METRIC.items(), ("dotted: real shadow data", GREY)], x=0.98, y=0.03, size=7.5, right=True)
-
-
-COLOUR_OF_METRIC = {"precision": "#0072B2", "recall": "#E69F00"}
+    words = [(metric, COLOUR_OF_METRIC[metric]) for metric in ("precision", "recall")]
+    write_key(ax, [*words, ("dotted: real shadow data", GREY)], x=0.98, y=0.03, size=7.5, right=True)
 
 
 def _amount(n: float) -> str:
@@ -167,14 +194,23 @@ def _amount(n: float) -> str:
 
 
 def roc_curves(table: pd.DataFrame, *, ax: Axes) -> None:
-    """ROC curves on log scales, where an attack's confident answers show. table: attack, fpr, tpr."""
-    ends = []
-    for (name, rows), colour in zip(table.groupby("attack", sort=False), PALETTE, strict=False):
+    """ROC curves on log scales, where an attack's confident answers show, with 95% bands where the table has them. An attack
+    that has one rate alone, being a yes or no, is a point. Dashed: guessing.
+
+    table: attack, fpr, tpr, and low, high (of tpr), or neither of the two.
+    """
+    dashes: list[Any] = ["-", "-", (0, (4, 3)), (0, (1, 1.5)), "-."]  # attacks that rank alike lie upon one another
+    for (name, rows), colour, dash in zip(table.groupby("attack", sort=False), PALETTE, cycle(dashes), strict=False):
+        words = ATTACK_NAMES.get(str(name), str(name))
+        if len(rows) == 1:
+            ax.plot(rows["fpr"], rows["tpr"], "D", color=colour, markersize=6, zorder=5, clip_on=False, label=words)
+            continue
         rows = rows[rows["tpr"] > 0]
-        ax.plot(rows["fpr"], rows["tpr"], color=colour)
-        ends.append((str(name), colour))
+        if {"low", "high"} <= set(rows):
+            known = rows.dropna(subset=["low", "high"])
+            ax.fill_between(known["fpr"], known["low"], known["high"], color=colour, alpha=0.15, linewidth=0)
+        ax.plot(rows["fpr"], rows["tpr"], color=colour, linestyle=dash, label=words)
     ax.plot([1e-3, 1], [1e-3, 1], color=GREY, linestyle="--", linewidth=1)
-    write_key(ax, ends, x=0.98, y=0.05, right=True)
-    ax.set(
-        xscale="log", yscale="log", xlim=(3e-3, 1), ylim=(3e-3, 1.05), xlabel="false positive rate", ylabel="true positive rate"
-    )
+    ax.set(xscale="log", yscale="log", xlim=(3e-3, 1), ylim=(3e-3, 1.05), xlabel="false positive rate")
+    ax.set_ylabel("true positive rate")
+    figure_key(ax, [("grey: guessing", GREY)])

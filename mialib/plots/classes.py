@@ -1,15 +1,16 @@
-"""Figures of classes: precision class by class, boxes, scatters, histograms, pictures."""
+"""Figures of classes: precision class by class, boxes, densities, pictures."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from mialib.core.extras import extra
+from mialib.plots.keys import figure_key, name_in_key
 from mialib.plots.names import in_words, line_labels, line_names
-from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, OURS, axis_start, line_colours, mark_coin, write_key
+from mialib.plots.style import FAR_ABOVE_COIN, GREY, OURS, axis_start, line_colours, mark_coin
 
 
 def cdfs(
@@ -20,35 +21,71 @@ def cdfs(
     by: str,
     metric: str = "precision",
     ours: str = "ours",
+    theirs: str = "the paper",
 ) -> None:
-    """Figs. 5 to 9: the share of classes whose attack precision (or recall) is at most x, all targets together, over the
-    paper's curves (thin), where it has any.
+    """Figs. 4 to 9: the share of classes whose attack precision (or recall) is at most x, all targets together, over the
+    paper's curves (thin), all of them, whether ours has such a line or not.
 
-    classes: `by`, whose values are the lines (see `names.line_names`), and the metric; paper: `by`, value. ours: what the thick
-    lines are.
+    A class that is never called a member has no precision: it counts among the classes, and stands at "none", right of 1. Of
+    two readings of the noise (`variant`), that by random values is dashed.
+
+    classes: `by`, whose values are the lines (see `names.line_names`), and the metric; paper: `by`, value. ours, theirs: what
+    the thick and the thin lines are.
     """
-    with extra("study"):
-        import seaborn as sns  # late: its import takes a second, which most figures need not wait for
-
-    mark_coin(ax, vertical=True)
-    lines = line_names(classes, by)
-    colours = line_colours(lines)
     paper = pd.DataFrame({by: [], "value": []}) if paper is None else paper
-    known = line_names(paper, by)
-    for line, points in paper[known.isin(colours)].groupby(known, sort=False):
+    lines, known = line_names(classes, by), line_names(paper, by)
+    colours = line_colours([*lines, *known])
+    left = _axis_of_rates(ax, pd.concat([classes[metric], paper["value"]]))
+    for line, points in paper.groupby(known, sort=False):
         steps = np.sort(points["value"])
-        ax.step(steps, np.arange(1, len(steps) + 1) / len(steps), where="post", color=colours[str(line)], linewidth=0.9)
-    for line, rows in classes.groupby(lines, sort=False):
-        sns.ecdfplot(x=rows[metric].dropna(), ax=ax, color=colours[str(line)], linewidth=2.2)
-    values = pd.concat([classes[metric], paper["value"]])
-    left = axis_start(values)
-    words = [*colours.items(), *([(f"thick: {ours}", GREY), ("thin: the paper", GREY)] if len(paper) else [])]
-    high = values.median() > (left + 1) / 2
-    coin = (0.5 - left) / (1.01 - left)
-    inside = coin + 0.015 if coin < 0.4 else 0.03  # where the axis reaches far down, few classes lie left of the coin
-    write_key(ax, words, x=inside if high else 1.02, y=0.97, size=7.5)  # low curves leave no room inside
+        shares = np.arange(1, len(steps) + 1) / len(steps)
+        ax.step([steps[0], *steps], [0, *shares], where="post", color=colours[str(line)], linewidth=0.9)
+    variant = classes["variant"] if "variant" in classes else pd.Series("none", index=classes.index)
+    for place, ((line, reading), rows) in enumerate(classes.groupby([lines, variant], sort=False)):
+        dashes = "--" if reading == "random" else "-"
+        none = 1 + (1 - left) * (0.12 + 0.03 * place)
+        _rise(ax, rows[metric], none, color=colours[str(line)], linewidth=2.2, linestyle=dashes)
+    for line, colour in colours.items():
+        name_in_key(ax, line, colour)
+    for words in [f"thick: {ours}", f"thin: {theirs}"] if len(paper) else []:
+        name_in_key(ax, words, GREY)
+    if (variant == "random").any():
+        name_in_key(ax, "solid: bits flipped", GREY)
+        name_in_key(ax, "dashed: bits replaced", GREY)
     ax.set(xlim=(left, 1.01), ylim=(0, 1.02), xlabel=f"attack {metric} of a class", ylabel="share of classes")
+    if classes[metric].isna().any():
+        _make_room(ax, left)
+        name_in_key(ax, "none: classes never\ncalled members", GREY)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
+    figure_key(ax)
+
+
+def _axis_of_rates(ax: Axes, values: pd.Series) -> float:
+    """Mark a coin's 0.5, by words where it lies far below every value. Returns where the axis begins."""
+    low = float(values.min())
+    if low > FAR_ABOVE_COIN:
+        ax.annotate("\u2190 a coin: 0.5", (0.02, 0.97), xycoords="axes fraction", color=GREY, fontsize=7, va="top")
+        return low - 0.04
+    mark_coin(ax, vertical=True)
+    return axis_start(values)
+
+
+def _rise(ax: Axes, values: pd.Series, none: float, **pen: Any) -> None:
+    """The cumulative share of all values by those that are defined, and at x = `none` the share of those that are not."""
+    steps = np.sort(values.dropna())
+    reached = len(steps) / len(values)
+    if len(steps):
+        ax.step([steps[0], *steps], [0, *(np.arange(1, len(steps) + 1) / len(values))], where="post", **pen)
+    if reached < 1:
+        ax.plot([none, none], [reached, 1], **pen | {"linestyle": "-", "linewidth": 4, "solid_capstyle": "butt"})
+
+
+def _make_room(ax: Axes, left: float) -> None:
+    """A place "none" right of the axis of rates, which ends at 1."""
+    ticks = [tick for tick in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(left, 1) if left <= tick < 1.01]
+    ax.axvline(1 + 0.06 * (1 - left), color="#DDDDDD", linewidth=0.8, zorder=0)
+    ax.set_xlim(left, 1 + 0.28 * (1 - left))
+    ax.set_xticks([*ticks, 1 + 0.17 * (1 - left)], [*(f"{tick:g}" for tick in ticks), "none"])
 
 
 def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, names: Sequence[str]) -> None:
@@ -65,10 +102,9 @@ def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, names: S
     for values, colour in ((means, OURS), (paper["value"], "black")):
         if len(values):
             ax.axhline(values.median(), color=colour, linestyle=":", linewidth=1, zorder=0)
-    write_key(ax, [("ours", OURS), ("hollow: the paper", "black")], y=0.99, size=7)
-    ax.set(ylim=(axis_start(classes["precision"]), 1.14), xlabel="class", ylabel="attack precision")
+    figure_key(ax, [("ours", OURS), ("faint: single targets", OURS), ("hollow: the paper", "black"), ("dotted: medians", GREY)])
+    ax.set(ylim=(axis_start(classes["precision"]), 1.02), xlabel="class", ylabel="attack precision")
     ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
-    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1])
 
 
 def pictures(shown: pd.DataFrame, *, ax: Axes) -> None:
@@ -90,70 +126,101 @@ def pictures(shown: pd.DataFrame, *, ax: Axes) -> None:
     ax.spines[:].set_visible(False)
 
 
-def boxes(classes: pd.DataFrame, compared: pd.DataFrame, *, ax: Axes) -> None:
-    """Fig. 10: the attack precision of the classes, a filled box a number of classes; the paper's box beside it, hollow.
+def boxes(classes: pd.DataFrame, compared: pd.DataFrame, points: pd.DataFrame | None = None, *, ax: Axes) -> None:
+    """Fig. 10: the attack precision of the classes, a filled box a number of classes; the paper's box beside it, hollow. Of
+    fewer than five classes there is no box: a dot a class and target. Diamonds: precision over all records (Table II).
 
-    classes: dataset, precision; compared: dataset, metric (attack_precision_p25 …), published.
+    classes: dataset, cls, precision; compared: dataset, id, metric (attack_precision_p25 …), published, and value; points: what
+    the paper draws of few classes, series ("Purchase-2"), value.
     """
     mark_coin(ax)
     names = list(dict.fromkeys(classes["dataset"]))
-    pens = {"linewidth": 1, "color": "black"}
     for place, name in enumerate(names):
-        values = classes.loc[classes["dataset"] == name, "precision"].dropna()
-        drawn = ax.boxplot(values, positions=[place - 0.2], widths=0.32, patch_artist=True, flierprops={"markersize": 2})
-        drawn["boxes"][0].set(facecolor=OURS, alpha=0.6)
-        drawn["medians"][0].set_color("black")
-        own = compared[(compared["dataset"] == name) & (compared["id"] == "F10")]
-        known = own.set_index("metric")["published"]
-        if len(known):
-            box = {key: known[f"attack_precision_{of}"] for key, of in BOX.items()}
-            ax.bxp([{**box, "fliers": []}], positions=[place + 0.2], widths=0.32, medianprops=pens, boxprops=pens)
-    write_key(ax, [("ours", OURS), ("hollow: the paper", "black")])
-    ax.set(xlabel="classes", ylabel="attack precision of a class", xlim=(-0.6, len(names) - 0.4))
+        own, theirs = place - 0.18, place + 0.18
+        rows = classes[classes["dataset"] == name].dropna(subset="precision")
+        if rows["cls"].nunique() < FEW_CLASSES:
+            ax.plot(_beside(own, len(rows)), rows["precision"], "o", color=OURS, alpha=0.6, markersize=4, markeredgewidth=0)
+        else:
+            drawn = ax.boxplot(rows["precision"], positions=[own], widths=0.27, patch_artist=True, flierprops={"markersize": 2})
+            drawn["boxes"][0].set(facecolor=OURS, alpha=0.6)
+            drawn["medians"][0].set_color("black")
+        known = compared[compared["dataset"] == name].dropna(subset="published").set_index(["id", "metric"])
+        _papers_box(ax, theirs, known["published"])
+        if points is not None:
+            values = points.loc[points["series"] == in_words(name), "value"]
+            ax.plot(_beside(theirs, len(values)), values, "o", color="black", markerfacecolor="none", markersize=5)
+        if OVER_ALL in known.index:
+            pen: dict[str, Any] = {"marker": "D", "markersize": 5, "color": "black", "markeredgewidth": 0.8, "zorder": 5}
+            ax.plot([own - 0.23], known.loc[[OVER_ALL], "value"], **pen | {"markerfacecolor": OURS})
+            ax.plot([theirs + 0.23], known.loc[[OVER_ALL], "published"], **pen | {"markerfacecolor": "none"})
+    ax.set(xlabel="number of classes", ylabel="attack precision of a class", xlim=(-0.7, len(names) - 0.3))
     ax.set(ylim=(axis_start(classes["precision"]), 1.04))
     ax.set_xticks(range(len(names)), [name.removeprefix("purchase") for name in names])
+    words = "box: all classes, targets\n\u25cb a class, of fewer than five\n\u25c7 over all records"
+    figure_key(ax, [("filled: ours", OURS), ("hollow: the paper", "black"), (words, GREY)])
 
 
+FEW_CLASSES = 5  # quartiles need more
+OVER_ALL = ("T2", "attack_precision")
 BOX = {"whislo": "whisker_low", "q1": "p25", "med": "p50", "q3": "p75", "whishi": "whisker_high"}
 
 
-def scatter(points: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, by: str) -> None:
-    """Fig. 11: one fact of a class against another; ours filled, the paper's hollow.
+def _papers_box(ax: Axes, place: float, known: pd.Series) -> None:
+    """A hollow box at x = place, where the paper draws one: known, by id and metric."""
+    keys = {key: ("F10", f"attack_precision_{of}") for key, of in BOX.items()}
+    if not all(key in known.index for key in keys.values()):
+        return
+    pens = {"linewidth": 1, "color": "black"}
+    box = {key: float(known[of]) for key, of in keys.items()}
+    ax.bxp([{**box, "fliers": []}], positions=[place], widths=0.27, medianprops=pens, boxprops=pens)
+
+
+def _beside(place: float, n: int) -> np.ndarray:
+    """n places around one, so that equal values do not hide one another."""
+    return place + 0.1 * (np.arange(n) - (n - 1) / 2) / max(1, (n - 1) / 2)
+
+
+def densities(points: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, by: str) -> None:
+    """Fig. 11: one fact of a class against another. Where half of our classes lie (dark) and nine in ten (light), all targets
+    together, a colour a data set; rings are the paper's classes. Fewer than ten classes, or classes in a line, are dots.
 
     points, paper: `by`, whose values have a colour each, x, y, and panel ("precision by gap"), which says what they are.
     """
-    colours = line_colours(line_names(points, by))
-    for line, colour in colours.items():
-        theirs, own = paper[line_names(paper, by) == line], points[line_names(points, by) == line]
-        ax.plot(theirs["x"], theirs["y"], "o", color=colour, markerfacecolor="none", markersize=3.5, markeredgewidth=0.6)
-        ax.plot(own["x"], own["y"], "o", color=colour, markersize=2.5, alpha=0.7, markeredgewidth=0)
-    y, _, x = str(points["panel"].iloc[0]).partition(" by ")
-    share = x == "class share"
-    if share:
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    lines, known = line_names(points, by), line_names(paper, by)
     labels = {in_words(name): label for name, label in line_labels(points).items()} if by == "dataset" else {}
-    words = [(labels.get(line, line), colour) for line, colour in colours.items()]
-    write_key(ax, [*words, ("hollow: the paper", GREY)], x=0.97 if share else 0.03, right=share, size=7)
-    ax.set(xlabel=x, ylabel=y, ylim=(None, ax.get_ylim()[1] + 0.65 * np.ptp(ax.get_ylim())))
-    ax.set_yticks([tick for tick in ax.get_yticks() if 0 <= tick <= 1])
+    colours = line_colours(lines)
+    y, _, x = str(points["panel"].iloc[0]).partition(" by ")
+    logarithmic = x == "class share"
+    for line, colour in colours.items():
+        own, theirs = points[lines == line].dropna(subset=["x", "y"]), paper[known == line]
+        if not _region(ax, own, colour, logarithmic):
+            ax.plot(own["x"], own["y"], "o", color=colour, markersize=3, alpha=0.6, markeredgewidth=0)
+        ax.plot(theirs["x"], theirs["y"], "o", color=colour, markerfacecolor="none", markersize=3, markeredgewidth=0.7)
+        name_in_key(ax, labels.get(line, line), colour)
+    both = pd.concat([points[["x", "y"]], paper.loc[known.isin(colours), ["x", "y"]]]).dropna()
+    if logarithmic:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    low, high = both["y"].min(), both["y"].max()
+    ax.set(xlabel=x, ylabel=y, ylim=(max(0.0, low - 0.06), min(1.02, high + 0.06)))
+    figure_key(ax, [("dark, light: half and nine\nin ten of our classes", GREY), ("\u25cb the paper's classes", GREY)])
 
 
-def histograms(bars: pd.DataFrame, paper: pd.DataFrame | None = None, *, ax: Axes) -> None:
-    """Fig. 12: how uncertain and how right the answers are, for members and non-members: bars are ours, outlines the paper's.
+def _region(ax: Axes, own: pd.DataFrame, colour: str, logarithmic: bool) -> bool:
+    """Draw the smallest regions that hold half and nine tenths of a kernel's density; False where points carry none."""
+    x = np.log10(own["x"]) if logarithmic else own["x"]
+    spread = np.array([x, own["y"]])
+    if spread.shape[1] < 10 or np.linalg.matrix_rank(spread - spread.mean(1, keepdims=True), 1e-6) < 2:
+        return False
+    from scipy.stats import gaussian_kde  # late: its import takes longer than most figures
 
-    bars: quantity, member, bin_left, share; paper: member, bin_left, share, or no row.
-    """
-    paper = bars.iloc[:0] if paper is None else paper
-    quantity = bars["quantity"] if "quantity" in bars else bars["panel"].str.rpartition(": ")[2]  # as it was saved once
-    for member, colour in ((True, MEMBERS), (False, NONMEMBERS)):
-        own = bars[bars["member"] == member].sort_values("bin_left")
-        width = 1 / len(own)
-        ax.bar(own["bin_left"], own["share"], width, align="edge", color=colour, alpha=0.45, linewidth=0)
-        theirs = paper[paper["member"] == member].sort_values("bin_left")
-        if len(theirs):
-            ax.stairs(theirs["share"], np.append(theirs["bin_left"], 1), color=colour, linewidth=1.2)
-    words = [("members", MEMBERS), ("non-members", NONMEMBERS), *([("outline: the paper", GREY)] if len(paper) else [])]
-    left = (bars["share"] * bars["bin_left"]).sum() > 0.9
-    write_key(ax, words, x=0.03 if left else 0.97, size=7, right=not left)
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=quantity.iloc[0], ylabel="share of records")
+    kernel = gaussian_kde(spread)
+    height = np.quantile(kernel(spread), [0.1, 0.5])
+    margin = 0.25 * np.ptp(spread, axis=1)
+    axes = [np.linspace(low - m, high + m, 120) for low, high, m in zip(spread.min(1), spread.max(1), margin, strict=True)]
+    grid = np.meshgrid(*axes)
+    density = kernel(np.array([part.ravel() for part in grid])).reshape(grid[0].shape)
+    across = 10 ** grid[0] if logarithmic else grid[0]
+    for level, alpha in zip(height, (0.22, 0.5), strict=True):
+        ax.contourf(across, grid[1], density, [level, density.max()], colors=[colour], alpha=alpha)
+    return True

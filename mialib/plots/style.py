@@ -9,6 +9,7 @@ GREY = "#888888"
 # The eight of Okabe and Ito, which people with any colour vision tell apart. Figures have these, and greys; no others.
 PALETTE = ["#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442"]
 OURS = "#0072B2"
+FAR_ABOVE_COIN = 0.62  # an axis whose values all lie higher leaves 0.5 out, and says so
 MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"  # the colours of members and non-members in figures
 COLOURS = {  # of a line by its name in words (`plots.names`): the same in every figure
     "Google": "#0072B2",

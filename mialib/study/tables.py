@@ -120,14 +120,6 @@ def class_table(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     return table[[*CASE, "target", "attack", "cls", "n", "precision", "recall", "accuracy"]]
 
 
-def by_reading(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table by reading of the noise (`reading`, a `variant`), those of real shadow data under every reading."""
-    real = table["setting"] == REAL[0]
-    readings = table.loc[~real, "variant"].unique()
-    parts = [table[real | (table["variant"] == reading)].assign(reading=reading) for reading in readings]
-    return pd.concat(parts or [table.assign(reading="no noise")], ignore_index=True)
-
-
 def class_facts(outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """What Fig. 11 draws, a row a class: target, cls, precision, train_fraction (its share of the training set), train_test_gap
     (train accuracy minus test accuracy on its records).
@@ -197,17 +189,34 @@ def ranking(outcomes: Sequence[Outcome], fprs: Sequence[float] = (0.01, 0.1)) ->
 
 
 def roc_table(outcomes: Sequence[Outcome], points: int = 200) -> pd.DataFrame:
-    """ROC curves, mean true positive rate over targets at `points` log-spaced false positive rates: attack, fpr, tpr. They
-    begin at 0.001, or at 1 / non-members where a target has fewer than 1,000.
+    """ROC curves, mean true positive rate over targets at `points` log-spaced false positive rates: attack, fpr, tpr, and its
+    95% interval as `metrics.tpr_table` has it: low, high. They begin at 0.001, or at 1 / non-members where a target has fewer
+    than 1,000.
+
+    An attack whose scores are a yes or no (the correctness gap) has no curve: one row, the mean rates of its decision.
     """
     cases, parts = [], []
     for (case, name), group in _grouped(outcomes).items():
-        grid = np.geomspace(max(1e-3, *(1 / (~o.trial.answers.member).sum() for o in group)), 1, points)
-        curves = [metrics.roc(o.trial.answers, o.score) for o in group]
-        tpr = np.mean([curve["tpr"].to_numpy()[np.searchsorted(curve["fpr"], grid, "right") - 1] for curve in curves], axis=0)
+        yes_or_no = all(len(np.unique(o.score)) <= 2 for o in group)
         cases.append(case)
-        parts.append(pd.DataFrame({"attack": name, "fpr": grid, "tpr": tpr}))
-    return _frame(cases, parts)
+        parts.append((_roc_point(group) if yes_or_no else _roc_curve(group, points)).assign(attack=name))
+    return columns_first(_frame(cases, parts), [*CASE, "attack"])
+
+
+def _roc_point(group: Sequence[Outcome]) -> pd.DataFrame:
+    pairs = [(o.trial.answers, o.decision) for o in group]
+    tpr, fpr = (metrics.interval(pairs, statistic) for statistic in ("recall", "false_positive_rate"))
+    return pd.DataFrame([{"fpr": fpr.value, "tpr": tpr.value, "low": tpr.low, "high": tpr.high}])
+
+
+def _roc_curve(group: Sequence[Outcome], points: int) -> pd.DataFrame:
+    grid = np.geomspace(max(1e-3, *(1 / (~o.trial.answers.member).sum() for o in group)), 1, points)
+    curves = [metrics.roc(o.trial.answers, o.score) for o in group]
+    tpr = np.mean([curve["tpr"].to_numpy()[np.searchsorted(curve["fpr"], grid, "right") - 1] for curve in curves], axis=0)
+    scores, member = (np.stack(part) for part in zip(*((o.score, o.trial.answers.member) for o in group), strict=True))
+    table = metrics.tpr_table(scores, member, fprs=grid.tolist())
+    bands = table[(table["metric"] == "tpr") & ~table["pooled"].astype(bool)][["fpr", "low", "high"]]
+    return pd.DataFrame({"fpr": grid, "tpr": tpr}).merge(bands, how="left", on="fpr")
 
 
 def by_shadow_count(trials: Sequence[Trial], counts: Iterable[int], fit: Fit = fit_attack) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection, LineCollection, PathCollection
@@ -22,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Patch, Rectangle
 from matplotlib.text import Annotation, Text
 
+from mialib.plots.names import SURROGATE
 from mialib.plots.panels import STYLE, draw
 from mialib.plots.style import PALETTE
 from mialib.runs.drawn import drawn_standins, with_sources
@@ -30,7 +32,8 @@ from mialib.runs.run import plot_function, read_run, read_table
 ROOT = Path(__file__).resolve().parent.parent
 OVER_TEXT, OUTSIDE, OVER_MARK = "text over text", "text outside the canvas", "text over a mark"
 NAMELESS, MANY, FOREIGN = "axis without a name", "too many colours", "colour of no palette"
-RULES = (OVER_TEXT, OUTSIDE, OVER_MARK, NAMELESS, MANY, FOREIGN)
+UNMARKED = "stand-in or surrogate without its mark"
+RULES = (OVER_TEXT, OUTSIDE, OVER_MARK, NAMELESS, MANY, FOREIGN, UNMARKED)
 MOST_COLOURS = 8
 SLACK = 0.6  # points that boxes may lie in one another: their edges are wider than the ink
 
@@ -77,15 +80,25 @@ def committed_figures(root: Path = ROOT) -> dict[str, tuple[Path, str]]:
     }
 
 
-def drawn_again(results: Path, name: str) -> Figure:
-    """A figure of a run, drawn from its saved tables as `runs.write_figure` does; the style is the caller's to set."""
+def looked_at(results: Path, name: str) -> tuple[Figure, list[Flaw]]:
+    """A figure of a run, drawn from its saved tables as `runs.write_figure` does, and its flaws; the style is the caller's."""
     record = read_run(results)
     spec = record["figures"][name]
     datasets = spec.get("datasets", ())
     frames = with_sources([read_table(results, table) for table in spec["tables"]], record, datasets)
     note = ", ".join(drawn_standins(frames, record, datasets))
     figure = draw(plot_function(spec["function"]), frames, note=f"stand-in data: {note}" if note else "", **spec["options"])
-    return figure
+    return figure, [*flaws(figure), *_unmarked(figure, frames[0])]
+
+
+def _unmarked(figure: Figure, rows: pd.DataFrame) -> Iterator[Flaw]:
+    """What the rows of a figure are of, if neither title, name nor label says so; its note below does not count."""
+    words = " ".join(text.get_text() for text in _texts(figure) if text is not figure._supxlabel)
+    kinds = [rows[column].astype(str) for column in ("our_target", "target") if column in rows]
+    if "source" in rows and (rows["source"] == "standin").any() and "stand-in" not in words:
+        yield Flaw(UNMARKED, "stand-in")
+    if any(kind.str.endswith(SURROGATE).any() for kind in kinds) and "surrogate" not in words:
+        yield Flaw(UNMARKED, "surrogate")
 
 
 # Texts
@@ -362,11 +375,10 @@ def main(arguments: list[str]) -> int:
         if asked.words and not any(word in key for word in asked.words):
             continue
         with plt.style.context(STYLE, after_reset=True):
-            figure = drawn_again(results, name)
+            figure, found = looked_at(results, name)
             if asked.to:
                 asked.to.mkdir(parents=True, exist_ok=True)
                 figure.savefig(asked.to / f"{key.replace('/', '.')}.png", dpi=150)
-            found = flaws(figure)
         failed += bool(found)
         print(key, "looks well" if not found else "")
         print("".join(f"    {flaw.rule}: {flaw.where}\n" for flaw in found), end="", flush=True)

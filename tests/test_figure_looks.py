@@ -1,12 +1,27 @@
 """Every figure of every committed run looks as it should, and a figure that does not is found out."""
 
+import json
 from dataclasses import replace
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from audited import made_audit
-from looks import FOREIGN, MANY, NAMELESS, OUTSIDE, OVER_MARK, OVER_TEXT, RULES, committed_figures, drawn_again, flaws, main
+from looks import (
+    FOREIGN,
+    MANY,
+    NAMELESS,
+    OUTSIDE,
+    OVER_MARK,
+    OVER_TEXT,
+    RULES,
+    UNMARKED,
+    committed_figures,
+    flaws,
+    looked_at,
+    main,
+)
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -25,7 +40,7 @@ KNOWN = {  # what is wrong still: this only shrinks
 @pytest.mark.parametrize("figure", FIGURES)
 def test_figures_of_committed_runs_look_well(figure):
     with plt.style.context(STYLE, after_reset=True):
-        found = flaws(drawn_again(*FIGURES[figure]))
+        _, found = looked_at(*FIGURES[figure])
     known = KNOWN.get(figure, set())
     assert [flaw for flaw in found if flaw.rule not in known] == []
     assert known <= {flaw.rule for flaw in found}, "it looks better than KNOWN says: remove what is mended there"
@@ -174,6 +189,29 @@ def test_every_rule_catches_a_bad_figure(spoil, found):
     figure, (ax,) = panels()
     spoil(figure, ax)
     assert rules(figure) == found
+
+
+def a_run(folder, function="by_membership", **columns):
+    """A results folder with one figure, of a stand-in."""
+    table = pd.DataFrame({"member": [True, False], "score": [0.9, 0.1], **columns})
+    table.to_csv(folder / "f.csv", index=False)
+    spec = {"function": function, "tables": ["f"], "options": {"column": "score", "size": [5, 3]}}
+    names = [{"name": "texas", "source": "standin"}, {"name": "location", "source": "real"}]
+    (folder / "run.json").write_text(json.dumps({"datasets": names, "figures": {"f": spec}}))
+    return folder
+
+
+def test_stand_ins_and_surrogates_need_their_marks(tmp_path):
+    def found():
+        with plt.style.context(STYLE, after_reset=True):
+            return {flaw.where for flaw in looked_at(tmp_path, "f")[1] if flaw.rule == UNMARKED}
+
+    a_run(tmp_path, dataset="texas", our_target="google surrogate")
+    assert found() == set()
+    a_run(tmp_path, dataset=["texas", "location"], our_target="google surrogate")
+    assert found() == {"stand-in", "surrogate"}, "two data sets, and nothing but the note names them"
+    a_run(tmp_path, source="real", our_target="local")
+    assert found() == set()
 
 
 def test_each_panel_needs_its_name_unless_another_in_its_row_or_column_has_it():

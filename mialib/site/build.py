@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mialib.site.charts import CHART_SCRIPTS, chart_scripts
 from mialib.site.deviations_page import deviation_pages
+from mialib.site.explorer import explorer_pages
 from mialib.site.frame import STATIC, SitePage, framed
 from mialib.site.front import front_pages
 from mialib.site.notebook_pages import notebook_pages
@@ -17,6 +18,7 @@ from mialib.site.sources import Sources, read_sources
 MAKERS: Sequence[Callable[[Sources], Iterable[SitePage]]] = (
     front_pages,
     scoreboard_pages,
+    explorer_pages,
     notebook_pages,
     deviation_pages,
     reference_pages,

@@ -82,6 +82,19 @@ def test_notebook_holds_no_absolute_path(path):
     assert redact.absolute_paths(record) == []
 
 
+@pytest.mark.parametrize("path", EXECUTED, ids=named)
+def test_executed_notebook_says_nothing_that_is_no_result(path):
+    cells = code_cells(path)
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"]
+    said = "\n".join(output.get("text", "") for output in outputs)
+    assert not re.findall(r".*(?:Warning|Traceback|name resolution|\d%\|).*", said)
+    shown = [
+        out.data.get("text/html", "") for cell in cells if "show_table(" in cell.source for out in cell.outputs if "data" in out
+    ]
+    assert not [html for html in shown if "<script" in html or re.search(r"\d+ rows × \d+ columns", html)]
+
+
 @pytest.mark.parametrize("path", SAVED + TEXTS, ids=named)
 def test_text_names_no_folder_of_this_machine(path):
     assert HOMES.findall(path.read_text(encoding="utf-8")) == []

@@ -172,11 +172,6 @@ RELATED = ["related_low", "related_high", "related"]
 OF_PRECISION = ["low", "high", "n_targets", "verdict", *RELATED]
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """A table to look at: numbers with three digits, empty cells empty."""
-    return table.round(3).astype(object).where(table.notna(), "")
-
-
 # What the figures draw
 
 

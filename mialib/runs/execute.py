@@ -10,6 +10,7 @@ from typing import Any
 
 from mialib.runs.parameters import merged
 from mialib.runs.publish import publish, recover, scratch_folder
+from mialib.runs.quiet import quiet_outputs
 from mialib.runs.redact import scrub
 from mialib.runs.run import read_run, standins, write_json
 
@@ -71,6 +72,7 @@ def _execute(notebook: str, parameters: Mapping[str, Any], scratch: Path, root: 
         kept = _keep_failed(executed, notebook, scratch, root)
         raise RunFailed(f"{notebook} failed in {reached.place}: {_last_line(error)}\nIt can be read in {kept}") from error
     _scrub_file(executed, scratch, root)
+    write_json(executed, quiet_outputs(json.loads(executed.read_text(encoding="utf-8"))))
 
 
 class _Reached:

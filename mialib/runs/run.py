@@ -20,6 +20,7 @@ import numpy as np
 from mialib.cluster import connect
 from mialib.core import cache, executors, notes
 from mialib.core.cache import atomic, output_folder
+from mialib.runs import screen
 from mialib.runs.machine import hardware, versions
 
 if TYPE_CHECKING:  # the command line reads runs without tables and pictures, and should not wait for what makes these
@@ -104,13 +105,21 @@ class Run:
         return name
 
     def finish(self, *, seeds: Any = None, **facts: Any) -> None:
-        """Write the final run.json: the seeds used, and other plain facts."""
+        """Write the final run.json: the seeds used, and other plain facts; say what was saved, and where."""
         known = set(self.record) & set(facts)
         if known:
             raise ValueError(f"facts {sorted(known)} are recorded already; choose other names")
         ending = {"finished": True, "seconds": round(time.monotonic() - self._began, 1), "seeds": _plain(seeds)}
         self.record.update(ending, facts=_plain(facts))
         self._write()
+        print(self._whereabouts())
+
+    def _whereabouts(self) -> str:
+        n_tables, n_figures = len([*self.results.glob("*.csv")]), len(self.record["figures"])
+        beside, under = "beside this notebook", "at the same place below figures/"
+        if output_folder() is None:
+            beside, under = (f"in {os.path.relpath(folder)}" for folder in (self.results, self.figures))
+        return f"saved: {n_tables} tables and run.json {beside}, {n_figures} figures {under}"
 
     def _write(self) -> None:
         write_json(self.results / "run.json", self.record)
@@ -220,11 +229,9 @@ def plot_function(name: str) -> Callable[..., Any]:
 def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> Any:
     """Draw a figure of a run from its spec (function, tables, options) and tables, as PNG and SVG: same tables, same bytes.
 
-    A figure that was drawn before from the same tables, by the same code, is taken from the cache. Returns the picture at
-    screen resolution, as an IPython Image.
+    A figure that was drawn before from the same tables, by the same code, is taken from the cache. Returns the picture for
+    a screen, as an IPython Image.
     """
-    from IPython.display import Image
-
     from mialib.runs.drawn import drawn_standins, with_sources
 
     for part in (name, *spec["tables"]):
@@ -235,7 +242,7 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     note = f"stand-in data: {', '.join(standin)}" if standin else ""
     figures.mkdir(parents=True, exist_ok=True)
     tables = [(results / f"{table}.csv").read_text(encoding="utf-8") for table in spec["tables"]]
-    key = {"spec": dict(spec), "tables": cache.digest(*tables), "note": note, **_drawing()}
+    key = {"spec": dict(spec), "tables": cache.digest(*tables), "note": note, "sharper": screen.SHARPER, **_drawing()}
     parts = ("png", "svg", "screen")
     pictures = cache.load("figures", key, lambda kept: cache.expect(kept, {part: ((None,), "uint8") for part in parts}))
     if pictures is None:
@@ -244,7 +251,7 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     for part in ("png", "svg"):
         with atomic(figures / f"{name}.{part}") as file:
             file.write(pictures[part].tobytes())
-    return Image(data=pictures["screen"].tobytes(), format="png")
+    return screen.shown_picture(pictures["screen"].tobytes())
 
 
 @lru_cache(maxsize=1)
@@ -278,7 +285,9 @@ def _pictures(spec: Mapping[str, Any], frames: Sequence[pd.DataFrame], note: str
         return {
             "png": saved(format="png", metadata=nameless),
             "svg": saved(format="svg", metadata={"Date": None, "Creator": None}),
-            "screen": saved(format="png", metadata=nameless, dpi=plt.rcParams["figure.dpi"]),
+            "screen": screen.few_colours(
+                saved(format="png", metadata=nameless, dpi=screen.SHARPER * plt.rcParams["figure.dpi"])
+            ),
         }
 
 

@@ -57,6 +57,46 @@ def test_numbers_and_words(column, digits, texts):
     assert show_table(pd.DataFrame({"some_thing": column}), digits=digits).frame["some thing"].tolist() == texts
 
 
+@pytest.mark.parametrize("index", [None, pd.Index(["a", "b"], name="which"), pd.MultiIndex.from_product([["a"], ["b", "c"]])])
+def test_a_head_has_a_cell_for_each_column(index):
+    html = show_table(COMPARED if index is None else COMPARED.set_index(index)).html()
+    head, *rows = re.findall("<tr>.*?</tr>", html)
+    assert len(re.findall("<th", head)) == len(re.findall("<t[hd]", rows[0]))
+
+
+def test_labels_have_no_more_digits_than_they_need():
+    wide = pd.DataFrame(
+        [[1.0, 0.5]], columns=pd.Index([4600.0, 0.01], name="train_size"), index=pd.Index(["tpr"], name="metric")
+    )
+    frame = show_table(wide).frame
+    assert [*frame.columns] == ["4,600", "0.01"] and [*frame.index] == ["TPR"] and frame.columns.name == "records"
+
+
+def test_a_lower_bound_alone_is_said_so():
+    assert show_table(pd.DataFrame({"value": [0.5, np.nan], "low": [np.nan, 0.95]})).frame["value"].tolist() == [
+        "0.500",
+        "≥ 0.950",
+    ]
+
+
+def test_words_of_rates():
+    table = pd.DataFrame({"tpr_at_0.001": [0.5], "precision_at_0.1": [0.5], "auc_rest": [0.5], "attack_precision_p50": [0.5]})
+    assert [*show_table(table).frame] == ["TPR at 0.1%", "precision at 10%", "AUC of the rest", "attack precision, median"]
+
+
+def test_an_interval_goes_with_what_stands_before_it():
+    view = show_table(pd.DataFrame({"test": [0.5], "precision": [0.51], "low": [0.5], "high": [0.52]}), digits=2)
+    assert view.frame.to_dict("list") == {"test": ["0.50"], "precision": ["0.51 [0.50, 0.52]"]}
+
+
+def test_ours_is_told_from_the_papers_where_both_are_there():
+    both = pd.DataFrame(
+        {"target": ["google"], "our_target": ["local"], "train_size": [2], "our_train_size": [3.0], "value": [0.5]}
+    )
+    assert [*show_table(both).frame] == ["paper's target", "our target", "paper's records", "our records", "value"]
+    assert [*show_table(both.assign(target=1)).frame][:2] == ["target", "kind of target"]
+
+
 def test_metrics_across_have_their_intervals():
     summary = pd.DataFrame(
         {

@@ -21,7 +21,7 @@ import mialib
 from mialib import runs
 from mialib.core import executors
 from mialib.plots.panels import draw
-from mialib.runs import command, drawn, execute, parameters, redact, schedule
+from mialib.runs import command, drawn, execute, parameters, redact, schedule, screen
 from mialib.runs.log import Log
 from mialib.runs.parameters import UsageError
 from mialib.runs.publish import publish, recover, scratch_folder
@@ -310,6 +310,42 @@ def test_run_by_hand_never_goes_to_the_real_results_and_says_where(tmp_path, mon
     )
 
 
+def test_the_end_of_a_run_by_hand_says_where_all_of_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MIALIB_OUT", raising=False)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "Makefile").touch()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    run = runs.start("01_small", "paper", {})
+    run.table("one", pd.DataFrame({"a": [1]}))
+    run.table("two", pd.DataFrame({"a": [1]}))
+    run.finish()
+    where = "in ../results/interactive/01_small, 0 figures in ../figures/interactive/01_small"
+    assert capsys.readouterr().out.splitlines()[-1] == f"saved: 2 tables and run.json {where}"
+
+
+def test_a_figure_is_sharp_and_as_wide_as_it_was_meant(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIALIB_OUT", str(tmp_path))
+    picture = runs.start("a", "quick", {}, [REAL]).figure(
+        "f", "by_membership", pd.DataFrame({"member": [True, False] * 9, "score": range(18)}), column="score", size=(3.0, 2.0)
+    )
+    width = int.from_bytes(picture.data[16:20], "big")
+    assert width == 2 * picture.width and 300 <= picture.width <= 360
+
+
+def test_a_palette_is_taken_where_nobody_sees_it():
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    few = np.repeat(np.repeat(rng.integers(0, 255, (40, 40, 3), np.uint8)[:8, :8], 20, 0), 20, 1)
+    many = rng.integers(0, 255, (80, 80, 3)).astype(np.uint8)
+    for pixels in (few, many):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, format="png")
+        made = screen.few_colours(buffer.getvalue())
+        assert (np.asarray(Image.open(io.BytesIO(made)).convert("RGB")) == pixels).all()
+        assert (len(made) < len(buffer.getvalue())) == (pixels is few)
+
+
 def test_a_run_is_done_by_the_cluster_that_the_environment_names(tmp_path, monkeypatch):
     asked, a_cluster = [], SimpleNamespace(where="on 2 workers")
     monkeypatch.setenv("MIALIB_CLUSTER", "tcp://scheduler:8786")
@@ -449,8 +485,8 @@ def test_success_then_failure_leaves_the_success(root, capfd, monkeypatch):
     streams = [out for cell in json.loads(before["01_small.ipynb"])["cells"] for out in cell.get("outputs", [])]
     assert not [out for out in streams if out["name"] == "stderr"]
     (said,) = [out["text"] for out in streams]
-    assert said[1] == "bar gone\n" and len(said) == 3, "no bar, nor what it wrote over"
-    assert said[2] == "saved: 1 tables and run.json beside this notebook, 0 figures at the same place below figures/\n"
+    where = "saved: 1 table and run.json beside this notebook, 0 figures at the same place below figures/\n"
+    assert said[1:] == [where, "bar gone\n"], "no bar, nor what it wrote over"
 
     assert command.main(["run", "01_small", "-p", "FAIL", "True"], root=root) == 1
     error = capfd.readouterr().err

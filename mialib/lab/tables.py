@@ -20,7 +20,8 @@ from mialib.plots.names import in_words
 LONG_TABLE = 15  # rows from which on a table is to be paged, and that a page has
 COLUMN_WORDS: dict[Hashable, str] = {
     "our_target": "target", "our_train_size": "records", "train_size": "records", "cls": "class", "n_targets": "targets",
-    "n_classes": "classes", "published": "paper", "value": "ours", "fpr": "false positive rate", "n_nonmembers": "non-members",
+    "n_classes": "classes", "published": "paper", "value": "ours", "fpr": "FPR", "n_nonmembers": "non-members",
+    "auc_rest": "AUC of the rest",
     "n_members": "members", "p": "p-value", "nonmembers": "non-members",
 }  # fmt: skip
 _NUMBER = re.compile(r"(≥ )?-?[\d,]+\.\d+( \[|$)")
@@ -80,7 +81,7 @@ class TableView:
             flat, self.caption or None, connected=False, showIndex=False, pageLength=LONG_TABLE, order=[], 
             classes="display compact",
             lengthMenu=[LONG_TABLE, 50, 100, -1], style="width:100%", maxBytes=0,
-            columnDefs=[{"className": "dt-right", "targets": right}, {"className": "dt-left", "targets": "_all"}],
+            columnDefs=[{"className": "dt-right dt-nowrap", "targets": right}, {"className": "dt-left", "targets": "_all"}],
         )  # fmt: skip
         return shown
 
@@ -95,11 +96,12 @@ def show_table(
 ) -> TableView:
     """A table for the eye, which a cell's last line shows; the table itself stays as it is.
 
-    Floats have so many digits, whole numbers a comma at thousands, what is missing is left empty. X, X_low and X_high (or
-    value, low and high) become one column, "0.612 [0.580, 0.644]"; published and its lower bound one, "≥ 0.95". Left out are
-    columns that are empty or say nothing (no class undefined, no variant, `counts` alike everywhere); what is the same in all
-    rows stands in the caption. across: a column each of whose values becomes a column, with what stands in `value`. words:
-    what columns are called, and values in them. index: show it; None: unless it only counts rows. TypeError for no table.
+    Floats have so many digits, whole numbers a comma at thousands, what is missing is left empty. X, X_low and X_high (or low
+    and high, of `value` or what stands before them) become one column, "0.612 [0.580, 0.644]"; where a lower bound alone is
+    known it is "≥ 0.95". Left out are columns that are empty or say nothing (no class undefined, no variant, `counts` alike
+    everywhere); what is the same in all rows stands in the caption. across: a column each of whose values becomes a column,
+    with what stands in `value`. words: what columns are called, and values in them. index: show it; None: unless it only
+    counts rows. TypeError for no table.
     """
     if isinstance(table, pd.Series):
         table = table.to_frame(str(table.name) if table.name is not None else "value")
@@ -127,10 +129,16 @@ def show_table(
 
 
 def _words_of(table: pd.DataFrame) -> dict[Hashable, str]:
-    """What its columns are called: where the paper's values are beside them, and where targets are numbered, otherwise."""
-    words = dict(COLUMN_WORDS)
-    words |= {} if "published" in table.columns else {"value": "value"}
-    return words | ({"our_target": "kind of target"} if "target" in table.columns else {})
+    """What its columns are called: where the paper's values, targets or sizes are beside ours, otherwise than alone."""
+    words, there = dict(COLUMN_WORDS), set(map(str, table.columns))
+    if not there & {"published", "paper"}:
+        words["value"] = "value"
+    if {"target", "our_target"} <= there:
+        numbered = pd.api.types.is_numeric_dtype(table["target"])
+        words |= {"our_target": "kind of target"} if numbered else {"target": "paper's target", "our_target": "our target"}
+    if {"train_size", "our_train_size"} <= there:
+        words |= {"train_size": "paper's records", "our_train_size": "our records"}
+    return words
 
 
 def _spread(table: pd.DataFrame, across: str) -> pd.DataFrame:
@@ -156,13 +164,14 @@ def _without_silent(table: pd.DataFrame) -> pd.DataFrame:
 def _joined(table: pd.DataFrame, digits: int) -> pd.DataFrame:
     """Intervals beside their values, and lower bounds in the place of values."""
     names = [name for name in table.columns if isinstance(name, str)]
+    plain = "value" if "value" in names else names[names.index("low") - 1] if "low" in names[1:] else ""
     for value in names:
-        low, high = ("low", "high") if value == "value" else (f"{value}_low", f"{value}_high")
+        low, high = ("low", "high") if value == plain else (f"{value}_low", f"{value}_high")
         if low in table and high in table:
             rows = zip(table[value], table[low], table[high], strict=True)
             table[value] = [_interval(*row, digits=digits) for row in rows]
             table = table.drop(columns=[low, high])
-        elif value == "published" and low in table:
+        elif value in ("published", "value") and low in table:
             known = zip(table[value], table[low], strict=True)
             table[value] = [a if pd.isna(b) else f"≥ {_number(b, digits)}" for a, b in known]
             table = table.drop(columns=[low])
@@ -228,8 +237,10 @@ def _in_words(name: str) -> str:
     if (word := in_words(name)) != name:
         return word
     name = name.removeprefix("target_").removeprefix("mitigation:")
+    if name in ("tpr", "fpr", "ppv"):
+        return name.upper()
     if rate := re.fullmatch(r"(\w+?)_at_(0\.\d+)", name):
-        return f"{rate[1].upper()} at {100 * float(rate[2]):g}%"
+        return f"{rate[1].upper() if rate[1] in ('tpr', 'ppv') else rate[1].replace('_', ' ')} at {100 * float(rate[2]):g}%"
     if part := re.fullmatch(r"(\w+)_p(\d+)", name):
         return f"{_in_words(part[1])}, {'median' if part[2] == '50' else f'percentile {int(part[2])}'}"
     return name.replace("_", " ")
@@ -257,20 +268,28 @@ def _labels(index: pd.Index, digits: int, words: Mapping[Hashable, str], of_colu
         if of_columns and len(index) == 1 and values[0] == 0:  # of a row that was turned
             levels.append([""])
         elif of_columns:
-            levels.append([_word(v, words) if isinstance(v, str) else _text(v, name or "", digits, words) for v in values])
+            levels.append([_word(v, words) if isinstance(v, str) else _label(v, name or "", digits, words) for v in values])
         else:
-            levels.append([_text(v, name or "", digits, words) for v in values])
+            levels.append([_label(v, name or "", digits, words) for v in values])
     if len(levels) == 1:
         return pd.Index(levels[0], name=names[0] or None, dtype=object)
     return pd.MultiIndex.from_arrays(levels, names=[name or None for name in names])
+
+
+def _label(value: Any, name: Hashable, digits: int, words: Mapping[Hashable, str]) -> str:
+    """As `_text`, but a number has no more digits than it needs."""
+    if isinstance(value, float | np.floating) and not np.isnan(value):
+        text = _number(value, digits)
+        return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
+    return _text(value, name, digits, words)
 
 
 # HTML
 
 
 def _cell(text: str, number: bool, tag: str = "td", span: str = "") -> str:
-    side = "right" if number else "left"
-    return f'<{tag}{span} align="{side}" style="text-align: {side}">{escape(text)}</{tag}>'
+    side, style = ("right", "text-align: right; white-space: nowrap") if number else ("left", "text-align: left")
+    return f'<{tag}{span} align="{side}" style="{style}">{escape(text)}</{tag}>'
 
 
 def _head(frame: pd.DataFrame, numeric: list[bool], has_index: bool) -> list[str]:
@@ -280,7 +299,7 @@ def _head(frame: pd.DataFrame, numeric: list[bool], has_index: bool) -> list[str
     for level in range(levels):
         values, name = list(frame.columns.get_level_values(level)), frame.columns.names[level] or ""
         last = level == levels - 1
-        names = [each or "" for each in frame.index.names] if last else [""] * depth
+        names = [""] * depth if not depth or not last else [each or "" for each in frame.index.names]
         if depth and name and not (last and any(names)):
             names[-1] = name
         cells = [_cell(each, False, "th") for each in names]

@@ -22,6 +22,7 @@ SHORT = [
     "variant",
     "metric",
     "published",
+    "published_low",
     "value",
     "low",
     "high",

@@ -119,7 +119,8 @@ class Run:
         beside, under = "beside this notebook", "at the same place below figures/"
         if output_folder() is None:
             beside, under = (f"in {os.path.relpath(folder)}" for folder in (self.results, self.figures))
-        return f"saved: {n_tables} tables and run.json {beside}, {n_figures} figures {under}"
+        tables, figures = (f"{n} {word}{'s' * (n != 1)}" for n, word in ((n_tables, "table"), (n_figures, "figure")))
+        return f"saved: {tables} and run.json {beside}, {figures} {under}"
 
     def _write(self) -> None:
         write_json(self.results / "run.json", self.record)

@@ -21,19 +21,20 @@ TOKEN = "of-this-test-alone"
 WAIT = 180_000  # milliseconds for a notebook: a limit, not a promise
 
 
-@pytest.fixture
-def lab(tmp_path):
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
     """`make lab` in a checkout of its own with smoke-sized notebooks; yields the address of its JupyterLab."""
     chromium()
-    root = checkout(tmp_path / "root")
+    folder = tmp_path_factory.mktemp("lab")
+    root = checkout(folder / "root")
     port = free_port()
-    log = (tmp_path / "lab.log").open("wb")
+    log = (folder / "lab.log").open("wb")
     server = subprocess.Popen(
-        ["make", "lab"], cwd=root, env=environment(tmp_path, port), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        ["make", "lab"], cwd=root, env=environment(folder, port), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
     )
     try:
         address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/api/status?token={TOKEN}", server, tmp_path / "lab.log")
+        wait_for(f"{address}/api/status?token={TOKEN}", server, folder / "lab.log")
         yield address
     finally:
         log.close()
@@ -91,8 +92,9 @@ def environment(folder: Path, port: int) -> dict[str, str]:
     spec = {"argv": ["false", "{connection_file}"], "display_name": "another", "language": "python"}
     (folder / "jupyter" / "kernels" / "python3").mkdir(parents=True)
     (folder / "jupyter" / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "JUPYTER", "TQDM"))}
-    own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "jupyter", "JUPYTER_RUNTIME_DIR": "runtime"}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "JUPYTER", "TQDM", "MIALIB"))}
+    own = {"MIALIB_DATA": "data", "MIALIB_CACHE": "cache", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "jupyter"}
+    own |= {"JUPYTER_RUNTIME_DIR": "runtime"}
     own |= {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return kept | {name: str(folder / part) for name, part in own.items()} | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
@@ -225,3 +227,23 @@ def test_a_reader_runs_the_attack_by_hand_changes_it_and_turns_its_knobs(lab, tm
         page.keyboard.press("Control+Enter")
         page.wait_for_selector("text=ZeroDivisionError", timeout=WAIT)
         assert len(errors(page)) == 1  # as these tests would have seen it
+
+
+def test_noise_is_turned_in_the_notebook_of_location(lab, tmp_path):
+    pictures = screenshots(tmp_path)
+    with browser_page(pictures) as page:
+        open_notebook(page, lab, "04_location")
+        run_all(page)
+        cell_with(page, "play_noise").scroll_into_view_if_needed()
+        first = said_by_controls(page)
+        press(page, "share of the bits", "Home")
+        page.wait_for_function("before => document.querySelector('[role=status]').innerText !== before", arg=first)
+        page.get_by_role("button", name="local network").click()
+        press(page, "share of the bits", "End")
+        page.get_by_role("button", name="bits replaced").click()
+        press(page, "shadow models", "Home")
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=WAIT)
+        assert re.fullmatch(r"Called members: \d+ of 200 members, \d+ of 200 non-members\. .*", said_by_controls(page))
+        page.screenshot(path=pictures / "lab_noise.png")
+        assert errors(page) == []
+        assert page.said == []

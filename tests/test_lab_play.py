@@ -14,7 +14,8 @@ from mialib.attack.likelihood_ratio import lira
 from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Dataset, some_models
 from mialib.lab import controls, decisions, mitigation, noise, record, threshold
-from mialib.lab.controls import Control, Scene
+from mialib.lab.canvas import PLAY_SIZE, Canvas, Scene
+from mialib.lab.controls import Control
 from mialib.plots.panels import STYLE
 from mialib.study import experiments, exposure, leakage, stocks
 from mialib.training.networks import mlp
@@ -188,7 +189,7 @@ def shown_at(cut):
 
 
 def test_a_picture_is_the_same_after_there_and_back():
-    canvas = controls.Canvas({"datasets": []})
+    canvas = Canvas({"datasets": []})
     first = canvas.png(shown_at(0.0))
     assert canvas.png(shown_at(1.0)) != first
     assert canvas.png(shown_at(0.0)) == first
@@ -364,7 +365,7 @@ def test_figures_name_their_axes_and_leave_their_tables_alone(plot, make):
     tables = list(make())
     before = [table.copy() for table in tables]
     with plt.style.context(STYLE, after_reset=True):
-        figure = plots.draw(plot, tables, facet="panel", share=False, size=controls.PLAY_SIZE)
+        figure = plots.draw(plot, tables, facet="panel", share=False, size=PLAY_SIZE)
     assert looks.flaws(figure) == []
     for ax in figure.axes:
         assert ax.get_xlabel() and ax.get_ylabel() and ax.get_title()
@@ -375,7 +376,7 @@ def test_figures_name_their_axes_and_leave_their_tables_alone(plot, make):
 
 def test_the_four_counts_stand_in_their_tiles():
     marks, position = shown_at(0.3).tables
-    figure = plots.draw(plots.called_members, [marks, position], facet="panel", share=False, size=controls.PLAY_SIZE)
+    figure = plots.draw(plots.called_members, [marks, position], facet="panel", share=False, size=PLAY_SIZE)
     (tiles,) = [ax for ax in figure.axes if ax.get_xlabel() == "called a"]
     rows = marks[marks["panel"] == "decisions"].sort_values(["line", "x"], ascending=[True, False])
     written = [text.get_text() for text in tiles.texts]

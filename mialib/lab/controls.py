@@ -6,29 +6,20 @@ and stands.
 """
 
 import html
-import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
 
 from mialib.core import checks
 from mialib.core.cache import output_folder
-from mialib.plots.panels import STYLE, draw
-from mialib.runs.drawn import drawn_standins, with_sources
+from mialib.lab.canvas import PLAY_SIZE, Canvas, Scene
 from mialib.runs.run import Run
 
 log = logging.getLogger(__name__)
 
 KINDS_OF_CONTROL = ("slider", "menu", "buttons")
-PLAY_SIZE = (7.2, 2.7)  # inches of a figure under controls
-SHARPNESS = 220  # dots an inch: twice those of a screen, for dense ones
 Options = Sequence[tuple[str, Any]]
 
 
@@ -43,16 +34,6 @@ class Control(NamedTuple):
     kind: str
     options: Options | Callable[[Mapping[str, Any]], Options]
     start: Any = None
-
-
-class Scene(NamedTuple):
-    """What a position of the controls shows: `function(*tables, ax=…)` of mialib.plots, a panel for each value of the first
-    table's column `panel`, and the same in words.
-    """
-
-    function: Callable[..., Any]
-    tables: Sequence[pd.DataFrame]
-    words: str
 
 
 def settle(controls: Sequence[Control], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Options]]:
@@ -91,62 +72,6 @@ def playground(
         return run.figure(name, first.function, *first.tables, facet="panel", share=False, size=PLAY_SIZE)
     ahead()
     return _Playground(run, controls, shown).box
-
-
-class Canvas:
-    """Draws one figure after another of a run into the same panels: laid out once, so that a move takes a tenth of a second and
-    nothing jumps.
-    """
-
-    def __init__(self, record: Mapping[str, Any]) -> None:
-        self._record = record
-        self._figure: Figure | None = None
-        self._drawn: tuple[Any, ...] = ()
-
-    def png(self, shown: Scene) -> bytes:
-        """A picture of what is shown, with the marks and the note that a saved figure has."""
-        first, *others = with_sources(shown.tables, self._record)
-        made_up = drawn_standins([first], self._record, [])
-        named = tuple(first[column].iloc[0] for column in ("dataset", "source", "our_target") if column in first)
-        panels = list(dict.fromkeys(first["panel"]))
-        kind = (shown.function, panels, named, made_up)
-        with plt.style.context(STYLE, after_reset=True):
-            if self._figure is None or self._drawn != kind:
-                note = f"stand-in data: {', '.join(made_up)}" if made_up else ""
-                self._figure = draw(shown.function, [first, *others], facet="panel", share=False, size=PLAY_SIZE, note=note)
-                _freeze(self._figure)
-                self._drawn = kind
-            else:
-                _fill(self._figure, panels, shown.function, [first, *others])
-            return _as_png(self._figure)
-
-
-def _freeze(figure: Figure) -> None:
-    """Lay out, once. A title at a fixed height need not look for a free one, which takes a sixth of a move."""
-    figure.set_dpi(SHARPNESS)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for ax in figure.axes:
-        ax.set_title(ax.get_title(), y=1.0)
-
-
-def _fill(figure: Figure, panels: Sequence[Any], function: Callable[..., Any], tables: Sequence[pd.DataFrame]) -> None:
-    """Draw into the panels again. Axes that are not cleared keep their ticks, which take longest to make."""
-    for ax, panel in zip(figure.axes, panels, strict=True):
-        for artist in [*ax.lines, *ax.patches, *ax.texts, *ax.collections]:
-            artist.remove()
-        ax.containers.clear()
-        cut = [table[table["panel"] == panel].reset_index(drop=True) if "panel" in table else table for table in tables]
-        function(*cut, ax=ax)
-
-
-def _as_png(figure: Figure) -> bytes:
-    """As `savefig` does, which draws twice."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    buffer = io.BytesIO()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(buffer, format="png", compress_level=1)
-    return buffer.getvalue()
 
 
 class _Playground:

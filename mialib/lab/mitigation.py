@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from mialib import plots
-from mialib.lab.controls import Control, Options, Scene, playground
+from mialib.lab.canvas import Scene
+from mialib.lab.controls import Control, Options, playground
 from mialib.plots.names import in_words
 from mialib.runs.run import Run
 

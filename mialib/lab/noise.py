@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mialib import plots
-from mialib.lab.controls import Control, Options, Scene, class_options, playground
+from mialib.lab.canvas import Scene
+from mialib.lab.controls import Control, Options, class_options, playground
 from mialib.lab.decisions import decision_tables, decision_words
 from mialib.lab.threshold import ScoresByCount, fit_ahead
 from mialib.plots.names import in_words

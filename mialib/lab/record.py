@@ -12,7 +12,8 @@ from mialib.attack.references import mean_where
 from mialib.core import checks
 from mialib.core.stocks import Stock
 from mialib.data.catalogue import class_name
-from mialib.lab.controls import Control, Options, Scene, counts_up_to, playground
+from mialib.lab.canvas import Scene
+from mialib.lab.controls import Control, Options, counts_up_to, playground
 from mialib.lab.decisions import counts_at, decision_tables, histogram_rows
 from mialib.plots.names import in_words
 from mialib.runs.run import Run

@@ -10,7 +10,8 @@ from mialib.attack.learned import fit_attack
 from mialib.core import checks
 from mialib.core.progress import its_own_bar, making, no_bars
 from mialib.core.types import AttackData, some_models
-from mialib.lab.controls import Control, Scene, class_options, counts_up_to, playground
+from mialib.lab.canvas import Scene
+from mialib.lab.controls import Control, class_options, counts_up_to, playground
 from mialib.lab.decisions import decision_tables, decision_words, slider_thresholds
 from mialib.runs.run import Run
 

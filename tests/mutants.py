@@ -40,6 +40,15 @@ _CLUSTER = {  # a test of test_cluster.py each, for its fixtures take long
     }.items()
 }
 FAULTS = [
+    Fault(
+        "lab/decisions.py",
+        'np.searchsorted(side, thresholds, "left")',
+        'np.searchsorted(side, thresholds, "right")',
+        "test_lab_play.py",
+    ),
+    Fault("lab/controls.py", "[*tried, start]", "[start, *tried]", "test_lab_play.py"),
+    Fault("lab/record.py", "of_all if len(stock) < ENOUGH else own", "own", "test_lab_play.py"),
+    Fault("lab/canvas.py", "if axes == self._still[0]:", "if self._still[0]:", "test_lab_play.py"),
     Fault("core/frames.py", "np.where(np.isfinite(numbers), numbers, 0.0)", "numbers", "test_frames.py"),
     Fault("core/types.py", "y=self.y[rows], frame=frame)", "y=self.y[rows])", "test_frames.py"),
     Fault("training/estimators.py", 'derive(seed, "function", first + j)', 'derive(seed, "function", j)', "test_frames.py"),

@@ -178,7 +178,14 @@ def test_controls_that_offer_nothing_are_named(control, message):
 def test_counts_and_classes_that_are_offered():
     assert controls.counts_up_to(60) == [1, 2, 5, 10, 20, 50, 60] and controls.counts_up_to(1) == [1]
     labels, member = np.array([0, 0, 1, 1, 2]), np.array([True, False, True, True, False])
-    assert controls.class_options(labels, member, ["cat", "dog", "owl"]) == [("all", None), ("cat", 0)]
+    assert controls.class_options(labels, member, ["cat", "dog", "owl"]) == [("all", -1), ("cat", 0)]
+    assert controls.rows_of_class(labels, -1).all() and controls.rows_of_class(labels, 1).tolist() == [
+        False,
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def shown_at(cut):
@@ -250,7 +257,7 @@ def test_noise_follows_the_shadow_data_and_their_number(tmp_path, run, monkeypat
     monkeypatch.setattr(noise, "playground", lambda run, name, choices, shown, ahead: kept.update(choices=choices, shown=shown))
     lab.play_noise(run, trials)
     position, offered = controls.settle(kept["choices"], {"mode": "random", "rate": 0.1})
-    assert (position["rate"], position["mode"], position["k"], position["cls"]) == (0.1, "random", 2, None)
+    assert (position["rate"], position["mode"], position["k"], position["cls"]) == (0.1, "random", 2, -1)
     assert [value for _, value in offered["rate"]] == [0.0, 0.1, 0.2] and [value for _, value in offered["k"]] == [1, 2]
     (trial,) = [t for t in trials if t.target == 0 and (t.case.setting, t.case.variant) == ("shadow:noise10", "random")]
     (outcome,) = experiments.run_attacks([trial], experiments.ONLY_LEARNED)

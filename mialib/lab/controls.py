@@ -20,6 +20,7 @@ from mialib.runs.run import Run
 log = logging.getLogger(__name__)
 
 KINDS_OF_CONTROL = ("slider", "menu", "buttons")
+EVERY_CLASS = -1  # a menu shows nothing where its value is None
 Options = Sequence[tuple[str, Any]]
 
 
@@ -137,6 +138,11 @@ def counts_up_to(most: int, usual: Sequence[int] = (1, 2, 5, 10, 20, 50, 100)) -
 
 
 def class_options(labels: np.ndarray, member: np.ndarray, names: Sequence[str] = ()) -> Options:
-    """All records (None), or those of one class, if it has members and non-members."""
+    """All records (`EVERY_CLASS`), or those of one class, if it has members and non-members."""
     both = np.intersect1d(labels[member], labels[~member])
-    return [("all", None), *((str(names[c]) if len(names) else str(c), int(c)) for c in both)]
+    return [("all", EVERY_CLASS), *((str(names[c]) if len(names) else str(c), int(c)) for c in both)]
+
+
+def rows_of_class(labels: np.ndarray, cls: int) -> np.ndarray:
+    """Which records are of a class that `class_options` offers, bool (n,)."""
+    return np.full(labels.shape, True) if cls == EVERY_CLASS else labels == cls

@@ -5,7 +5,7 @@ from typing import Any
 
 from mialib import plots
 from mialib.lab.canvas import Scene
-from mialib.lab.controls import Control, Options, class_options, playground
+from mialib.lab.controls import Control, Options, class_options, playground, rows_of_class
 from mialib.lab.decisions import decision_tables, decision_words
 from mialib.lab.threshold import ScoresByCount, fit_ahead
 from mialib.plots.names import in_words
@@ -42,9 +42,9 @@ def play_noise(run: Run, trials: Sequence[Trial], *, name: str = "play") -> Any:
             kept[key] = ScoresByCount(chosen[key].answers, chosen[key].shadows, chosen[key].n_shadows)
         return kept[key]
 
-    def shown(kind: str, mode: str, rate: float, k: int, cls: int | None) -> Scene:
+    def shown(kind: str, mode: str, rate: float, k: int, cls: int) -> Scene:
         answers = chosen[kind, rate, mode if rate else REAL[1]].answers
-        rows = slice(None) if cls is None else answers.labels == cls
+        rows = rows_of_class(answers.labels, cls)
         real = scores(kind, 0.0, mode)
         tables = decision_tables(
             scores(kind, rate, mode)(k)[rows],

@@ -9,6 +9,7 @@ import pandas as pd
 from mialib import metrics, plots
 from mialib.attack.likelihood_ratio import ENOUGH, global_deviation, lira
 from mialib.attack.references import mean_where
+from mialib.attack.suite import Attacked
 from mialib.core import checks
 from mialib.core.stocks import Stock
 from mialib.data.catalogue import class_name
@@ -35,20 +36,26 @@ class Bell(NamedTuple):
     n: int
 
 
-def lira_bells(stock: Stock, record: int) -> tuple[Bell, Bell]:
+def lira_bells(stock: Stock, record: int, shared: tuple[float, float] | None = None) -> tuple[Bell, Bell]:
     """The bells of the references that had a record, and of those that had it not, by which `lira` judges it: below 64
-    references with one deviation for all records.
+    references with one deviation for all records. shared: those of both kinds, where they are known; None: they are worked out.
     """
     checks.whole("record", record, 0, len(stock.labels) - 1)
+    known = shared_deviations(stock) if shared is None else shared
     bells = []
-    for side in (True, False):
+    for side, of_all in zip((True, False), known, strict=True):
         where = stock.member[:, [record]] == side
         answers = stock.signal[:, [record]].astype(float)
         middle = mean_where(answers, where)
         own = float(np.sqrt(mean_where((answers - middle) ** 2, where))[0])
-        deviation = global_deviation(stock, side, mean_where) if len(stock) < ENOUGH else own
-        bells.append(Bell(float(middle[0]), deviation, int(where.sum())))
+        bells.append(Bell(float(middle[0]), of_all if len(stock) < ENOUGH else own, int(where.sum())))
     return bells[0], bells[1]
+
+
+def shared_deviations(stock: Stock) -> tuple[float, float]:
+    """LiRA's one deviation for all records, of references that had them and of the others."""
+    had, had_not = (global_deviation(stock, side, mean_where) for side in (True, False))
+    return had, had_not
 
 
 def exposed_first(trial: StockTrial) -> np.ndarray:
@@ -65,11 +72,19 @@ class JudgedRecords:
         self.trial, self.member = trial, trial.own.member[0]
         self.most = len(trial.own.references(0))
         self._kept: dict[int, np.ndarray] = {}
+        self._asked: tuple[int, Attacked, tuple[float, float]] | None = None
+
+    def asked(self, n_references: int) -> tuple[Attacked, tuple[float, float]]:
+        """The target with so many references, and their `shared_deviations`; those of the last number asked are kept."""
+        if self._asked is None or self._asked[0] != n_references:
+            target = self.trial.attacked(0, n_references)
+            self._asked = n_references, target, shared_deviations(target.references)
+        return self._asked[1:]
 
     def score(self, n_references: int) -> np.ndarray:
         """Scores (n,), NaN where a record is not judged."""
         if n_references not in self._kept:
-            target = self.trial.attacked(0, n_references)
+            target, _ = self.asked(n_references)
             scores = lira(target.signal, target.references)
             self._kept[n_references] = np.where(self.trial.population, np.nan, scores)
         return self._kept[n_references]
@@ -81,13 +96,13 @@ class JudgedRecords:
 
     def tables(self, record: int, n_references: int, fpr: float) -> tuple[pd.DataFrame, pd.DataFrame]:
         """The two tables of `plots.one_record`: marks, and position."""
-        target, score = self.trial.attacked(0, n_references), self.score(n_references)
+        (target, deviations), score = self.asked(n_references), self.score(n_references)
         threshold = metrics.threshold_at_fpr(score, self.member, fpr)
         marks, position = decision_tables(score, self.member, threshold, SPAN_OF_LIRA, column="LiRA's score", curve=False)
         had = target.references.member[:, record]
         answers = target.references.signal[:, record].astype(float)
         parts = [histogram_rows("answers", answers, had, SPAN_OF_ANSWERS, SIDES_OF_REFERENCES)]
-        for word, bell in zip(SIDES_OF_REFERENCES, lira_bells(target.references, record), strict=True):
+        for word, bell in zip(SIDES_OF_REFERENCES, lira_bells(target.references, record, deviations), strict=True):
             parts.append(_bell_rows(word, bell))
         shown = pd.concat([*parts, marks], ignore_index=True)
         dataset = self.trial.experiment.dataset

@@ -11,7 +11,7 @@ from mialib.core import checks
 from mialib.core.progress import its_own_bar, making, no_bars
 from mialib.core.types import AttackData, some_models
 from mialib.lab.canvas import Scene
-from mialib.lab.controls import Control, class_options, counts_up_to, playground
+from mialib.lab.controls import Control, class_options, counts_up_to, playground, rows_of_class
 from mialib.lab.decisions import decision_tables, decision_words, slider_thresholds
 from mialib.runs.run import Run
 
@@ -58,8 +58,8 @@ def play_threshold(
     span = (float(thresholds[1]), float(thresholds[-2]))
     counts = counts_up_to(n_shadows)
 
-    def shown(threshold: float, k: int, cls: int | None) -> Scene:
-        rows = slice(None) if cls is None else answers.labels == cls
+    def shown(threshold: float, k: int, cls: int) -> Scene:
+        rows = rows_of_class(answers.labels, cls)
         tables = decision_tables(by_count(k)[rows], answers.member[rows], threshold, span, column="attack's score (log-odds)")
         return Scene(plots.called_members, tables, decision_words(*tables))
 

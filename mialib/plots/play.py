@@ -115,7 +115,9 @@ def _answers(marks: pd.DataFrame, position: pd.Series, ax: Axes) -> None:
     for word, colour in words.items():
         bell = marks[marks["line"] == f"bell, {word}"]
         ax.plot(bell["x"], bell["y"], color=colour, linewidth=1.2)
-    top = 1.1 * _ROOM * max(1.0, float(marks.loc[marks["line"].isin(list(words)), "y"].max()))
+    bars = marks.loc[marks["line"].isin(list(words)), "y"]
+    step = bars.sum() / 4  # few heights, so that axes which controls move stay as they are for most records
+    top = 1.1 * _ROOM * step * np.ceil(bars.max() / step)
     ax.axvline(np.clip(position["answer"], low, high), ymax=1 / _ROOM / 1.1, color="black", linewidth=1.5)
     write_key(ax, [*words.items(), ("the target", "black")])
     ax.set(ylim=(0, top), xlabel="log-odds of the record's class", ylabel="references")

@@ -88,6 +88,8 @@ FAULTS = [
     Fault("study/exposure.py", "/ (count - 1)", "/ count", "test_modern_study.py"),
     Fault("study/mitigated.py", "order[-quarter:]", "order[quarter:]", "test_modern_study.py"),
     Fault("plots/panels.py", "place.last:", "True:", "test_modern_figures.py"),
+    Fault("plots/names.py", "endswith(SURROGATE).all()", "endswith(SURROGATE).any()", "test_plots.py"),
+    Fault("runs/drawn.py", 'if not drawn or "" in drawn:', "if not drawn:", "test_runs.py"),
     Fault("core/stocks.py", "member[i], ~member[target])", "member[i], member[target])", "test_stocks.py"),
     Fault("shadow/halves.py", "] = ~member[2 * pair]", "] = member[2 * pair]", "test_stocks.py"),
     Fault("shadow/signals.py", '{"queries": views, ', "{", "test_stocks.py"),

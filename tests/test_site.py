@@ -262,6 +262,11 @@ def test_a_notebook_that_was_not_run_is_named(tmp_path):
         read_sources(tmp_path)
 
 
+def test_a_figure_is_said_in_the_words_of_what_draws_it(sources):
+    words = figure_words(sources.scoreboard, "claims")
+    assert words.startswith("The nine claims") and "tests:" not in words and "`" not in words
+
+
 def test_a_figure_that_the_run_does_not_know_is_refused(sources):
     with pytest.raises(ValueError, match=r"run\.json knows no figure 'nothing'; there are "):
         figure_words(sources.scoreboard, "nothing")
@@ -377,6 +382,12 @@ def test_shown_html_is_words_and_tables_alone():
         '<th colspan="2" scope="colgroup">both</th></tr></thead><tbody><tr><th scope="row">0</th><td class="n">0.123</td>'
         '<td>a &lt; b</td><td class="n">−1,200</td></tr></tbody></table></div><p>after</p>'
     )
+
+
+@pytest.mark.parametrize("text", ["0.612 [0.580, 0.644]", "≥ 0.950", "1,200", "−3e-05", "97%", "NaN"])
+def test_numbers_are_set_flush_right_and_words_are_not(text):
+    row = f"<table><tbody><tr><td>{text}</td><td>{text} or so</td></tr></tbody></table>"
+    assert f'<td class="n">{text}</td><td>{text} or so</td>' in tidied(row, "Numbers")
 
 
 def test_a_table_that_only_a_script_fills_is_refused():

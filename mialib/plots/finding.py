@@ -20,8 +20,8 @@ FADED, FADED_TEXT = "#A9A9A9", "#777777"
 
 
 def why_and_outcome(rows: pd.DataFrame, answers: pd.DataFrame, *, ax: Axes) -> None:
-    """Two panels, `ax` and one beside it in its place: how sure the targets are of the true class, members against non-members;
-    and the paper's attack precision against ours, a row a data set, below a rule and grey what does not count.
+    """Two panels: how sure the targets are of the true class, members against non-members; and the paper's attack precision
+    against ours, a row a data set, below a rule and grey what does not count. `ax` is the first, and makes room for the second.
 
     rows: `paper.scoreboard.finding_rows`; answers: dataset, train_size, member, bin_left, bin_right, records, as
     `study.tables.true_class_counts` gives them of one case, or no row.

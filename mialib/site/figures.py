@@ -1,5 +1,7 @@
 """What a figure of a run is called, and the tables that it draws: every chart is there as a table too."""
 
+import inspect
+import re
 from collections.abc import Iterator
 from html import escape
 
@@ -16,14 +18,16 @@ DIGITS = 5  # of the files' numbers
 
 
 def figure_words(run: NotebookRun, name: str) -> str:
-    """What a figure of a run shows: the first sentence about the function that draws it."""
+    """What a figure of a run shows: what is said first of the function that draws it, but for its arguments."""
     drawn = run.record["figures"].get(name)
     if drawn is None:
         raise ValueError(
             f"results of {run.name}: run.json knows no figure {name!r}; there are {', '.join(run.record['figures'])}"
         )
-    said = (getattr(plots, drawn["function"]).__doc__ or "").strip().split("\n\n")[0]
-    return " ".join(said.split()).replace("`", "")
+    function = getattr(plots, drawn["function"])
+    arguments = tuple(f"{mark}{name}{mark or ':'}" for name in inspect.signature(function).parameters for mark in ("", "`"))
+    said = " ".join((function.__doc__ or "").strip().split("\n\n")[0].split())
+    return " ".join(each for each in re.split(r"(?<=\.)\s+", said) if not each.startswith(arguments)).replace("`", "")
 
 
 def figure_box(image: str, tables: str, caption: str = "") -> str:

@@ -33,7 +33,7 @@ def front_pages(sources: Sources) -> Iterator[SitePage]:
             '<h2 id="claims">The paper’s nine claims</h2>',
             f"<p>{_how_to_read()}</p>",
             claims_table(claims, "The paper's nine claims"),
-            '<h2 id="values">The paper’s values</h2>',
+            '<h2 id="paper-values">The paper’s values</h2>',
             _standings(values),
             '<h2 id="since">What was tested beside the paper</h2>',
             _beside(sources),

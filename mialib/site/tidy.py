@@ -11,7 +11,8 @@ TAGS_KEPT = {
 DROPPED = {"style", "script", "svg", "button"}  # with all that is in them
 VOID = {"br"}
 SPANS = {"colspan", "rowspan"}
-NUMBER = re.compile(r"[-−+]?(?:\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?%?|inf)|NaN|nan|–?")
+_DIGITS = r"[-−+]?(?:\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?%?|inf)"
+NUMBER = re.compile(rf"(?:≥ )?{_DIGITS}(?: \[{_DIGITS}, {_DIGITS}\])?|NaN|nan|–?")
 
 
 class _Tidy(HTMLParser):

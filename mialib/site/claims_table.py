@@ -15,7 +15,7 @@ KIND_OF_OUTCOME = {  # how a mark looks: real data speak plainly, others in outl
     "not testable here": "open",
     "not run": "open",
 }
-TEST_HEADS = [Heading("test"), Heading("outcome"), Heading("what it looked at"), Heading("data set"), Heading("data")]
+TEST_HEADS = [Heading("test"), Heading("outcome"), Heading("what it looked at"), Heading("data set")]
 
 
 def outcome_mark(outcome: str) -> str:
@@ -44,7 +44,7 @@ def claims_table(tests: pd.DataFrame, caption: str) -> str:
 
 
 def _test(row: dict[str, object]) -> list:
-    data = {"standin": "stand-in", "": ""}.get(str(row["source"]), row["source"])
-    names = ", ".join(in_words(name) for name in str(row["dataset"]).split(", "))
+    names = "" if pd.isna(row["dataset"]) else ", ".join(in_words(name) for name in str(row["dataset"]).split(", "))
+    names += " (stand-in)" if row["source"] == "standin" else ""
     mark = text_cell("")._replace(html=outcome_mark(str(row["outcome"])))
-    return [text_cell(row["test"]), mark, text_cell(row["evidence"]), text_cell(names), text_cell(data)]
+    return [text_cell(row["test"]), mark, text_cell(row["evidence"]), text_cell(names)]

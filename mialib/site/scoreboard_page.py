@@ -30,6 +30,7 @@ HEADS = [
     Heading("given"), Heading("standing"),
 ]  # fmt: skip
 ROWS_ID, TALLY_ID = "values", "tally"
+_RATES = ("attack_", "target_", "spearman", "mean_target_confidence")  # what metrics between -1 and 1 begin with
 
 
 def scoreboard_pages(sources: Sources) -> Iterator[SitePage]:
@@ -116,6 +117,7 @@ def _rows(sources: Sources, values: pd.DataFrame) -> str:
 
 def _cells(row: Mapping[str, Any], place: str) -> Sequence[TableCell]:
     words, number = paper_words(dict(row))
+    digits = 3 if row["metric"].startswith(_RATES) else 1  # others count classes, queries
     verdict = f'<span class="mark {KIND_OF_VERDICT[row["verdict"]]}{"" if row["counts"] else " apart"}">{row["verdict"]}</span>'
     return [
         TableCell(f'<a href="{place}">{escape(row["where"])}</a>'),
@@ -125,8 +127,8 @@ def _cells(row: Mapping[str, Any], place: str) -> Sequence[TableCell]:
         count_cell(row["our_train_size"]),
         text_cell(metric_words(row["metric"])),
         TableCell(words, number),
-        interval_cell(row["value"], row["low"], row["high"]),
-        decimal_cell(row["difference"]),
+        interval_cell(row["value"], row["low"], row["high"], digits),
+        decimal_cell(row["difference"], digits),
         TableCell(verdict),
         text_cell(row["given"]),
         text_cell(STANDING_WORDS[row["standing"]]),

@@ -47,7 +47,8 @@ def test_what_says_something_stays():
         ([1.0, 1200.0], 3, ["1", "1,200"]),
         ([0.0, 1.0], 2, ["0.00", "1.00"]),
         ([0.12345, np.nan], 2, ["0.12", ""]),
-        ([0.00001, 0.5], 3, ["1.0e-05", "0.500"]),
+        ([0.00001, 0.5], 3, ["0.000", "0.500"]),
+        ([0.00001, 0.0], 3, ["1.0e-05", "0.000"]),
         ([True, False], 3, ["yes", "no"]),
         (["a_b", None], 3, ["a_b", ""]),
         ([-0.25, 2.5], 1, ["-0.2", "2.5"]),
@@ -62,6 +63,12 @@ def test_a_head_has_a_cell_for_each_column(index):
     html = show_table(COMPARED if index is None else COMPARED.set_index(index)).html()
     head, *rows = re.findall("<tr>.*?</tr>", html)
     assert len(re.findall("<th", head)) == len(re.findall("<t[hd]", rows[0]))
+
+
+def test_labels_that_do_not_tell_what_they_are_have_a_head():
+    counts = pd.DataFrame({"member": [True, False] * 2, "called a member": [True, True, False, False]}).value_counts(sort=False)
+    head = show_table(counts.unstack()).html().partition("</thead>")[0]
+    assert re.search(r'<th colspan="2"[^>]*>called a member</th>', head) and head.count("<tr>") == 2
 
 
 def test_labels_have_no_more_digits_than_they_need():
@@ -94,6 +101,7 @@ def test_ours_is_told_from_the_papers_where_both_are_there():
         {"target": ["google"], "our_target": ["local"], "train_size": [2], "our_train_size": [3.0], "value": [0.5]}
     )
     assert [*show_table(both).frame] == ["paper's target", "our target", "paper's records", "our records", "value"]
+    assert [*show_table(pd.DataFrame({"train_size": [5], "records": [3]})).frame] == ["of a target", "records"]
     assert [*show_table(both.assign(target=1)).frame][:2] == ["target", "kind of target"]
 
 

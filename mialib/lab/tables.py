@@ -136,6 +136,8 @@ def _words_of(table: pd.DataFrame) -> dict[Hashable, str]:
     if {"target", "our_target"} <= there:
         numbered = pd.api.types.is_numeric_dtype(table["target"])
         words |= {"our_target": "kind of target"} if numbered else {"target": "paper's target", "our_target": "our target"}
+    if {"train_size", "records"} <= there:
+        words["train_size"] = "of a target"
     if {"train_size", "our_train_size"} <= there:
         words |= {"train_size": "paper's records", "our_train_size": "our records"}
     return words
@@ -213,16 +215,23 @@ def _texts(column: pd.Series, name: Hashable, digits: int, words: Mapping[Hashab
     whole = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     whole = whole and bool((column.dropna() % 1 == 0).all()) and (column.dropna().abs() >= 2).any()
     first = name[0] if isinstance(name, tuple) else name
-    return [_text(value, first, 0 if whole else digits, words) for value in column]
+    return [_text(value, first, 0 if whole else digits, words, _is_tiny(column, first, digits)) for value in column]
 
 
-def _text(value: Any, name: Hashable, digits: int, words: Mapping[Hashable, str]) -> str:
+def _is_tiny(column: pd.Series, name: Hashable, digits: int) -> bool:
+    """Whether digits would leave nothing of a column's numbers; of rates and errors no small one may become 0."""
+    if not pd.api.types.is_float_dtype(column):
+        return False
+    return name in ("fpr", "p") or bool((column.abs().max() < 0.5 * 10.0**-digits) and column.abs().max() > 0)
+
+
+def _text(value: Any, name: Hashable, digits: int, words: Mapping[Hashable, str], tiny: bool = False) -> str:
     if value is None or (np.isscalar(value) and pd.isna(value)):
         return ""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | float | np.number):
-        return _number(value, digits)
+        return _number(value, digits, tiny)
     if value in words:
         return words[value]
     if name == "source":
@@ -246,11 +255,11 @@ def _in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _number(value: Any, digits: int) -> str:
+def _number(value: Any, digits: int, tiny: bool = False) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     text = f"{value:,.{digits}f}"
-    return f"{value:.1e}" if value and float(text.replace(",", "")) == 0 else text
+    return f"{value:.1e}" if tiny and value and float(text.replace(",", "")) == 0 else text
 
 
 def _word(name: Hashable, words: Mapping[Hashable, str]) -> str:
@@ -279,7 +288,7 @@ def _labels(index: pd.Index, digits: int, words: Mapping[Hashable, str], of_colu
 def _label(value: Any, name: Hashable, digits: int, words: Mapping[Hashable, str]) -> str:
     """As `_text`, but a number has no more digits than it needs."""
     if isinstance(value, float | np.floating) and not np.isnan(value):
-        text = _number(value, digits)
+        text = _number(value, digits, tiny=True)
         return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
     return _text(value, name, digits, words)
 
@@ -295,7 +304,11 @@ def _cell(text: str, number: bool, tag: str = "td", span: str = "") -> str:
 def _head(frame: pd.DataFrame, numeric: list[bool], has_index: bool) -> list[str]:
     """A row for each level of the columns, the last with the names of the index."""
     levels, depth = frame.columns.nlevels, frame.index.nlevels if has_index else 0
-    rows = []
+    rows, last_labels, last_name = [], frame.columns.get_level_values(-1), frame.columns.names[-1]
+    if depth and last_name and any(frame.index.names) and all(re.fullmatch(r"yes|no|[\d.,e-]+", str(v)) for v in last_labels):
+        blank = _cell("", False, "th") * depth  # labels that do not tell what they are
+        span = f' colspan="{len(last_labels)}"'
+        rows.append(f"<tr>{blank}{_cell(last_name, False, 'th', span)}</tr>")
     for level in range(levels):
         values, name = list(frame.columns.get_level_values(level)), frame.columns.names[level] or ""
         last = level == levels - 1

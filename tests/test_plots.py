@@ -530,6 +530,9 @@ def of_classes(n):
     return own.assign(panel="precision by class share", source="standin", our_target="google surrogate")
 
 
+PEAK = of_classes(40).assign(x=[0.5] + 39 * [0.01], y=[0.5, 0.9, 0.51] + 37 * [0.5])  # nearly all at one place
+
+
 def test_densities_hold_half_and_nine_tenths_of_our_classes(tables):
     own = of_classes(200)
     ax = draw(plots.densities, own, tables["their points"])
@@ -546,7 +549,7 @@ def test_densities_hold_half_and_nine_tenths_of_our_classes(tables):
     assert ax.get_xscale() == "log"
 
 
-@pytest.mark.parametrize("own", [of_classes(9), of_classes(30).assign(y=0.5)], ids=["few", "line"])
+@pytest.mark.parametrize("own", [of_classes(9), of_classes(30).assign(y=0.5), PEAK], ids=["few", "line", "peak"])
 def test_classes_without_a_density_are_dots(own, tables):
     ax = draw(plots.densities, own, tables["their points"])
     assert points(ax) == sorted(zip(own["x"], own["y"], strict=True))

@@ -182,7 +182,8 @@ def _beside(place: float, n: int) -> np.ndarray:
 
 def densities(points: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, by: str) -> None:
     """Fig. 11: one fact of a class against another. Where half of our classes lie (dark) and nine in ten (light), all targets
-    together, a colour a data set; rings are the paper's classes. Fewer than ten classes, or classes in a line, are dots.
+    together, a colour a data set; rings are the paper's classes. Fewer than ten classes, or classes in a line or nearly all
+    at one place, are dots.
 
     points, paper: `by`, whose values have a colour each, x, y, and panel ("precision by gap"), which says what they are.
     """
@@ -220,6 +221,8 @@ def _region(ax: Axes, own: pd.DataFrame, colour: str, logarithmic: bool) -> bool
     axes = [np.linspace(low - m, high + m, 120) for low, high, m in zip(spread.min(1), spread.max(1), margin, strict=True)]
     grid = np.meshgrid(*axes)
     density = kernel(np.array([part.ravel() for part in grid])).reshape(grid[0].shape)
+    if height[-1] >= density.max():  # almost all at one place, over which the grid steps
+        return False
     across = 10 ** grid[0] if logarithmic else grid[0]
     for level, alpha in zip(height, (0.22, 0.5), strict=True):
         ax.contourf(across, grid[1], density, [level, density.max()], colors=[colour], alpha=alpha)

@@ -6,9 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from mialib import paper, plots
 from mialib.core.types import Dataset
@@ -154,9 +152,10 @@ ENDS = {"low": -0.02, "high": 0.02}
 
 
 def variants():
-    rows = [(300, "none", 0.8), (300, "swapped", 0.7), (400, "swapped", 0.72), (400, "smaller", 0.6)]
-    table = pd.DataFrame(rows, columns=["train_size", "variant", "value"])
-    return table.assign(metric="precision", low=table["value"] - 0.05, high=table["value"] + 0.05)
+    rows = [(300, "none", 0.8, 0.9), (300, "swapped", 0.7, 0.9), (400, "swapped", 0.72, 0.95), (400, "smaller", 0.6, 0.95)]
+    table = pd.DataFrame(rows, columns=["our_train_size", "variant", "value", "published"])
+    table = table.assign(low=table["value"] - 0.05, high=table["value"] + 0.05)
+    return pd.concat([table.assign(metric=f"attack_{name}") for name in ("precision_p50", "recall")], ignore_index=True)
 
 
 def two_pictures():
@@ -173,15 +172,16 @@ def mitigated_points():
     ]
     table = pd.DataFrame(rows)
     bars = {f"{rate}_{end}": table[rate] + step for rate in RATES for end, step in (("low", -0.01), ("high", 0.01))}
-    return table.assign(**bars, front=leakage.pareto_front(table["utility"], table["leakage"]))
+    front = leakage.pareto_front(table["utility"], table["leakage"])
+    return table.assign(**bars, front=front, dataset="location", source="real")
 
 
 def budgets():
-    """What three budgets of queries buy: at the smallest one, nothing."""
+    """What three budgets of queries buy an attacker of two targets: at the smallest one, nothing."""
     names = ["budget", "records", "metric", "value", "low", "high"]
     rows = [(300, 1, *[np.nan] * 4), (30_000, 180, "precision", 0.7, 0.6, 0.8), (30_000, 180, "recall", 0.3, 0.2, 0.35)]
     rows += [(2_500_000, 14_400, "precision", 0.9, 0.85, 0.92), (2_500_000, 14_400, "recall", 0.5, 0.45, 0.6)]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=names).assign(train_size=200, n_targets=lambda t: np.where(t["value"].isna(), np.nan, 2))
 
 
 def table_iii_precision():
@@ -254,7 +254,7 @@ def test_figures_draw_with_labels_and_leave_their_tables_alone(plot, tables):
     arguments = [tables[name].copy() for name in CALLS[plot]]
     ax = draw(plot, *arguments)
     assert ax.lines or ax.patches or ax.images
-    assert ax.get_xlabel() or plot is plots.pictures
+    assert ax.get_xlabel()
     named = {
         plots.attack_comparison: ATTACK_ROWS, plots.mitigation_rows: MITIGATION_ROWS,
         plots.accuracy_gaps: ["Google surrogate", "local network"],
@@ -300,8 +300,16 @@ def test_shadows_that_break_the_rule_have_marks_of_their_own(tables):
     ax = draw(plots.by_variant, tables["variants"])
     heights = {marker: sorted(y for _, y in points(ax, marker)) for marker in "os^"}
     assert heights == {"o": [0.8], "s": [0.7, 0.72], "^": [0.6]}
+    assert points(ax, hollow=True) == [(0, 0.9), (1, 0.95)]  # the paper's, once a size
+    bars = [segment[:, 1].tolist() for bar in ax.collections for segment in bar.get_segments()]
+    assert bars == [pytest.approx([value - 0.05, value + 0.05]) for value in (0.8, 0.7, 0.72, 0.6)]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["300", "400"]
-    assert len(words(ax)) == 3
+    assert len(words(ax)) == 4
+
+
+def test_a_variant_that_was_not_run_has_no_word(tables):
+    ax = draw(plots.by_variant, tables["variants"].query("variant != 'smaller'"))
+    assert len(words(ax)) == 3 and not any("smaller" in word for word in words(ax))
 
 
 def test_pictures_show_their_pixels(tables):
@@ -310,7 +318,10 @@ def test_pictures_show_their_pixels(tables):
     assert [int(image.get_array()[0, 0, 0]) for image in ax.images] == [10, 200]
     leaking, other = (image.get_extent() for image in ax.images)
     assert leaking[2] > other[3]  # above
-    assert words(ax) == ["0.99", "0.05"]
+    assert words(ax) == ["3.0", "0.990", "-1.0", "0.050"]
+    assert "its score; grey: the probability" in ax.get_xlabel()
+    other = draw(plots.pictures, tables["pictures"].assign(score=-0.04), second="accuracy")
+    assert "grey: accuracy" in other.get_xlabel() and words(other)[0] == "0.0"
     assert [label.get_text() for label in ax.get_xticklabels()] == ["horse"]
 
 
@@ -409,6 +420,17 @@ def test_budgets_stand_at_their_values_beside_real_shadow_data(tables):
     dotted = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
     assert dotted == [0.8, 0.97] and has_coin(ax, vertical=False)
     assert words(ax) == ["precision", "recall", "dotted: real shadow data"]
+
+
+def test_a_precision_of_a_handful_of_records_gives_way_to_their_number(tables):
+    table = tables["budgets"].copy()
+    table.loc[table["metric"].eq("recall") & table["budget"].eq(30_000), ["value", "low", "high"]] = [0.07, 0.06, 0.08]
+    ax = draw(plots.query_budget, table, tables["budget real"])
+    drawn = [point for point in points(ax) if not np.isnan(point[1])]
+    assert drawn == [(30_000, 0.07), (2_500_000, 0.5), (2_500_000, 0.9)]
+    assert "40 called members" in words(ax)  # 0.07 of two times 200 members, at a precision of 0.7
+    just = table.replace({"value": {0.07: 0.175}})  # 100 of them
+    assert (30_000, 0.7) in points(draw(plots.query_budget, just, tables["budget real"]))
 
 
 def test_cdfs_without_curves_of_the_paper_say_nothing_of_it(tables):
@@ -597,38 +619,70 @@ def test_accuracies_of_table_i_stand_side_by_side(tables):
     assert len(ax.collections) == 2 * len(table)  # an interval each
 
 
-def test_every_mitigation_is_a_path_at_its_values(tables):
-    table = tables["mitigations"]
-    ax = draw(plots.utility_leakage, table)
-    for name, rows in table.groupby("mitigation"):
+def drawn_panels(points):
+    """The panels of `utility_leakage`, by their place (row, column)."""
+    ax = draw(plots.utility_leakage, points)
+    panels = ax.figure.axes
+    spans = [panel.get_subplotspec() for panel in panels]
+    return {(span.rowspan.start, span.colspan.start): panel for span, panel in zip(spans, panels, strict=True)}
+
+
+def two_data_sets():
+    """The second, a stand-in, was not trained privately."""
+    own = mitigated_points()
+    other = own[own["mitigation"] != "private training"].assign(dataset="purchase100", source="standin")
+    return pd.concat([own, other.assign(front=False)], ignore_index=True)
+
+
+def test_every_mitigation_is_a_path_at_its_values_in_a_panel_of_its_own():
+    table = two_data_sets()
+    panels = drawn_panels(table)
+    columns = ["cut or\nrounded answers", "temperature", "noise", "L2", "private\ntraining"]
+    assert set(panels) == {(row, column) for row in (0, 1) for column in range(5)} - {(0, 4)}
+    assert [panels[0, column].get_title() for column in range(4)] == columns[:4]
+    for name, rows in table[table["dataset"] == "location"].groupby("mitigation"):
+        if name == "none":
+            continue
+        (column,) = [i for i, names in enumerate(plots.leakage.FAMILIES.values()) if name in names]
+        panel = panels[1, {6: 4}.get(column, column)]  # neither dropout nor early stopping was tried
         colour, marker = plots.leakage.MARK_OF_MITIGATION[name]
-        drawn = [line for line in ax.lines if line.get_color() == colour and line.get_marker() == marker]
-        (line,) = [line for line in drawn if line.get_markerfacecolor() != "none"]
+        drawn = [line for line in panel.lines if line.get_color() == colour and line.get_marker() == marker]
+        (line,) = [line for line in drawn if line.get_markerfacecolor() != "none" and line.get_markersize() == 3]
         np.testing.assert_array_equal(np.column_stack(line.get_data()), rows[["leakage", "utility"]])
-    front = table[table["front"]].sort_values("leakage")
-    assert points(ax, hollow=True) == list(zip(front["leakage"], front["utility"], strict=True))
-    assert 2 < len(front) < len(table)
-    assert has_coin(ax, vertical=True)
-    expected = {"no mitigation", "top k = 1", "label only", "temperature, t = 20", "noise, σ = 0.3", "L2, λ = 0.01"}
-    assert expected | {"private training, ε = 1"} <= set(words(ax))
+        assert has_coin(panel, vertical=True)
+    assert panels[1, 0].get_ylabel() == "Location\ntest accuracy"  # of the most mitigations: at the foot of all columns
+    assert panels[0, 0].get_ylabel() == "Purchase-100\n(stand-in)\ntest accuracy"
+    assert words(panels[1, 3]) == ["λ: 0.0001 to 0.01"]
+    assert words(panels[1, 0]) == ["top k: 3 to 1", "label only"]
+    assert [panels[1, column].get_xlabel() for column in range(5)] == ["attack accuracy"] * 5
+
+
+def test_the_points_of_the_front_are_ringed_once_in_the_panel_of_their_mitigation():
+    table = two_data_sets()
+    panels = drawn_panels(table)
+    front = table[table["front"]]
+    ringed = [point for (row, _), panel in panels.items() if row == 1 for point in points(panel, hollow=True)]
+    start = front.query("mitigation == 'none'")  # it stands in every panel
+    known = sorted(zip(front["leakage"], front["utility"], strict=True))
+    assert sorted(set(ringed)) == known and 2 < len(known) < len(table)
+    assert len(ringed) == len(known) + 4 * len(start)
+    assert not [point for (row, _), panel in panels.items() if row == 0 for point in points(panel, hollow=True)]
+
+
+def test_a_title_of_a_column_that_the_first_row_lacks_stands_where_it_begins():
+    panels = drawn_panels(two_data_sets())
+    assert panels[1, 4].get_title() == "private\ntraining" and panels[1, 3].get_title() == ""
 
 
 def test_mitigations_read_back_from_a_table_are_the_same_picture(tables):
     read = tables["mitigations"].assign(knob=tables["mitigations"]["knob"].replace("", np.nan))
-    assert words(draw(plots.utility_leakage, read)) == words(draw(plots.utility_leakage, tables["mitigations"]))
+    texts = [[words(panel) for panel in drawn_panels(table).values()] for table in (read, tables["mitigations"])]
+    assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("size", [(3.5, 3.2), (7, 4)])
-def test_no_label_of_a_mitigation_lies_on_another_or_outside(size, tables):
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    ax = figure.subplots()
-    plots.utility_leakage(tables["mitigations"], ax=ax)
-    figure.canvas.draw()
-    boxes = [Text.get_window_extent(text) for text in ax.texts]
-    for i, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:i]), words(ax)[i]
-        assert ax.bbox.padded(1).contains(box.x0, box.y0) and ax.bbox.padded(1).contains(box.x1, box.y1)
+def test_many_panels_need_the_place_of_one():
+    with pytest.raises(ValueError, match="ax must stand in a grid of subplots"):
+        plots.utility_leakage(mitigated_points(), ax=Figure().add_axes((0, 0, 1, 1)))
 
 
 def test_a_label_that_is_not_needed_gives_way():

@@ -555,9 +555,66 @@ def test_only_what_counts_is_filled(mixed):
     for panel in scoreboard.STANDINGS:
         own, ax = drawn(panel, study)
         dots = [line for line in ax.lines if line.get_marker() in plots.scoreboard.MARKER_OF_KIND.values()]
-        assert sum(len(line.get_xdata()) for line in dots) == len(own)
+        assert sum(len(line.get_xdata()) for line in dots) == (own["given"] == "stated").sum()
         filled = {line.get_markerfacecolor() not in ("white", "none") for line in dots}
         assert filled == {panel == scoreboard.COUNTED}
+
+
+def test_what_was_read_off_a_figure_is_a_faint_dot_and_counted_apart():
+    study = of_the_paper()
+    own, ax = drawn(scoreboard.COUNTED, study)
+    faint = [line for line in ax.lines if line.get_marker() == "."]
+    given = own["given"].value_counts()
+    assert sum(len(line.get_xdata()) for line in faint) == given["drawn"] > 0
+    assert all(line.get_alpha() < 0.5 for line in faint)
+    tally = (
+        f"within 0.05: {given['stated']} of {given['stated']} stated,\n{given['drawn']} of {given['drawn']} read off figures"
+    )
+    assert ax.get_xlabel() == f"the paper\n{tally}"
+
+
+def claim_picture(study):
+    marks = scoreboard.claim_marks(claims.outcomes(study), list(claims.CLAIMS.values()))
+    ax = Figure(figsize=(8.5, 8)).subplots()
+    plots.claim_dots(marks, ax=ax)
+    ticks = ax.yaxis.get_major_ticks()
+    return marks, ax, {tick.get_loc(): tick.label2.get_text() for tick in ticks}
+
+
+def test_every_test_is_a_line_with_a_mark_for_each_data_set(mixed):
+    save_run(mixed, location(), tests=pd.DataFrame([{**TEST, "dataset": name} for name in ("location", "cifar10")]))
+    marks, ax, lines = claim_picture(read(mixed))
+    heads = [tick.label2.get_text() for tick in ax.xaxis.get_major_ticks()]
+    drawn_marks = [(line.get_xdata()[0], lines[line.get_ydata()[0]]) for line in ax.lines if line.get_marker() != "None"]
+    of_test = [heads[int(x)] for x, words in drawn_marks if words == TEST["test"]]
+    assert of_test == ["Location", "CIFAR-10"]
+    meanings = set(plots.scoreboard.MEANING_OF_OUTCOME.values())
+    assert len([words for _, words in drawn_marks if words not in meanings]) == len(marks)
+    assert set(lines.values()) >= {*marks["test"], "What the marks say"} and set(marks["outcome"]) <= set(
+        plots.scoreboard.MEANING_OF_OUTCOME
+    )
+
+
+@pytest.mark.parametrize(("source", "head"), [("real", "Texas"), ("standin", "Texas (stand-in)")])
+def test_headings_of_claims_are_bold_and_standins_marked(source, head):
+    _, ax, lines = claim_picture(of_the_paper(source))
+    bold = [tick.label2.get_text() for tick in ax.yaxis.get_major_ticks() if tick.label2.get_weight() == "bold"]
+    assert [words[0] for words in bold if words[0].isdigit()] == [*"123456789"]
+    assert head in [tick.label2.get_text() for tick in ax.xaxis.get_major_ticks()]
+    assert not {words for words in lines.values()} & {""}
+
+
+def test_a_test_of_several_data_sets_stands_between_them_and_its_target_in_words():
+    row = {**TEST, "claim": 6, "test": "location, google surrogate target: it works", "dataset": "cifar10, cifar100"}
+    marks = scoreboard.claim_marks(pd.DataFrame([row]), list(claims.CLAIMS.values()))
+    assert marks["test"].tolist() == ["it works (Google surrogate)"]
+    ax = Figure().subplots()
+    plots.claim_dots(marks, ax=ax)
+    assert next(line.get_xdata()[0] for line in ax.lines if line.get_marker() != "None") == 0.5
+    several = marks.assign(dataset="purchase100, purchase2")
+    ax = Figure().subplots()
+    plots.claim_dots(several, ax=ax)
+    assert [tick.label2.get_text() for tick in ax.xaxis.get_major_ticks()] == ["Purchase"]
 
 
 def test_every_data_set_kind_and_outcome_has_its_sign():
@@ -566,6 +623,7 @@ def test_every_data_set_kind_and_outcome_has_its_sign():
     assert set(points["dataset"]) == set(plots.scoreboard.COLOUR_OF_DATASET)
     assert set(points["kind"]) == set(plots.scoreboard.MARKER_OF_KIND) == set(plots.scoreboard.SIGN_OF_KIND)
     assert set(plots.scoreboard.MARK_OF_OUTCOME) == {*saved.ALLOWED, "not run"}
+    assert set(plots.scoreboard.MARK_OF_OUTCOME) == set(plots.scoreboard.MEANING_OF_OUTCOME)
 
 
 # What is committed

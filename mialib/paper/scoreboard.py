@@ -12,7 +12,7 @@ import pandas as pd
 from mialib.paper.comparison import APART, NOT_RUN, of_papers_kind
 from mialib.paper.saved import AROUND, MODERN, is_rate
 from mialib.paper.values import KEY, published, related
-from mialib.plots.names import SURROGATE, WORDS
+from mialib.plots.names import SURROGATE, WORDS, in_words
 from mialib.plots.scoreboard import COUNTED
 
 OTHER, STANDIN = "real data, other conditions", "stand-in data"
@@ -177,7 +177,7 @@ OF_PRECISION = ["low", "high", "n_targets", "verdict", *RELATED]
 
 def glance_points(values: pd.DataFrame) -> pd.DataFrame:
     """The paper's value (x) and ours (y), a row a value, of all rates that the paper gives as a number: panel (the standing),
-    dataset, kind, x, y, low, high, verdict, label.
+    dataset, kind, given, x, y, low, high, verdict, label.
 
     Labelled are the few that are named: Table II by data set, Purchase by its number of classes, and the medians of Fig. 4 by
     training size. A standing without values has one row without numbers.
@@ -190,9 +190,9 @@ def glance_points(values: pd.DataFrame) -> pd.DataFrame:
     label = np.select([table_two, fig4], [name.str.removeprefix("Purchase-"), size], "")
     table = pd.DataFrame({"panel": rows["standing"], "dataset": name.str.replace(r"^Purchase-\d+", "Purchase", regex=True)})
     table = table.assign(kind=np.select(kinds, list(METRIC_KINDS.values()), "other"), x=rows["published"], y=rows["value"])
-    table = table.assign(low=rows["low"], high=rows["high"], label=label, verdict=rows["verdict"])
+    table = table.assign(low=rows["low"], high=rows["high"], label=label, verdict=rows["verdict"], given=rows["given"])
     absent = pd.DataFrame(
-        {"panel": [s for s in STANDINGS if s not in set(table["panel"])], "dataset": "", "kind": "", "label": ""}
+        {"panel": [s for s in STANDINGS if s not in set(table["panel"])], "dataset": "", "kind": "", "label": "", "given": ""}
     )
     table = pd.concat([table, absent], ignore_index=True)
     order = table["panel"].map(STANDINGS.index)
@@ -230,7 +230,11 @@ METRIC_KINDS = {
 
 
 def claim_marks(outcomes: pd.DataFrame, statements: Sequence[str]) -> pd.DataFrame:
-    """A row a test, for the figure: claim, statement, place (of the test among its claim's), outcome."""
+    """A row a test and data set, for the figure: claim, statement, test, dataset (names joined by commas; empty where it was
+    not run), source, outcome. A test that is made on several data sets and targets has the same words for all data sets.
+    """
     names = {number: text for number, text in enumerate(statements, 1)}
-    place = outcomes.groupby("claim").cumcount()
-    return outcomes.assign(statement=outcomes["claim"].map(names), place=place)[["claim", "statement", "place", "outcome"]]
+    parts = outcomes["test"].str.extract(r"^\w+, (?P<target>.+) target: (?P<test>.+)$")
+    told = parts["test"] + " (" + parts["target"].map(in_words, na_action="ignore") + ")"
+    table = outcomes.assign(statement=outcomes["claim"].map(names), test=told.fillna(outcomes["test"]))
+    return table[["claim", "statement", "test", "dataset", "source", "outcome"]]

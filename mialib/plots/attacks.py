@@ -30,30 +30,28 @@ MARK_OF_VARIANT = {  # shadows by the paper's rule, and two ways to break it: co
 }
 
 
-def by_variant(table: pd.DataFrame, *, ax: Axes, metric: str = "precision") -> None:
-    """A metric by training size, for shadows by the rule and for those that break it (`shadow.swapped_splits`, smaller ones).
+def by_variant(compared: pd.DataFrame, *, ax: Axes) -> None:
+    """The median precision of a class by training size, for shadows by the rule and for those that break it
+    (`shadow.swapped_splits`, smaller ones), with 95% intervals; the paper's, which are by the rule, black rings.
 
-    table: train_size, variant, metric, value, low, high.
+    compared: our_train_size, variant, metric, value, low, high, published; of it the rows of attack_precision_p50.
     """
     mark_coin(ax)
-    own = table[table["metric"] == metric]
-    sizes = sorted(own["train_size"].unique())
-    for side, (variant, (colour, marker, _)) in zip((-0.12, 0, 0.12), MARK_OF_VARIANT.items(), strict=True):
+    own = compared[compared["metric"] == "attack_precision_p50"]
+    sizes = sorted(own["our_train_size"].unique())
+    places = own["our_train_size"].map(sizes.index)
+    words = [("○ the paper: by the rule", "black")]
+    for side, (variant, (colour, marker, text)) in zip((-0.12, 0, 0.12), MARK_OF_VARIANT.items(), strict=True):
         rows = own[own["variant"] == variant]
-        errors = error_bars(rows)
-        ax.errorbar(rows["train_size"].map(sizes.index) + side, rows["value"], errors, color=colour, fmt=marker, capsize=2)
-    write_key(
-        ax,
-        [(words, colour) for variant, (colour, _, words) in MARK_OF_VARIANT.items() if (own["variant"] == variant).any()],
-        y=0.05,
-    )
-    ax.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
-    ax.set(
-        xlim=(-0.5, len(sizes) - 0.5),
-        ylim=(axis_start(own["low"], 0.3), 1.02),
-        xlabel="training size",
-        ylabel=f"attack {metric}",
-    )
+        bars: dict[str, Any] = {"color": colour, "fmt": marker, "markersize": 3, "capsize": 4, "linewidth": 1.4}
+        ax.errorbar(places[rows.index] + side, rows["value"], error_bars(rows), **bars)
+        words += [(text, colour)] if len(rows) else []
+    known = own.drop_duplicates("our_train_size")
+    ax.plot(places[known.index], known["published"], "o", color="black", markerfacecolor="none", markersize=8)
+    ax.set_xticks(range(len(sizes)), [f"{size:,.0f}" for size in sizes])
+    ax.set(xlim=(-0.5, len(sizes) - 0.5), ylim=(axis_start(own["low"], 0.48), 1.03))
+    ax.set(xlabel="training size", ylabel="attack precision, median class")
+    write_key(ax, words, x=0.02, y=0.08, size=7.5)
 
 
 def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, *, ax: Axes, metric: str = "precision") -> None:
@@ -159,21 +157,32 @@ def _mark_far_coin(ax: Axes) -> None:
     ax.annotate("\u2193 a coin: 0.5", (0.01, 0.02), xycoords="axes fraction", color=GREY, fontsize=7, va="bottom")
 
 
+FEWEST_CALLED = 100  # records called members: a precision of fewer is not drawn
+
+
 def query_budget(table: pd.DataFrame, real: pd.DataFrame, *, ax: Axes) -> None:
     """A metric against the number of queries that the attacker may make, log scale, with the 95% band; below the axis, the
-    records that were found. Dotted: the attack with real shadow data.
+    records that were found. Dotted: the attack with real shadow data. In place of a precision of fewer than `FEWEST_CALLED`
+    records called members, over all targets, stands their number.
 
-    table: budget, records, metric, value, low, high, the last three NaN where no attack was possible; real: metric, value.
+    table: budget, records, train_size, metric, value, low, high, n_targets, the last four NaN where no attack was possible;
+    real: metric, value.
     """
     mark_coin(ax)
     table = table.sort_values("budget")
+    called = _called_members(table)
+    few = called.index[called < FEWEST_CALLED]
     for metric in ("precision", "recall"):
         colour = COLOUR_OF_METRIC[metric]
-        rows = table[table["metric"] == metric]
-        ax.fill_between(rows["budget"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
-        ax.plot(rows["budget"], rows["value"], marker="o", color=colour)
+        rows = table[table["metric"] == metric].set_index("budget")
+        rows.loc[few if metric == "precision" else [], ["value", "low", "high"]] = np.nan
+        ax.fill_between(rows.index, rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
+        ax.plot(rows.index, rows["value"], marker="o", color=colour)
         for value in real.loc[real["metric"] == metric, "value"]:
             ax.axhline(value, color=colour, linestyle=":", linewidth=1.2)
+    for budget in few:
+        text = f"{called[budget]:.0f} called members"
+        ax.annotate(text, (budget, 0.5), (0, -4), textcoords="offset points", fontsize=7, color=GREY, ha="center", va="top")
     ticks = table.drop_duplicates("budget")
     ax.set_xscale("log")
     ax.set_xticks(
@@ -183,6 +192,13 @@ def query_budget(table: pd.DataFrame, real: pd.DataFrame, *, ax: Axes) -> None:
     ax.set(xlabel="queries allowed (below: records found)", ylabel="mean over targets", ylim=(0, 1.03))
     words = [(metric, COLOUR_OF_METRIC[metric]) for metric in ("precision", "recall")]
     write_key(ax, [*words, ("dotted: real shadow data", GREY)], x=0.98, y=0.03, size=7.5, right=True)
+
+
+def _called_members(table: pd.DataFrame) -> pd.Series:
+    """How many records an attack called members, over all targets, by budget: what recall and precision say of it."""
+    wide = table.dropna(subset="metric").pivot(index="budget", columns="metric", values="value")
+    asked = table.dropna(subset="metric").groupby("budget")[["train_size", "n_targets"]].first().prod(axis=1)
+    return wide["recall"] * asked / wide["precision"]
 
 
 def _amount(n: float) -> str:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from mialib.plots.keys import figure_key, name_in_key
 from mialib.plots.names import in_words, line_labels, line_names
-from mialib.plots.style import FAR_ABOVE_COIN, GREY, OURS, axis_start, line_colours, mark_coin
+from mialib.plots.style import FAR_ABOVE_COIN, GREY, MEMBERS, OURS, axis_start, line_colours, mark_coin
 
 
 def cdfs(
@@ -107,21 +107,25 @@ def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, names: S
     ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
 
 
-def pictures(shown: pd.DataFrame, *, ax: Axes) -> None:
-    """A row of pictures that leak and one of pictures that do not, a column a class.
+def pictures(shown: pd.DataFrame, *, ax: Axes, second: str = "the probability that the target gives to its class") -> None:
+    """A row of pictures that leak and one of pictures that do not, a column a class; below each its score, by which they were
+    chosen, and grey its confidence.
 
-    shown: see `study.tables.leaking_pictures`.
+    shown: see `study.tables.leaking_pictures`. second: what the confidence is, in words.
     """
     height, width = int(shown["height"].iloc[0]), int(shown["width"].iloc[0])
     classes = list(dict.fromkeys(shown["cls"]))
     for row in shown.itertuples():
         picture = np.frombuffer(bytes.fromhex(str(row.pixels)), np.uint8).reshape(height, width, 3)
-        left, bottom = classes.index(row.cls), 1.25 if row.exposed else 0.0
+        left, bottom = classes.index(row.cls), 1.45 if row.exposed else 0.0
         ax.imshow(picture, extent=(left + 0.04, left + 0.96, bottom + 0.04, bottom + 0.96), interpolation="nearest")
-        ax.text(left + 0.5, bottom - 0.02, f"{row.confidence:.2f}", ha="center", va="top", fontsize=6, color=GREY)
-    ax.set(xlim=(0, len(classes)), ylim=(-0.2, 2.3), aspect="equal")
+        colour = MEMBERS if row.exposed else "black"
+        ax.text(left + 0.5, bottom, f"{row.score:z.1f}", ha="center", va="top", fontsize=7.5, color=colour)
+        ax.text(left + 0.5, bottom - 0.22, f"{row.confidence:.3f}", ha="center", va="top", fontsize=6, color=GREY)
+    ax.set(xlim=(0, len(classes)), ylim=(-0.4, 2.5), aspect="equal")
     ax.set_xticks(np.arange(len(classes)) + 0.5, list(dict.fromkeys(shown["name"])), fontsize=7)
-    ax.set_yticks([1.73, 0.48], ["leaks most", "leaks least"], fontsize=8)
+    ax.set_yticks([1.95, 0.5], ["leaks most", "leaks least"], fontsize=8)
+    ax.set_xlabel(f"below each picture its score; grey: {second}", fontsize=7.5)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
 

@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.transforms import offset_copy
 
-from mialib.plots.labels import Label, place_labels
-from mialib.plots.names import in_words, line_labels, line_names
+from mialib.plots.names import dataset_labels, in_words, line_labels, line_names
 from mialib.plots.style import OURS, axis_start, error_bars, line_colours, mark_coin, write_key
 
 MARK_OF_MITIGATION = {  # colour and marker of each path: filters of the answers in colours, other trainings grey
@@ -24,82 +23,102 @@ MARK_OF_MITIGATION = {  # colour and marker of each path: filters of the answers
     "early stopping": ("#333333", "^"),
     "private training": ("#777777", "v"),
 }
+FAMILIES = {  # columns of `utility_leakage`, and the mitigations in each
+    "cut or rounded answers": ("top k", "rounding", "label only"),
+    "temperature": ("temperature", "fitted temperature"),
+    "noise": ("noise",),
+    "L2": ("L2",),
+    "dropout": ("dropout",),
+    "early stopping": ("early stopping",),
+    "private training": ("private training",),
+}
 MARK_OF_KNOWLEDGE = {"aware": (OURS, "o"), "unaware": ("#E69F00", "s")}
 FLAT = 0.004  # of test accuracy: paths that change it less lie upon one another, and are drawn side by side
 
 
 def utility_leakage(points: pd.DataFrame, *, ax: Axes) -> None:
-    """The target's test accuracy against what the attack gets, a path a mitigation as its knob turns; up and left is better.
+    """The target's test accuracy against what the attack gets, up and left is better: a row of panels a data set, in the place
+    of `ax`, and a panel for each of `FAMILIES` that was tried there.
 
-    points: rows of `leakage.utility_points` for one attacker (`variant`); paths start at "none" and go through their rows in
-    order. The Pareto front is the grey stair, its points ringed. Thin bars are 95% intervals. Paths that leave the test
-    accuracy as it is would coincide: they are drawn side by side, 2 points apart.
+    points: rows of `leakage.utility_points` for one attacker (`variant`); a path starts at the black diamond, no mitigation,
+    and goes through its rows in order, with thin 95% intervals. Behind it, grey, all points of the data set and the stair of
+    its Pareto front, whose points are ringed in the panel of their mitigation.
     """
     points = points.fillna({"knob": ""}).dropna(subset=["utility", "leakage"])  # a table that was read back has empty cells
-    start = points[points["mitigation"] == "none"]
-    paths = {str(name): rows for name, rows in points.groupby("mitigation", sort=False) if name != "none"}
-    _frame_utility(points, ax)
-    flat = [name for name, rows in paths.items() if _is_flat(pd.concat([start, rows]))]
-    labels, lines = [], []
+    figure, place, labels = ax.get_figure(), ax.get_subplotspec(), dataset_labels(points)
+    if figure is None or place is None:
+        raise ValueError("ax must stand in a grid of subplots: many panels share its place")
+    columns = [words for words, names in FAMILIES.items() if points["mitigation"].isin(names).any()]
+    grid = place.subgridspec(len(labels), max(len(columns), 1))
+    ax.set_subplotspec(grid[0, 0])
+    wide = np.ptp([0.5, *points["leakage"]])
+    ax.set(xlim=(min(0.5, points["leakage"].min()) - 0.08 * wide, points["leakage"].max() + 0.08 * wide))
+    lowest: dict[str, Axes] = {}
+    tried = points.groupby("dataset")["mitigation"].nunique()  # most of them last: there the panels' names are
+    for row, (dataset, label) in enumerate(sorted(labels.items(), key=lambda item: tried[item[0]])):
+        own = points[points["dataset"] == dataset]
+        first = ax if row == 0 else figure.add_subplot(grid[row, 0], sharex=ax)
+        _frame_row(first, own, label)
+        for column, words in enumerate(columns):
+            if not own["mitigation"].isin(FAMILIES[words]).any():
+                continue
+            panel = first if column == 0 else figure.add_subplot(grid[row, column], sharex=ax, sharey=first)
+            panel.tick_params(labelleft=column == 0, labelbottom=False, labelsize=7)
+            if words not in lowest:
+                panel.set_title(words.replace(" or ", " or\n").replace(" tr", "\ntr").replace(" st", "\nst"), fontsize=8)
+            _utility_panel(own, FAMILIES[words], panel)
+            lowest[words] = panel
+    for panel in lowest.values():
+        panel.tick_params(labelbottom=True)
+        panel.set_xlabel("attack accuracy", fontsize=7.5)
+
+
+def _frame_row(first: Axes, own: pd.DataFrame, label: str) -> None:
+    tall = max(float(np.ptp(own["utility"])), 0.05)
+    first.set(ylim=(own["utility"].min() - 0.2 * tall, own["utility"].max() + 0.15 * tall))
+    first.set_ylabel(label.replace(" (", "\n(") + "\ntest accuracy", fontsize=7.5)
+
+
+def _utility_panel(own: pd.DataFrame, names: tuple[str, ...], ax: Axes) -> None:
+    """One family of mitigations on one data set, over all that was tried there; their knobs' ends in the lower right corner."""
+    mark_coin(ax, vertical=True)
+    front, start = own[own["front"]].sort_values(["leakage", "utility"]), own[own["mitigation"] == "none"]
+    ax.step(front["leakage"], front["utility"], where="post", color="#CCCCCC", linewidth=2.5, zorder=0.5)
+    ax.plot(own["leakage"], own["utility"], ".", color="#AAAAAA", markersize=3, zorder=1)
+    paths = {name: own[own["mitigation"] == name] for name in names if (own["mitigation"] == name).any()}
+    flat = [name for name, rows in paths.items() if np.ptp(pd.concat([start, rows])["utility"]) < FLAT]
     for name, rows in paths.items():
         shift = 2.0 * (flat.index(name) - (len(flat) - 1) / 2) if name in flat else 0.0
         _path(pd.concat([start, rows]), name, shift, ax)
-        labels += _path_labels(name, rows)
-        lines.append(pd.concat([start, rows])[["leakage", "utility"]].to_numpy())
-    for row in start.itertuples():
-        ax.plot(row.leakage, row.utility, "D", color="black", zorder=5)
-        labels.insert(0, Label(row.leakage, row.utility, "no mitigation", "black"))
-        lines.append(np.array([[row.leakage, row.utility]]))
-    lines += [_front(points[points["front"]], ax), np.array([[0.5, ax.get_ylim()[0]], [0.5, ax.get_ylim()[1]]])]
-    place_labels(ax, sorted(labels, key=lambda label: not label.needed), lines)
-
-
-def _is_flat(path: pd.DataFrame) -> bool:
-    return bool(np.ptp(path["utility"]) < FLAT)
-
-
-def _frame_utility(points: pd.DataFrame, ax: Axes) -> None:
-    """Limits that leave room for labels; the attack of a coin."""
-    low, high = min(0.5, points["leakage"].min()), points["leakage"].max()
-    bottom, top = points["utility"].min(), points["utility"].max()
-    wide, tall = max(high - low, 0.05), max(top - bottom, 0.05)
-    ax.set(xlim=(low - 0.1 * wide, high + 0.18 * wide), ylim=(bottom - 0.12 * tall, top + 0.22 * tall))
-    ax.set(xlabel="attack accuracy (leakage)", ylabel="target's test accuracy (utility)")
-    mark_coin(ax, vertical=True)
+    ringed = front[front["mitigation"].isin([*names, "none"])]
+    ring: dict[str, Any] = {"markerfacecolor": "none", "markersize": 7, "markeredgewidth": 0.8, "linewidth": 0}
+    ax.plot(ringed["leakage"], ringed["utility"], "o", color="black", zorder=6, **ring)
+    ax.plot(start["leakage"], start["utility"], "D", color="black", markersize=3.5, zorder=5)
+    words = [(_path_words(name, rows), MARK_OF_MITIGATION[name][0]) for name, rows in paths.items()]
+    write_key(ax, words, x=0.98, y=0.02, size=6.5, right=True)
 
 
 def _path(path: pd.DataFrame, name: str, shift: float, ax: Axes) -> None:
-    colour, marker = MARK_OF_MITIGATION.get(name, ("#555555", "o"))
+    """Paths that leave the test accuracy as it is would coincide: they are drawn side by side, `shift` points apart."""
+    colour, marker = MARK_OF_MITIGATION[name]
     moved = offset_copy(ax.transData, fig=ax.get_figure(root=True), y=shift, units="points")
     own = path[path["mitigation"] != "none"]
     ax.plot(path["leakage"][:2], path["utility"][:2], color=colour, linewidth=0.7, alpha=0.4, transform=moved, zorder=2)
-    ax.plot(own["leakage"], own["utility"], marker=marker, color=colour, linewidth=1.2, transform=moved, zorder=4)
+    ax.plot(own["leakage"], own["utility"], marker=marker, color=colour, linewidth=1, markersize=3, transform=moved, zorder=4)
     for row in own.itertuples():
         bars: dict[str, Any] = {"color": colour, "linewidth": 0.6, "alpha": 0.5, "transform": moved, "zorder": 1}
         ax.plot([row.leakage_low, row.leakage_high], [row.utility] * 2, **bars)
         ax.plot([row.leakage] * 2, [row.utility_low, row.utility_high], **bars)
 
 
-def _path_labels(name: str, rows: pd.DataFrame) -> list[Label]:
-    """The name at the path's end, with the knob's value there; the values alone at the other points, where there is room."""
-    colour = MARK_OF_MITIGATION.get(name, ("#555555", "o"))[0]
-    labels = []
-    for place_in_path, row in enumerate(rows.itertuples(), 1):
-        last = place_in_path == len(rows)
-        knob = "" if name.endswith(f" {row.knob}") else f", {row.knob}"
-        text = f"{name}{knob} = {row.at:.3g}" if row.knob else name
-        labels.append(Label(row.leakage, row.utility, text if last else f"{row.at:.3g}", colour, 7.5 if last else 6.5, last))
-    return labels
-
-
-def _front(front: pd.DataFrame, ax: Axes) -> np.ndarray:
-    """Draw the stair; its corners (n, 2)."""
-    front = front.sort_values(["leakage", "utility"])
-    ax.step(front["leakage"], front["utility"], where="post", color="#BBBBBB", linewidth=4, solid_capstyle="round", zorder=0.5)
-    ax.plot(front["leakage"], front["utility"], "o", color="black", markerfacecolor="none", markersize=9, linewidth=0, zorder=3)
-    ax.text(0.99, 0.03, "grey stair: Pareto front", color="#777777", transform=ax.transAxes, ha="right", fontsize=7)
-    corners = front[["leakage", "utility"]].to_numpy()
-    return np.stack([corners[:, 0].repeat(2)[1:], corners[:, 1].repeat(2)[:-1]], 1)
+def _path_words(name: str, rows: pd.DataFrame) -> str:
+    """ "λ: 0.0001 to 0.1", the first and the last value of a path's knob; the mitigation's name where it has none."""
+    knob, first, last = rows["knob"].iloc[0], rows["at"].iloc[0], rows["at"].iloc[-1]
+    if not knob:
+        return name
+    span = f"{first:.3g}" if first == last else f"{first:.3g} to {last:.3g}"
+    short = {"fitted temperature": "fitted", "rounding": "digits"}.get(name, "" if name.endswith(f" {knob}") else knob)
+    return f"{short or name}: {span}"
 
 
 def knob_curves(table: pd.DataFrame, *, ax: Axes, by: str) -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from mialib.plots.labels import Label, place_labels
-from mialib.plots.names import dataset_label
+from mialib.plots.names import dataset_label, in_words
+from mialib.plots.panels import key_beside
 from mialib.plots.style import GREY, OURS, mark_coin, write_key
 
 COUNTED = "real data, the paper's target"  # the panel whose values count
@@ -24,6 +25,15 @@ COLOUR_OF_DATASET = {  # colours of Okabe and Ito
 }
 MARKER_OF_KIND = {"attack precision": "o", "attack recall": "s", "attack accuracy": "D", "target's accuracy": "^"}
 SIGN_OF_KIND = {"attack precision": "○", "attack recall": "□", "attack accuracy": "◇", "target's accuracy": "△"}
+GLANCE_KEY = [  # one for all panels
+    *COLOUR_OF_DATASET.items(),
+    ("", GREY),
+    *((f"{sign} {kind}", "#555555") for kind, sign in SIGN_OF_KIND.items()),
+    ("· read off a figure", "#555555"),
+    ("", GREY),
+    ("Purchase: classes", "#555555"),
+    ("CIFAR: pictures", "#555555"),
+]
 MARK_OF_OUTCOME = {  # colour, marker and whether it is filled
     "holds": (OURS, "o", True),
     "fails": ("#D55E00", "X", True),
@@ -35,57 +45,49 @@ MARK_OF_OUTCOME = {  # colour, marker and whether it is filled
 
 
 def glance(points: pd.DataFrame, *, ax: Axes, counted: str = COUNTED, bands: Sequence[float] = (0.05, 0.02)) -> None:
-    """The paper's value against ours, a dot a value. On the line both are equal; `bands` are as wide on each side.
+    """The paper's value against ours, a mark a value. On the line both are equal; `bands` are as wide on each side.
 
-    points: `paper.scoreboard.glance_points`; facet by panel. Dots of the panel `counted` are filled, others do not count;
-    those with a label are larger, with their 95% intervals.
+    points: `paper.scoreboard.glance_points`; facet by panel. Values that the paper states have marks with their 95% intervals,
+    those that were read off its figures are faint dots; marks of the panel `counted` are filled, others do not count.
     """
-    points = points.fillna({"dataset": "", "kind": "", "label": ""})  # empty cells of a table that was read back
+    points = points.fillna({"dataset": "", "kind": "", "label": "", "given": ""})  # empty cells of a table that was read back
     counts = str(points["panel"].iloc[0]) == counted
     ends = np.array([0.0, 1.0])
     for width, shade in zip(bands, ("#EEEEEE", "#DDDDDD"), strict=True):
         ax.fill_between(ends, ends - width, ends + width, color=shade, linewidth=0, zorder=0)
     ax.plot(ends, ends, color=GREY, linewidth=0.8, zorder=0)
-    named = points["label"] != ""
-    for (dataset, kind), rows in points[~named].groupby(["dataset", "kind"], sort=False):
-        _dots(ax, rows, str(dataset), str(kind), 2.6, 0.55, filled=counts)
-    for (dataset, kind), rows in points[named].groupby(["dataset", "kind"], sort=False):
+    drawn = points["given"] == "drawn"
+    for dataset, rows in points[drawn].groupby("dataset", sort=False):
         colour = COLOUR_OF_DATASET.get(str(dataset), GREY)
-        ax.vlines(rows["x"], rows["low"], rows["high"], color=colour, linewidth=1, zorder=4)
-        _dots(ax, rows, str(dataset), str(kind), 5.5, 1.0, filled=counts)
-    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="the paper", ylabel="ours", aspect="equal")
+        ax.plot(rows["x"], rows["y"], ".", color=colour, markersize=3.2, alpha=0.35, markeredgewidth=0, zorder=2)
+    for (dataset, kind), rows in points[~drawn].groupby(["dataset", "kind"], sort=False):
+        _stated(ax, rows, str(dataset), str(kind), filled=counts)
+    ax.set(xlim=(0, 1.03), ylim=(0, 1.03), ylabel="ours", aspect="equal")
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
     ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
-    _glance_words(points, ax)
-    labels = [
-        Label(r.x, r.y, str(r.label), COLOUR_OF_DATASET.get(str(r.dataset), GREY), 6.5) for r in points[named].itertuples()
-    ]
-    place_labels(ax, labels, [*points.loc[named, ["x", "y"]].to_numpy()[:, None], np.stack([ends, ends], 1)])
+    ax.set_xlabel("the paper\n" + _within(points, drawn))
+    named = points[points["label"] != ""]
+    labels = [Label(r.x, r.y, str(r.label), COLOUR_OF_DATASET.get(str(r.dataset), GREY), 6.5) for r in named.itertuples()]
+    place_labels(ax, labels, [*points[["x", "y"]].dropna().to_numpy()[:, None], np.stack([ends, ends], 1)])
+    key_beside(ax, GLANCE_KEY)
 
 
-def _dots(ax: Axes, rows: pd.DataFrame, dataset: str, kind: str, size: float, alpha: float, *, filled: bool) -> None:
+def _stated(ax: Axes, rows: pd.DataFrame, dataset: str, kind: str, *, filled: bool) -> None:
     colour = COLOUR_OF_DATASET.get(dataset, GREY)
-    face = colour if filled else "white" if alpha == 1 else "none"
+    ax.vlines(rows["x"], rows["low"], rows["high"], color=colour, linewidth=1, zorder=4)
     ax.plot(
-        rows["x"], rows["y"], MARKER_OF_KIND.get(kind, "."), color=colour, markerfacecolor=face, markersize=size, alpha=alpha,
-        markeredgewidth=1.1 if alpha == 1 else 0.6, zorder=5 if alpha == 1 else 3,
+        rows["x"], rows["y"], MARKER_OF_KIND.get(kind, "."), color=colour, markerfacecolor=colour if filled else "white",
+        markersize=4.5, markeredgewidth=1, linewidth=0, zorder=5,
     )  # fmt: skip
 
 
-def _glance_words(points: pd.DataFrame, ax: Axes) -> None:
-    """The data sets in their colours, what the markers mean, and how many dots lie within the bands."""
-    by_number = set(points.loc[points["label"].str.contains("^[0-9]"), "dataset"])
-    names = [name for name in dict.fromkeys(points["dataset"]) if name]
-    words = {name: f"{name}: {'classes' if name == 'Purchase' else 'training size'}" for name in by_number}
-    colours = [(words.get(name, name), COLOUR_OF_DATASET.get(name, GREY)) for name in names]
-    for line, (text, colour) in enumerate(colours):
-        ax.text(0.03, 0.985 - 0.066 * line, text, color=colour, fontsize=6.5, va="top", transform=ax.transAxes)
-    within = points["verdict"].isin(["reproduced", "near"]).sum()
-    tally = f"{within} of {points['x'].count()} values\nwithin 0.05" if points["x"].count() else "not run"
-    ax.text(0.98, 0.02, tally, ha="right", va="bottom", fontsize=7, transform=ax.transAxes)
-    signs = [f"{sign} {kind}" for kind, sign in SIGN_OF_KIND.items() if (points["kind"] == kind).any()]
-    small: dict[str, Any] = {"color": GREY, "fontsize": 6.5, "linespacing": 1.5, "ha": "right", "va": "top"}
-    ax.text(0.98, 0.4, "\n".join(signs), transform=ax.transAxes, **small)
+def _within(points: pd.DataFrame, drawn: pd.Series) -> str:
+    """How many of the values lie within the bands, those that are stated and those that were read off figures."""
+    parts = []
+    for words, rows in (("stated", points[~drawn]), ("read off figures", points[drawn])):
+        if known := int(rows["x"].count()):
+            parts.append(f"{rows['verdict'].isin(['reproduced', 'near']).sum()} of {known} {words}")
+    return "within 0.05: " + ",\n".join(parts) if parts else "not run"
 
 
 def table_two(table: pd.DataFrame, related: pd.DataFrame, *, ax: Axes) -> None:
@@ -118,19 +120,58 @@ MARKER_OF_SOURCE = {"real": "D", "standin": "s"}
 
 
 def claim_dots(tests: pd.DataFrame, *, ax: Axes) -> None:
-    """The nine claims, a row each, with a mark for every test of it. tests: `scoreboard.claim_marks`."""
-    for row in tests.itertuples():
-        _mark(ax, row.place, -row.claim, str(row.outcome))
-    claims = tests.drop_duplicates("claim")
-    lines = [textwrap.fill(f"{row.claim}. {row.statement}", 62) for row in claims.itertuples()]
-    ax.set_yticks(-claims["claim"], lines, fontsize=7)
-    for line, outcome in enumerate([o for o in MARK_OF_OUTCOME if (tests["outcome"] == o).any()]):
-        y = 0.95 - 0.1 * line
-        _mark(ax, 1.035, y, outcome, transform=ax.transAxes, clip_on=False)
-        ax.text(1.08, y, outcome, color=MARK_OF_OUTCOME[outcome][0], va="center", fontsize=7.5, transform=ax.transAxes)
-    ax.set(xlim=(-0.5, tests["place"].max() + 0.5), ylim=(-9.6, -0.4), xticks=[], xlabel="each mark is a test")
-    ax.tick_params(length=0)
-    ax.spines[["left", "bottom"]].set_visible(False)
+    """The nine claims and below each its tests, a line a test, with a mark in the column of each data set that it was made on;
+    a mark between columns is of a test that looks at both. Below, what the marks say.
+
+    tests: `scoreboard.claim_marks`.
+    """
+    tests = tests.fillna({"dataset": "", "source": ""})  # empty cells of a table that was read back
+    tests = tests.assign(families=tests["dataset"].map(_families))
+    columns = [name for name in COLOUR_OF_DATASET if any(name in names for names in tests["families"])]
+    lines: list[tuple[str, bool]] = []  # words, and whether they are a heading
+    for _, own in tests.groupby("claim", sort=False):
+        lines += [(text, True) for text in textwrap.wrap(f"{own['claim'].iloc[0]}. {own['statement'].iloc[0]}", 80)]
+        for test, marks in own.groupby("test", sort=False):
+            for row in marks.itertuples():
+                places = [columns.index(name) for name in row.families] or range(len(columns)) or [0]  # not run: in the middle
+                _mark(ax, float(np.mean(places)), -len(lines), str(row.outcome))
+            ax.axhline(-len(lines), color="#EEEEEE", linewidth=0.8, zorder=0)
+            lines.append((str(test), False))
+    lines.append(("What the marks say", True))
+    for outcome in [o for o in MARK_OF_OUTCOME if (tests["outcome"] == o).any()]:
+        _mark(ax, 0, -len(lines), outcome)
+        lines.append((MEANING_OF_OUTCOME[outcome], False))
+    marked = {name for families in tests.loc[tests["source"] == "standin", "families"] for name in families}
+    _frame_claims(ax, [f"{name} (stand-in)" if name in marked else name for name in columns], lines)
+
+
+def _frame_claims(ax: Axes, heads: Sequence[str], lines: Sequence[tuple[str, bool]]) -> None:
+    """Data sets above the columns, words at the right of the lines."""
+    ax.set_yticks(-np.arange(len(lines)), [words for words, _ in lines], fontsize=7)
+    ax.set_xticks(range(len(heads)), heads, fontsize=7)
+    ax.tick_params(length=0, labeltop=True, labelbottom=False, labelright=True, labelleft=False)
+    for tick, (_, heading) in zip(ax.yaxis.get_major_ticks(), lines, strict=True):
+        tick.label2.set(weight="bold" if heading else "normal", size=7)
+    for tick in ax.xaxis.get_major_ticks():
+        tick.label2.set(rotation=40, ha="left", rotation_mode="anchor", size=7)
+    ax.set(xlim=(-0.5, max(len(heads), 1) - 0.5), ylim=(0.7 - len(lines), 0.6))
+    ax.spines[:].set_visible(False)
+
+
+def _families(datasets: str) -> list[str]:
+    """The columns that a test's data sets stand in: "purchase100, texas" in those of Purchase and Texas."""
+    words = [in_words(name.strip()) for name in datasets.split(",") if name.strip()]
+    return list(dict.fromkeys("Purchase" if word.startswith("Purchase") else word for word in words))
+
+
+MEANING_OF_OUTCOME = {
+    "holds": "holds: real data, the paper's kind of target",
+    "fails": "fails: real data, the paper's kind of target",
+    "direction seen": "direction seen: a surrogate or a stand-in, which proves nothing",
+    "direction not seen": "direction not seen, on a surrogate or a stand-in",
+    "not testable here": "not testable here",
+    "not run": "not run",
+}
 
 
 LEAST_RATE = 2e-4  # where rates begin that a logarithmic axis cannot show: 0 stands here, as an arrow
@@ -164,4 +205,4 @@ def low_rates(points: pd.DataFrame, *, ax: Axes, fpr: float = 0.001) -> None:
 def _mark(ax: Axes, x: float, y: float, outcome: str, **options: Any) -> None:
     colour, marker, filled = MARK_OF_OUTCOME[outcome]
     face = colour if filled else "white"
-    ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=7, markeredgewidth=1.1, **options)
+    ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=5, markeredgewidth=1.1, **options)

@@ -68,7 +68,7 @@ def _outcome(rows: pd.DataFrame, ax: Axes) -> None:
     rows = rows.fillna({"apart": ""})  # empty cells of a table that was read back
     heads = (rows["apart"] != rows["apart"].shift(fill_value="")).to_numpy()
     heights = -np.arange(len(rows)) - heads.cumsum()  # a line of words takes the room of a row
-    ax.set_title("so an attack picks them out, as published", **TITLE, x=-0.3)  # from above the rows' names on
+    ax.set_title("so an attack tells them apart: paper and ours", **TITLE, x=-0.3)  # from above the rows' names on
     mark_coin(ax, vertical=True)
     ax.annotate("a coin", (0.5, 0.8), (4, 0), textcoords="offset points", color=GREY, va="center")
     for row, y in zip(rows.itertuples(), heights, strict=True):

@@ -46,9 +46,12 @@ def by_membership(
 
     records: member, the column. span: ends of the axis; what lies beyond is counted in the first and the last bar.
     """
+    import seaborn as sns  # late: who audits a model has none
+
     edges = np.linspace(*span, 31).tolist()
-    for member, (_, colour) in KEY_OF_MEMBERSHIP.items():
-        ax.hist(records.loc[records["member"] == member, column].clip(*span), edges, color=colour, alpha=0.45)
+    colours = {member: colour for member, (_, colour) in KEY_OF_MEMBERSHIP.items()}
+    within = records.assign(**{column: records[column].clip(*span)})
+    sns.histplot(within, x=column, hue="member", palette=colours, bins=edges, alpha=0.45, linewidth=0, legend=False, ax=ax)
     if threshold is not None:
         ax.axvline(threshold, color=GREY, linestyle="--", linewidth=1)
     write_key(ax, list(KEY_OF_MEMBERSHIP.values()), x=0.35)

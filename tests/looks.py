@@ -26,7 +26,7 @@ from matplotlib.text import Annotation, Text
 from mialib.plots.names import SURROGATE
 from mialib.plots.panels import STYLE, draw
 from mialib.plots.style import PALETTE
-from mialib.runs.drawn import drawn_standins, with_sources
+from mialib.runs.drawn import drawn_standins, standin_note, with_sources
 from mialib.runs.run import plot_function, read_run, read_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,8 +86,8 @@ def looked_at(results: Path, name: str) -> tuple[Figure, list[Flaw]]:
     spec = record["figures"][name]
     datasets = spec.get("datasets", ())
     frames = with_sources([read_table(results, table) for table in spec["tables"]], record, datasets)
-    note = ", ".join(drawn_standins(frames, record, datasets))
-    figure = draw(plot_function(spec["function"]), frames, note=f"stand-in data: {note}" if note else "", **spec["options"])
+    note = standin_note(drawn_standins(frames, record, datasets))
+    figure = draw(plot_function(spec["function"]), frames, note=note, **spec["options"])
     return figure, [*flaws(figure), *_unmarked(figure, frames[0])]
 
 

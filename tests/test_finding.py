@@ -168,7 +168,7 @@ def test_what_does_not_count_is_grey_and_below_the_rule():
     assert [line.get_ydata()[0] > rule for line in filled] == counting.tolist()
     words = [text.get_text() for text in outcome.texts]
     said = [finding.APART_WORDS[apart] for apart in ("surrogate", "stand-in, surrogate")]
-    assert {"a coin", "the paper", "ours, 95% interval", *said} == set(words)
+    assert {"a coin", "\u25cb the paper", "\u25cf ours, 95% interval", *said} == set(words)
     assert [label.get_text() for label in outcome.get_yticklabels()] == rows["label"].tolist()
 
 

@@ -241,7 +241,7 @@ def test_under_the_runner_a_figure_stands_that_can_be_drawn_again(tmp_path, monk
     assert picture.data.startswith(b"\x89PNG")
     figures = tmp_path / "out" / "figures"
     before = (figures / "play.svg").read_bytes()
-    assert b"stand-in data: location" in before
+    assert b"stand-in data: Location" in before
     monkeypatch.setenv("MIALIB_CACHE", "off")
     assert runs.redraw(tmp_path / "out" / "results", figures) == ["play"]
     assert (figures / "play.svg").read_bytes() == before

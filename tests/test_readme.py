@@ -177,6 +177,19 @@ def test_the_finding_is_that_of_the_committed_runs():
         assert words.format(*dict.fromkeys(ends)) in README.replace("\n", " "), name
 
 
+def test_how_near_the_finding_is_and_its_recall_are_those_of_the_scoreboard():
+    counted = committed("paper-standin", "99_scoreboard", "compared").query("counts")
+    medians = counted[counted["metric"] == "attack_precision_p50"]
+    far = medians[(medians["value"] - medians["published"]).abs() > 0.05]
+    assert (len(medians), len(far)) == (6, 1) and far["verdict"].tolist() == ["differs"]
+    (row,) = far.itertuples()
+    text = README.replace("\n", " ")
+    assert "five of the six medians lie within 0.05 of the paper's, the sixth differs" in text
+    assert f"(CIFAR-100, {row.our_train_size:,.0f} pictures: {row.value:.2f} for {row.published:.2f})" in text
+    assert "It finds more than 99% of a network's training pictures" in text
+    assert counted.loc[counted["metric"] == "attack_recall", "value"].min() > 0.99
+
+
 def test_stated_and_drawn_values_are_counted_as_on_the_scoreboard():
     totals = committed("paper-standin", "99_scoreboard", "totals").query('standing == "real data, the paper\'s target"')
     stated, drawn = (row for _, row in totals.set_index("given").loc[["stated", "drawn"]].iterrows())

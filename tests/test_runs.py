@@ -222,14 +222,14 @@ def test_figure_of_a_standin_says_so(tmp_path, monkeypatch, plots):
         run = a_run(tmp_path / name, datasets, monkeypatch)
         run.table("lines", pd.DataFrame({"x": [0, 1], "y": [0, 1]}))
         run.figure("f", square, "lines")
-        notes[name] = "stand-in data: texas" in (run.figures / "f.svg").read_text()
+        notes[name] = "stand-in data: Texas" in (run.figures / "f.svg").read_text()
     assert notes == {"real": False, "standin": True}
 
 
 def test_the_note_names_the_standins_that_are_drawn(tmp_path, monkeypatch, plots):
     run = a_run(tmp_path, [REAL, STANDIN], monkeypatch)
     lines = pd.DataFrame({"x": [0, 1], "y": [0, 1]})
-    known, noted = "stand-in data: texas", {}
+    known, noted = "stand-in data: Texas", {}
     # a word that is no data set's name tells nothing
     for number, name in enumerate((REAL["name"], STANDIN["name"], "Texas", "Purchase")):
         run.figure(f"of_{number}", square, lines.assign(dataset=name))
@@ -246,7 +246,7 @@ def test_a_figure_says_which_data_sets_it_draws_where_its_table_does_not(tmp_pat
     for name, of in {"real": [REAL["name"]], "standin": ["texas"], "both": [REAL["name"], "texas"]}.items():
         run.figure(name, square, lines, datasets=of)
         svg = (run.figures / f"{name}.svg").read_text()
-        notes[name], titles[name] = "stand-in data: texas" in svg, "Texas (stand-in)" in svg
+        notes[name], titles[name] = "stand-in data: Texas" in svg, "Texas (stand-in)" in svg
     assert notes == {"real": False, "standin": True, "both": True}
     assert titles == {"real": False, "standin": True, "both": False}
     assert runs.redraw(run.results, tmp_path / "again") == ["real", "standin", "both"]

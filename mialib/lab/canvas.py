@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mialib.plots.panels import STYLE, draw
-from mialib.runs.drawn import drawn_standins, with_sources
+from mialib.runs.drawn import drawn_standins, standin_note, with_sources
 
 PLAY_SIZE = (7.2, 2.7)  # inches of a figure under controls
 SHARPNESS = 220  # dots an inch: twice those of a screen, for dense ones
@@ -47,8 +47,7 @@ class Canvas:
         kind = (scene.function, *first["panel"].unique(), *named, *made_up)
         with plt.style.context(STYLE, after_reset=True):
             if kind not in self._kept:
-                note = f"stand-in data: {', '.join(made_up)}" if made_up else ""
-                self._kept[kind] = _Panels(scene.function, [first, *others], note)
+                self._kept[kind] = _Panels(scene.function, [first, *others], standin_note(made_up))
             else:
                 self._kept[kind].fill([first, *others])
             return self._kept[kind].png()

@@ -12,9 +12,9 @@ from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, OURS, axis_start, mark
 
 TITLE: dict[str, Any] = {"loc": "left", "fontsize": 10.5}
 APART_WORDS = {  # the line above rows that do not count, by `apart`
-    "surrogate": "not counted: surrogates of Google's models",
-    "stand-in": "not counted: stand-in data",
-    "stand-in, surrogate": "not counted: surrogates, on stand-in data",
+    "surrogate": "no evidence: surrogates of models that are gone",
+    "stand-in": "no evidence: stand-in (generated) data",
+    "stand-in, surrogate": "no evidence: surrogates, on stand-in data",
 }
 FADED, FADED_TEXT = "#A9A9A9", "#777777"
 
@@ -79,13 +79,14 @@ def _outcome(rows: pd.DataFrame, ax: Axes) -> None:
         ax.text(0.98, y, words, transform=ax.get_yaxis_transform(), **style)
     if heads.any():
         ax.axhline(heights[heads][0] + 1.5, color=FADED, linewidth=0.8)
-    if len(rows):
-        _name_ends(next(rows.itertuples()), ax)
+    key: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "ha": "right", "fontsize": 8.5}
+    ax.text(0.56, 0.8, "\u25cb the paper", **key)
+    ax.text(1, 0.8, "\u25cf ours, 95% interval", color=OURS, **key)
     ax.set_yticks(heights, list(rows["label"]))
     for text, apart in zip(ax.get_yticklabels(), rows["apart"], strict=True):
         text.set_color(FADED_TEXT if apart else "black")
     ax.set(xlim=(axis_start(rows["low"]), 1.02), ylim=(heights.min(initial=0) - 0.7, 1.2))
-    ax.set_xlabel("attack precision (CIFAR: the median class)")
+    ax.set_xlabel("attack precision (CIFAR: of the median class)\nn: pictures in training")
 
 
 def _dumbbell(row: Any, y: float, ax: Axes) -> None:
@@ -94,12 +95,3 @@ def _dumbbell(row: Any, y: float, ax: Axes) -> None:
     ax.plot([row.low, row.high], [y, y], color=ours, linewidth=2.2, zorder=3)
     ax.plot(row.value, y, "o", color=ours, markersize=5.5, zorder=4)
     ax.plot(row.published, y, "o", color=theirs, markerfacecolor="none", markersize=7.5, zorder=5)
-
-
-def _name_ends(row: Any, ax: Axes) -> None:
-    """The words that stand for a key, beside the marks of the first row: the paper on its side, ours on the other."""
-    first = row.published < row.value
-    ends = {True: (min(row.low, row.published), -7, "right"), False: (max(row.high, row.published), 7, "left")}
-    for text, colour, side in (("the paper", "black", first), ("ours, 95% interval", OURS, not first)):
-        x, step, align = ends[side]
-        ax.annotate(text, (x, 0), (step, 0), textcoords="offset points", color=colour, ha=align, va="center")

@@ -16,7 +16,7 @@ from mialib.plots.style import write_key
 
 STYLE = Path(__file__).with_name("mialib.mplstyle")
 PANELS_A_ROW = 4
-NOTE_COLOUR = "#D55E00"
+NOTE_COLOUR = "#555555"
 NAMES_TARGET = {"our_target", "target"}  # facets whose titles say themselves what is a surrogate
 
 

@@ -41,3 +41,8 @@ def drawn_standins(frames: Sequence[pd.DataFrame], record: Mapping[str, Any], da
         for name in dict.fromkeys(item["name"] for item in record["datasets"] if item["source"] != "real")
         if not drawn or name in drawn
     ]
+
+
+def standin_note(names: Sequence[str]) -> str:
+    """The note below a figure that draws these stand-ins; none draws no note."""
+    return f"stand-in data: {', '.join(map(in_words, names))}" if names else ""

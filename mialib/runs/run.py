@@ -233,14 +233,13 @@ def write_figure(results: Path, figures: Path, name: str, spec: Mapping[str, Any
     A figure that was drawn before from the same tables, by the same code, is taken from the cache. Returns the picture for
     a screen, as an IPython Image.
     """
-    from mialib.runs.drawn import drawn_standins, with_sources
+    from mialib.runs.drawn import drawn_standins, standin_note, with_sources
 
     for part in (name, *spec["tables"]):
         _check_name("name", part)  # of a run.json that somebody edited, too
     datasets = spec.get("datasets", ())
     frames = with_sources([read_table(results, table) for table in spec["tables"]], record, datasets)
-    standin = drawn_standins(frames, record, datasets)
-    note = f"stand-in data: {', '.join(standin)}" if standin else ""
+    note = standin_note(drawn_standins(frames, record, datasets))
     figures.mkdir(parents=True, exist_ok=True)
     tables = [(results / f"{table}.csv").read_text(encoding="utf-8") for table in spec["tables"]]
     key = {"spec": dict(spec), "tables": cache.digest(*tables), "note": note, "sharper": screen.SHARPER, **_drawing()}

@@ -64,7 +64,8 @@ function sentence(attack) {
   if (!point) return `${upper(inSentence(attack))}: its targets have too few non-members to tell so low a rate.`;
   const range = `${percent(point.low)} to ${percent(point.high)}`;
   const where = point.pooled ? `, all ${attack.curve.targets} targets together` : "";
-  return `${upper(withReferences(attack))} finds ${percent(point.tpr)} of the members (${range}${where}).`;
+  const coin = point.low <= point.fpr && point.tpr > point.fpr ? " It may be no more than guessing finds." : "";
+  return `${upper(withReferences(attack))} finds ${percent(point.tpr)} of the members (${range}${where}).${coin}`;
 }
 
 function headline(curves) {

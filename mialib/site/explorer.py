@@ -44,6 +44,8 @@ def _opening() -> str:
 <h1>How many members does an attack find?</h1>
 <p class="lead">On average the attacks since 2017 are much alike. Where an accusation must be right nearly always, they are not.
 Choose how often an attack may be wrong, and see what each of them finds.</p>
+<p>The precision on the first page counts all accusations alike, the surest and the least sure; here only those count that an
+attack is surest of, so that hardly anybody is accused falsely.</p>
 <p>Models were trained on complementary halves of a data set’s records. Each in turn is the target; of the others, the
 attacker’s references, it is known which had a record and which had not. <em>Found</em> is the share of the target’s training
 records that the attack calls members. All of it was measured in

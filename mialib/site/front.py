@@ -65,8 +65,8 @@ def counted_sentence(values: pd.DataFrame) -> str:
     stated, drawn = parts[STATED], parts[DRAWN]
     return (
         "Precision of the median class. The paper’s experiment can be repeated as it was on these two: "
-        f"{stated['within']} of the {stated['rows']} values that it states for them come out within {NEAR:g} or meet its bound, "
-        f"and {drawn['within']} of the {drawn['rows']} that were read off its figure. What it attacked besides were services that "
+        f"{stated['within']} of the {stated['rows']} values that it states come out within {NEAR:g} or meet its bound, "
+        f"and {drawn['within']} of the {drawn['rows']} that were read off its figure. Its other targets were services that "
         "are gone, or data that cannot be had here: what stands in their place is shown apart, and is no evidence."
     )
 

@@ -433,6 +433,13 @@ def test_a_precision_of_a_handful_of_records_gives_way_to_their_number(tables):
     assert (30_000, 0.7) in points(draw(plots.query_budget, just, tables["budget real"]))
 
 
+def test_budgets_that_allowed_no_attack_are_an_empty_picture_of_what_was_found(tables):
+    none = tables["budgets"].drop_duplicates("budget").assign(metric=np.nan, value=np.nan, low=np.nan, high=np.nan)
+    ax = draw(plots.query_budget, none, tables["budget real"])
+    assert points(ax) == []
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["300\n1", "30k\n180", "2.5M\n14.4k"]
+
+
 def test_cdfs_without_curves_of_the_paper_say_nothing_of_it(tables):
     for nothing in ([], [tables["curves"].iloc[:0]]):
         ax = draw(plots.cdfs, tables["classes"], *nothing)

@@ -196,8 +196,9 @@ def query_budget(table: pd.DataFrame, real: pd.DataFrame, *, ax: Axes) -> None:
 
 def _called_members(table: pd.DataFrame) -> pd.Series:
     """How many records an attack called members, over all targets, by budget: what recall and precision say of it."""
-    wide = table.dropna(subset="metric").pivot(index="budget", columns="metric", values="value")
-    asked = table.dropna(subset="metric").groupby("budget")[["train_size", "n_targets"]].first().prod(axis=1)
+    known = table.dropna(subset="metric")
+    wide = known.pivot(index="budget", columns="metric", values="value").reindex(columns=["precision", "recall"])
+    asked = known.groupby("budget")[["train_size", "n_targets"]].first().prod(axis=1)
     return wide["recall"] * asked / wide["precision"]
 
 

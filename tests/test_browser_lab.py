@@ -173,13 +173,16 @@ def rewrite(page, text: str, change) -> None:
     page.keyboard.insert_text(change(source))
 
 
+SAID_BY_CONTROLS = '.jp-OutputArea [role="status"]:not(.dt-info)'  # tables that page have a line of their own
+
+
 def said_by_controls(page) -> str:
-    return page.locator('.jp-OutputArea [role="status"]').inner_text()
+    return page.locator(SAID_BY_CONTROLS).inner_text()
 
 
 def wait_until_said(page, pattern: str) -> str:
     """What the controls say once it matches; in between they may show what was passed on the way."""
-    said = page.locator('.jp-OutputArea [role="status"]').filter(has_text=re.compile(pattern))
+    said = page.locator(SAID_BY_CONTROLS).filter(has_text=re.compile(pattern))
     said.wait_for(timeout=WAIT)
     return said_by_controls(page)
 

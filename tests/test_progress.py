@@ -186,6 +186,7 @@ def notebook(monkeypatch):
     """As if in a kernel: the logger and Python's warnings as they were, afterwards."""
     logger = logging.getLogger("mialib")
     monkeypatch.setattr(progress, "in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "running_cell", lambda: 1)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.setattr(logger, "handlers", [])
     monkeypatch.setattr(logger, "parent", None)
@@ -199,6 +200,16 @@ def test_in_a_notebook_the_log_is_a_plain_line_below_the_cell(notebook, capsys):
     logging.getLogger("mialib.attack").warning("classes %s\n lack members", [3])
     logging.getLogger("mialib.attack").info("not said")
     assert capsys.readouterr() == ("note: classes [3] lack members\n", "")
+
+
+def test_a_note_is_said_once_a_cell(notebook, capsys, monkeypatch):
+    notes.quiet_log()
+    for cell in (1, 2):
+        monkeypatch.setattr(progress, "running_cell", lambda cell=cell: cell)
+        for classes in ([3], [3], [4], [3]):
+            logging.getLogger("mialib.attack").warning("classes %s lack members", classes)
+    said = ["note: classes [3] lack members", "note: classes [4] lack members"]
+    assert capsys.readouterr().out.splitlines() == said * 2
 
 
 def test_a_log_that_is_set_up_is_left_alone(notebook):

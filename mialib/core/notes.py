@@ -12,17 +12,27 @@ NOTE = "note: "  # what such a line begins with
 
 
 class _Below(logging.Handler):
-    """Says a record's message below the cell that runs, above bars that are drawn."""
+    """Says a record's message below the cell that runs, above bars that are drawn; once a cell, however often it is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._cell, self._said = -1, set[str]()
 
     def emit(self, record: logging.LogRecord) -> None:
-        progress.tell(NOTE + " ".join(record.getMessage().split()))
+        text = " ".join(record.getMessage().split())
+        cell = progress.running_cell()
+        if cell != self._cell:
+            self._cell, self._said = cell, set()
+        if text not in self._said:
+            self._said.add(text)
+            progress.tell(NOTE + text)
 
 
 def quiet_log() -> None:
     """In a notebook, show this package's log below the cells, from warnings on; what is set up to show it already stays."""
     logger = logging.getLogger("mialib")
     if progress.in_notebook() and not logger.hasHandlers():
-        logger.addHandler(_Below(logging.WARNING))
+        logger.addHandler(_Below())
         logger.propagate = False
 
 

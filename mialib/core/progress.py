@@ -20,6 +20,12 @@ def in_notebook() -> bool:
     return shell is not None and ipython is not None and isinstance(ipython.get_ipython(), shell.ZMQInteractiveShell)
 
 
+def running_cell() -> int:
+    """The number of the cell that runs in this kernel of Jupyter."""
+    number: int = sys.modules["IPython"].get_ipython().execution_count
+    return number
+
+
 def tqdm_bar(**options: Any) -> Any:
     """A bar of tqdm's with these options: a widget in a notebook that has them, else text; nothing where TQDM_DISABLE is set.
 

@@ -241,8 +241,8 @@ def test_noise_is_turned_in_the_notebook_of_location(lab, tmp_path):
         cell_with(page, "play_noise").scroll_into_view_if_needed()
         first = said_by_controls(page)
         press(page, "share of the bits", "Home")
-        another = "before => document.querySelector('[role=status]').innerText !== before"
-        page.wait_for_function(another, arg=first, timeout=WAIT)
+        another = "([place, before]) => document.querySelector(place).innerText !== before"
+        page.wait_for_function(another, arg=[SAID_BY_CONTROLS, first], timeout=WAIT)
         page.get_by_role("button", name="local network").click()
         press(page, "share of the bits", "End")
         page.get_by_role("button", name="bits replaced").click()

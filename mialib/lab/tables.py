@@ -350,6 +350,10 @@ def _prepare_itables() -> None:
     """Once in a kernel, what itables needs is put into the notebook: it asks no network for it."""
     if not _prepared:
         import itables
+        from IPython.utils.capture import capture_output
 
-        itables.init_notebook_mode(all_interactive=False, connected=False)
+        with capture_output() as parts:
+            itables.init_notebook_mode(all_interactive=False, connected=False)
+        for part in reversed(parts.outputs):  # what it shows first looks for what it shows last
+            part.display()
         _prepared.append(True)

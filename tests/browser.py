@@ -21,15 +21,26 @@ def chromium() -> str:
 
 
 @contextmanager
-def browser_page(pictures: Path, width: int = 1400, height: int = 1000) -> Iterator:
-    """A page of a headless chromium at two dots a pixel; `page.said` gathers its errors. Where the test fails, the folder of
-    pictures has one of it.
-    """
+def started_chromium() -> Iterator:
+    """A headless chromium that Playwright drives."""
+    path = chromium()
     from playwright.sync_api import sync_playwright
 
     arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=arguments)
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def browser_page(pictures: Path, width: int = 1400, height: int = 1000) -> Iterator:
+    """A page of a headless chromium at two dots a pixel; `page.said` gathers its errors. Where the test fails, the folder of
+    pictures has one of it.
+    """
+    with started_chromium() as browser:
         page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=2)
         page.said = []
         page.on("console", lambda message: page.said.append(message.text) if message.type == "error" else None)
@@ -39,8 +50,6 @@ def browser_page(pictures: Path, width: int = 1400, height: int = 1000) -> Itera
         except BaseException:
             page.screenshot(path=pictures / "failed.png")
             raise
-        finally:
-            browser.close()
 
 
 def screenshots(tmp_path: Path) -> Path:

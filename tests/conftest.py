@@ -33,3 +33,13 @@ def official_folder() -> Path:
     if not GIVEN or not Path(GIVEN).is_dir():
         pytest.skip("MIALIB_DATA names no folder of official files: tests of the real data are skipped")
     return Path(GIVEN)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site of the committed results."""
+    from mialib.__main__ import main
+
+    out = tmp_path_factory.mktemp("site") / "_site"
+    assert main(["site", "--root", str(Path(__file__).resolve().parent.parent), "--out", str(out)]) == 0
+    return out

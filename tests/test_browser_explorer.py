@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from browser import started_chromium
 from test_site_explorer import made_up
 
 from mialib.site import explorer
@@ -11,10 +12,7 @@ from mialib.site.build import OWN_STATIC
 from mialib.site.charts import chart_scripts
 from mialib.site.frame import framed
 
-CHROMIUM = Path("/usr/bin/chromium")
 SITE = Path(explorer.__file__).parent
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright, of the extra dev, is not installed")
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no chromium at {CHROMIUM}")
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +29,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+    with started_chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -1,25 +1,9 @@
 """The site in a browser, from disk, with every request but for files refused: filters, keyboard, dark, phone, paper."""
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
-
-from mialib.__main__ import main
-
-ROOT = Path(__file__).resolve().parent.parent
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if CHROMIUM is None:
-    pytest.skip("no chromium on the PATH: the site was not opened in a browser", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: no browser was driven")
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    out = tmp_path_factory.mktemp("site") / "_site"
-    assert main(["site", "--root", str(ROOT), "--out", str(out)]) == 0
-    return out
+from browser import started_chromium
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +13,8 @@ def names(site):
 
 @pytest.fixture(scope="module")
 def chromium():
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with started_chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Watched:

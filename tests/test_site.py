@@ -75,13 +75,6 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    out = tmp_path_factory.mktemp("site") / "_site"
-    assert main(["site", "--root", str(ROOT), "--out", str(out)]) == 0
-    return out
-
-
-@pytest.fixture(scope="module")
 def pages(site):
     return {path.relative_to(site).as_posix(): Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
 

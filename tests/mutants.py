@@ -214,7 +214,10 @@ FAULTS = [
     Fault("metrics/epsilon.py", "chosen_on = first, second", "chosen_on = inside, outside", "test_epsilon.py"),
     Fault("metrics/epsilon.py", "share = alpha / (p + q)", "share = alpha", "test_epsilon.py"),
     Fault("metrics/epsilon.py", "beta + 2 * canaries * delta", "beta + 2 * guesses * delta", "test_epsilon.py"),
-    Fault("training/session.py", "waited[number] >= self.recipe.patience", "waited[number] > self.recipe.patience"),
+    Fault("training/session.py", "self.since >= patience", "self.since > patience"),
+    Fault("training/session.py", "self.lowest <= enough", "self.lowest < enough"),
+    Fault("training/session.py", "else self.since == 0", "else left == 0 or self.has_ended"),
+    Fault("training/session.py", "bar.update(left * len(ended))", "bar.update(0)"),
     Fault("training/recipe.py", "self.lr / (1 + self.lr_decay * step)", "self.lr", "test_training.py"),
     Fault("training/session.py", '"weight_decay": 2 * recipe.l2', '"weight_decay": recipe.l2', "test_training.py"),
     Fault(

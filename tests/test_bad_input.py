@@ -346,6 +346,7 @@ CASES["residual networks"] = [
     (lambda: residual((8, 8), 4, 0), ValueError, "width must be at least 1, got 0"),
     (lambda: picture_trainer(mialib.Recipe(1, 4, 0.1)), ValueError, "recipe must have optimizer 'sgd'.*got 'adam'"),
     (lambda: picture_trainer(replace(SGD, patience=1)), ValueError, "recipe must have .*no patience.*got 'sgd', 1"),
+    (lambda: picture_trainer(replace(SGD, enough=0.1)), ValueError, "recipe must have .*no enough.*got 'sgd', None, 0.1"),
     (lambda: picture_trainer(replace(SGD, batch_size=2)), ValueError, "batch_size of 3 or more, got .*, 2"),
     (lambda: picture_trainer({"epochs": 1}), TypeError, "recipe must be a Recipe, got dict"),
     (lambda: picture_trainer(make=dropped), ValueError, "make_model must have no dropout.*got Dropout"),

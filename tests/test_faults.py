@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 import mialib
 from mialib import shadow
 from mialib.attack import learned, thresholds
+from mialib.core.progress import Ticks
 from mialib.training.session import Session
 
 RNG = np.random.default_rng(3)
@@ -93,6 +94,39 @@ def test_patience_is_the_number_of_epochs_without_a_lower_loss(patience, monkeyp
     recipe = mialib.Recipe(epochs=15, batch_size=20, lr=0.01, patience=patience)
     mialib.NeuralTrainer(lambda: mialib.mlp(12, 3, 4), recipe).fit_many(DATASET, np.arange(40)[None], seed=0)
     assert len(seen) == 2 + patience
+
+
+@pytest.mark.parametrize(
+    ("losses", "trained", "kept"),
+    [
+        ([1.0, 0.3, 0.125, 0.05], 3, 3),  # the first that is low enough, an equal one included
+        ([1.0, 0.3, 2.0, 0.2, 0.5], 5, 4),  # never: the lowest, though it lies before a jump
+        ([1.0, 1.0, 1.0, 1.0, 1.0], 5, 1),  # of equal ones the first
+    ],
+)
+def test_a_loss_that_is_enough_ends_a_network_and_the_lowest_loss_tells_its_weights(losses, trained, kept, monkeypatch):
+    seen = []
+
+    def epoch(self):
+        seen.append(losses[len(seen)])
+        for parameter in self.stack.parameters:
+            parameter.data.fill_(len(seen))
+        return torch.tensor([seen[-1]])
+
+    monkeypatch.setattr(Session, "epoch", epoch)
+    recipe = mialib.Recipe(epochs=5, batch_size=20, lr=0.01, enough=0.125)
+    (model,) = mialib.NeuralTrainer(lambda: mialib.mlp(12, 3, 4), recipe).fit_many(DATASET, np.arange(40)[None], seed=0)
+    assert len(seen) == trained
+    assert {float(value) for p in model._module.parameters() for value in p.detach().flatten()} == {kept}
+
+
+def test_a_bar_counts_the_epochs_that_a_network_did_not_need(monkeypatch):
+    told = []
+    monkeypatch.setattr(Session, "epoch", lambda self: torch.full((len(self.stack),), 0.05))
+    monkeypatch.setattr(Ticks, "update", lambda self, n=1: told.append(n))
+    recipe = mialib.Recipe(epochs=5, batch_size=20, lr=0.01, enough=0.125)
+    mialib.NeuralTrainer(lambda: mialib.mlp(12, 3, 4), recipe).fit_many(DATASET, np.arange(80).reshape(2, 40), seed=0)
+    assert sum(told) == 2 * 5
 
 
 def test_networks_that_go_on_keep_their_own_dropout_when_others_stop(monkeypatch, tmp_path):

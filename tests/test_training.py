@@ -204,12 +204,10 @@ def test_ones_of_batches_are_those_of_the_records_both_by_record_and_by_feature(
 
 @pytest.mark.parametrize(("k", "threads"), [(1, [3]), (3, [1] * 3), (4, [1, 1, 1, 3]), (5, [1] * 5)])
 def test_cnns_of_the_last_round_share_the_cores(k, threads, monkeypatch):
-    used, run, first_round = {}, Session.run, threading.Barrier(min(k, 3))
+    used, run = {}, Session.run
 
     def counted(self, bar, stop, names):
         used[names[0]] = torch.get_num_threads()
-        if names[0] < 3:  # torch tells a new thread what was set last: nobody is done before all were told
-            first_round.wait(60)
         return run(self, bar, stop, names)
 
     monkeypatch.setattr(Session, "run", counted)
@@ -566,6 +564,21 @@ def test_patience_stops_each_network_by_itself(monkeypatch, tmp_path):
     assert_same(together, alone, tolerance=2e-3)  # a long run at a high rate magnifies rounding
 
 
+@pytest.mark.parametrize("make_model", [mlp, small_cnn, Doubling])
+def test_enough_stops_each_network_by_itself(make_model, monkeypatch, tmp_path):
+    dataset = images() if make_model is small_cnn else bits()
+    rows = rows_of(dataset, 4, 24)
+    recipe = Recipe(60, 8, 5e-3, enough=0.3)
+    trained = count_epochs(monkeypatch)
+    monkeypatch.setattr(NeuralTrainer, "_chunk_seconds", lambda *_: 1e-9)
+    together = NeuralTrainer(make_model, recipe, "cpu").fit_many(dataset, rows, seed=0)
+    assert sum(trained) < 4 * 60
+    monkeypatch.setenv("MIALIB_CACHE", str(tmp_path / "alone"))
+    for j, model in enumerate(together):
+        (alone,) = NeuralTrainer(make_model, recipe, "cpu").fit_many(dataset, rows[j : j + 1], seed=0, first=j)
+        assert_same([model], [alone], tolerance=2e-3)
+
+
 def test_bfloat16_learns_as_float32_does():
     dataset = bits(n=600)
     rows = rows_of(dataset, 1, 400)
@@ -654,6 +667,7 @@ def test_a_module_that_does_not_fit_the_data_is_named(kind, make_model, words):
         ("optimizer", "lbfgs", ValueError),
         ("precision", "float16", ValueError),
         ("patience", 0, ValueError),
+        ("enough", 0.0, ValueError),
     ],
 )
 def test_recipe_names_what_is_wrong(field, value, error):

@@ -18,9 +18,15 @@ def one_a_core(jobs: int, threads: int | None = None) -> Iterator[tuple[ThreadPo
     """
     cores = torch.get_num_threads()
     n_workers = max(1, min(cores, jobs))
-    with ThreadPoolExecutor(n_workers, initializer=torch.set_num_threads, initargs=(threads or cores // n_workers,)) as pool:
+    with ThreadPoolExecutor(n_workers, initializer=compute_on, initargs=(threads or cores // n_workers,)) as pool:
         try:
             yield pool, n_workers
         finally:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(cores)
+
+
+def compute_on(cores: int) -> None:
+    """Let this thread compute on so many cores."""
+    torch.get_num_threads()  # at its first question a thread is told what was set last in any: this is the first one
+    torch.set_num_threads(cores)

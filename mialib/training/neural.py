@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mialib.core import checks, randomness
 from mialib.core.executors import Workers, trains_whole_stacks
 from mialib.core.progress import Ticks
-from mialib.core.threads import one_a_core
+from mialib.core.threads import compute_on, one_a_core
 from mialib.core.types import Dataset
 from mialib.training import stacked
 from mialib.training.fitting import Engine, Task, TorchTrainer
@@ -75,7 +75,7 @@ class NeuralTrainer(TorchTrainer):
     def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
         """Time and memory that k networks on n records each would take here, from a short trial; nothing is kept.
 
-        Networks that are in the cache already are not left out of the count.
+        Networks that are in the cache already are not left out of the count, nor epochs after which a network might stop.
         """
         checks.instance("dataset", dataset, Dataset)
         checks.whole("n", n, 1, len(dataset.x), "the records of the data set")
@@ -151,8 +151,8 @@ class NeuralTrainer(TorchTrainer):
 
             def train(members: list[int], bar: Ticks, stop: threading.Event) -> list[dict[str, Tensor]]:
                 numbers = [task.numbers[j] for j in members]
-                if members[0] >= k - last:
-                    torch.set_num_threads(cores // last)
+                among = last if members[0] >= k - last else n_workers
+                compute_on(cores // among)
                 with self._alone_random(task.seed, numbers[0]):
                     return self._session(material, task.rows[members], task.seed, numbers).run(bar, stop, numbers)
 

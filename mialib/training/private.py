@@ -50,7 +50,7 @@ class PrivateTrainer(TorchTrainer):
     make_model: a factory of a torch module that maps raw records (n, ...) to logits (n, n_classes). No dropout, and no
         batch normalisation, through which records would see one another.
     recipe: batch_size is the expected number of records a step; epochs * n / batch_size steps are taken. Its l2 costs no
-        privacy. Recipes with patience, which would look at the data, or bfloat16 are refused.
+        privacy. Recipes with patience or `enough`, which would look at the data, or bfloat16 are refused.
     epsilon, delta: the guarantee; delta must lie below 1 / n.
     max_grad_norm: the norm to which each record's gradient is clipped.
     device: "auto" (CUDA if there is one), or a torch device.
@@ -68,8 +68,9 @@ class PrivateTrainer(TorchTrainer):
         device: str = "auto",
     ) -> None:
         super().__init__(make_model, recipe, device)
-        if recipe != replace(recipe, patience=None, precision="float32"):
-            raise ValueError(f"recipe must have no patience and float32 precision, got {recipe.patience}, {recipe.precision}")
+        if recipe != replace(recipe, patience=None, enough=None, precision="float32"):
+            found = f"{recipe.patience}, {recipe.enough}, {recipe.precision}"
+            raise ValueError(f"recipe must have no patience, no enough and float32 precision, got {found}")
         self.epsilon = checks.real("epsilon", epsilon, 0, open_low=True)
         self.delta = checks.real("delta", delta, 0, 1, open_low=True)
         self.max_grad_norm = checks.real("max_grad_norm", max_grad_norm, 0, open_low=True)

@@ -17,6 +17,8 @@ class Recipe:
     l2 is the factor of the sum of squared weights in the loss, biases left out (Sec. VIII).
     precision is "float32" or "bfloat16" (autocast: weights stay in float32).
     patience stops a network after so many epochs without a lower mean training loss; None trains all epochs.
+    enough stops a network after the first epoch whose mean training loss is at most this: it knows its training set, and what
+    comes after are jumps of the loss. The weights are those of the epoch with the lowest loss, also where none is low enough.
     """
 
     epochs: int
@@ -27,6 +29,7 @@ class Recipe:
     optimizer: str = "adam"
     precision: str = "float32"
     patience: int | None = None
+    enough: float | None = None
 
     def __post_init__(self) -> None:
         checks.whole("epochs", self.epochs, 1)
@@ -38,6 +41,8 @@ class Recipe:
         checks.choice("precision", self.precision, ("float32", "bfloat16"))
         if self.patience is not None:
             checks.whole("patience", self.patience, 1)
+        if self.enough is not None:
+            checks.real("enough", self.enough, 0, open_low=True)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""

@@ -99,9 +99,9 @@ class ResidualTrainer(TorchTrainer):
     ----------
     make_model: a factory of a torch module that maps raw pictures uint8 (n, h, w[, c]) to logits (n, n_classes), such as
         `residual`; without dropout.
-    recipe: optimizer "sgd", no patience, batches of 3 records or more. lr is the highest rate: a step's is recipe.rate times
-        `one_cycle`. l2 spares biases and normalisation; it is half of what others call weight decay. For batches see
-        `moved_batches`.
+    recipe: optimizer "sgd", neither patience nor enough, batches of 3 records or more. lr is the highest rate: a step's is
+        recipe.rate times `one_cycle`. l2 spares biases and normalisation; it is half of what others call weight decay. For
+        batches see `moved_batches`.
     device: "auto" (CUDA if there is one), or a torch device.
     momentum: Nesterov's, above 0 and below 1.
     warmup: the share of the steps, 0 or more and below 1, in which the rate rises.
@@ -133,9 +133,10 @@ class ResidualTrainer(TorchTrainer):
         shift: int = 4,
     ) -> None:
         super().__init__(make_model, recipe, device)
-        if recipe != replace(recipe, optimizer="sgd", patience=None) or recipe.batch_size < 3:
-            found = f"{recipe.optimizer!r}, {recipe.patience}, {recipe.batch_size}"
-            raise ValueError(f"recipe must have optimizer 'sgd', no patience and a batch_size of 3 or more, got {found}")
+        if recipe != replace(recipe, optimizer="sgd", patience=None, enough=None) or recipe.batch_size < 3:
+            needs = "optimizer 'sgd', no patience, no enough and a batch_size of 3 or more"
+            found = f"{recipe.optimizer!r}, {recipe.patience}, {recipe.enough}, {recipe.batch_size}"
+            raise ValueError(f"recipe must have {needs}, got {found}")
         self.momentum = _share("momentum", momentum, open_low=True)
         self.warmup, self.smoothing = _share("warmup", warmup), _share("smoothing", smoothing)
         self.flip, self.shift = checks.flag("flip", flip), checks.whole("shift", shift, 0)

@@ -46,27 +46,25 @@ class Session:
         """
         k = len(self.stack)
         names = names or range(k)
-        done: dict[int, dict[str, Tensor]] = {}
-        numbers, best, waited = list(range(k)), [float("inf")] * k, [0] * k
-        for _ in range(self.recipe.epochs):
+        numbers, runs, done = list(range(k)), [_Run(self.recipe) for _ in range(k)], {}
+        for left in reversed(range(self.recipe.epochs)):
             if stop.is_set():
                 raise InterruptedError("the training was interrupted")
-            losses = self.epoch()
-            for number, loss in zip(numbers, losses.tolist(), strict=True):
-                check_finite(f"model {names[number]}", {"loss": np.array(loss)}, self.recipe.lr)
+            losses = self.epoch().tolist()
             bar.update(len(numbers))
-            if self.recipe.patience is None:
-                continue
-            for number, loss in zip(numbers, losses.tolist(), strict=True):
-                waited[number] = 0 if loss < best[number] else waited[number] + 1
-                best[number] = min(best[number], loss)
-            stopped = [j for j, number in enumerate(numbers) if waited[number] >= self.recipe.patience]
-            done |= {numbers[j]: self.stack.state(j) for j in stopped}
-            numbers = self._drop(numbers, stopped)
+            ended = []
+            for j, (number, loss) in enumerate(zip(numbers, losses, strict=True)):
+                check_finite(f"model {names[number]}", {"loss": np.array(loss)}, self.recipe.lr)
+                runs[number].told(loss)
+                if runs[number].is_kept(left):
+                    done[number] = self.stack.state(j)
+                if runs[number].has_ended:
+                    ended.append(j)
+            bar.update(left * len(ended))
+            numbers = self._drop(numbers, ended)
             if not numbers:
                 break
-        done |= {number: self.stack.state(j) for j, number in enumerate(numbers)}
-        return [done[number] for number in sorted(done)]
+        return [done[number] for number in range(k)]
 
     def epoch(self) -> Tensor:
         """One pass over the training sets; the mean loss of each network, (k,)."""
@@ -97,6 +95,28 @@ class Session:
             for state in self.optimizer.state.values():
                 state.update({name: value[kept] for name, value in state.items() if value.ndim > 0})
         return [numbers[j] for j in kept]
+
+
+class _Run:
+    """The losses of one network in training, and what follows from them."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.lowest, self.since = recipe, float("inf"), 0
+
+    def told(self, loss: float) -> None:
+        """The mean loss of the epoch that is just over."""
+        self.since = 0 if loss < self.lowest else self.since + 1
+        self.lowest = min(self.lowest, loss)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the network trains no further, though there are epochs left."""
+        patience, enough = self.recipe.patience, self.recipe.enough
+        return (patience is not None and self.since >= patience) or (enough is not None and self.lowest <= enough)
+
+    def is_kept(self, left: int) -> bool:
+        """Whether the weights of now are the network's, for all that is known: the last ones, or those of the lowest loss."""
+        return self.has_ended or left == 0 if self.recipe.enough is None else self.since == 0
 
 
 def check_finite(model: str, arrays: Mapping[str, np.ndarray], lr: float) -> None:

@@ -183,8 +183,10 @@ FAULTS = [
         'randomness.generator(seed, "split", i - first)',
         "test_shadow.py",
     ),
-    Fault("attack/learned.py", "predictions.std(0).max()", "predictions.std(0).mean()"),
-    Fault("attack/learned.py", "scores.clip(-10, 10", "scores.clip(-1, 1"),
+    Fault("attack/learned.py", "x.std(0).max()", "x.std(0).mean()"),
+    Fault("attack/learned.py", "x.clip(-10, 10", "x.clip(-1, 1"),
+    Fault("attack/learned.py", "    p -= rest\n", "", "test_attack.py"),
+    Fault("attack/learned.py", '"inputs": inputs}', '"inputs": 0}', "test_attack.py"),
     Fault(
         "attack/learned.py",
         'randomness.torch_generator(seed, "attack order", c)',

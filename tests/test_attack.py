@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -212,16 +213,54 @@ def test_classes_together_are_each_alone(monkeypatch):
         assert (alone[~own] == NEVER).all()
 
 
+def test_inputs_are_log_odds_or_the_probabilities_as_they_are():
+    p = np.array([[0.0, 0.25, 0.75, 1.0]], np.float32)
+    before = p.copy()
+    found = learned._inputs(p, "log-odds")
+    np.testing.assert_allclose(found[:, 1:3], [[-np.log(3), np.log(3)]], rtol=1e-6)
+    assert found.dtype == np.float32 and -16.2 < found[0, 0] < -16 and 15.9 < found[0, 3] < 16.2
+    np.testing.assert_array_equal(learned._inputs(p, "probabilities"), p)
+    np.testing.assert_array_equal(p, before)
+
+
+def test_log_odds_part_members_from_strangers_where_both_are_answered_with_almost_one():
+    rng = np.random.default_rng(3)
+
+    def answers():
+        member = np.arange(600) % 2 == 0
+        rest = np.where(member, 1e-4, 1e-3) * rng.lognormal(0, 0.5, 600)
+        some = rng.random(600) < 0.5  # half of all are answered far from there: they set the scale
+        sure = np.where(some, rng.uniform(0.2, 0.8, 600), 1 - rest)
+        return AttackData(np.stack([sure, 1 - sure], 1).astype(np.float32), np.zeros(600, int), member)
+
+    known, asked = answers(), answers()
+    right = {
+        inputs: (learned.fit_attack(known, inputs=inputs).infer(asked) == asked.member).mean() for inputs in learned.INPUTS
+    }
+    assert right["log-odds"] > 0.7
+    assert right["probabilities"] < 0.6
+
+
+def test_other_inputs_are_another_attack_on_disk_too():
+    data = overlapping(5)
+    as_they_are = learned.fit_attack(data, inputs="probabilities").membership_score(data)
+    assert not np.allclose(as_they_are, learned.fit_attack(data).membership_score(data))
+    np.testing.assert_array_equal(as_they_are, learned.fit_attack(data, inputs="probabilities").membership_score(data))
+    with pytest.raises(ValueError, match=r"inputs must be one of .*log-odds.*got 'logits'"):
+        learned.fit_attack(data, inputs="logits")
+
+
 @pytest.mark.parametrize(("at_once", "parts"), [(1, 4), (3, 2), (4, 1)])
 def test_parts_of_classes_are_fitted_as_all_of_them_are(at_once, parts, monkeypatch):
     """Every part's networks, centres and scales come back at the places of its classes."""
     monkeypatch.setattr(learned, "MIN_STEPS", 20)
     data, fitted, fit = overlapping(5, n=603), [], learned._fit_part
     monkeypatch.setattr(learned, "_fit_part", lambda part, *rest: fitted.append(len(part)) or fit(part, *rest))
-    every = learned._fit_networks(data, np.array([0, 1, 2, 3]), seed=1)
+    fit_all = partial(learned._fit_networks, data, np.array([0, 1, 2, 3]), seed=1, inputs="log-odds")
+    every = fit_all()
     assert fitted == [4]
     monkeypatch.setattr(learned, "CLASSES_AT_ONCE", at_once)
-    cut = learned._fit_networks(data, np.array([0, 1, 2, 3]), seed=1)
+    cut = fit_all()
     assert len(fitted) == 1 + parts and sum(fitted[1:]) == 4 and max(fitted[1:]) <= at_once
     for name, array in every.items():
         np.testing.assert_allclose(cut[name], array, rtol=0, atol=1e-4, err_msg=name)

@@ -64,7 +64,7 @@ def test_the_attack_scales_its_inputs_by_the_column_that_varies_most(answers):
 def test_the_attack_cuts_its_inputs_at_ten_scales():
     vectors = np.array([[0.0, 3.0, -3.0, 12.0, -12.0]], np.float32)
     np.testing.assert_array_equal(
-        learned._standard(vectors, np.zeros(5, np.float32), np.float32(1)), [[0.0, 3.0, -3.0, 10.0, -10.0]]
+        learned._standard(vectors.copy(), np.zeros(5, np.float32), np.float32(1)), [[0.0, 3.0, -3.0, 10.0, -10.0]]
     )
 
 

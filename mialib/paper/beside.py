@@ -13,15 +13,15 @@ TABLE_I = {"target_train_accuracy": "training accuracy", "target_test_accuracy":
 
 
 def beside_counts(by_count: pd.DataFrame, compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
-    """The paper's values for a figure of `tables.by_shadow_count`: dataset, our_target, metric, k, value, published_as (see
-    `beside_baselines`); no row where it gives no value for these targets.
+    """The paper's values for a figure of `tables.by_shadow_count`: dataset, our_target, train_size (of ours), metric, k, value,
+    published_as (see `beside_baselines`); no row where it gives no value for these targets.
 
     k: its own number of shadow models (Sec. VI-C); that of Table III, which states none, is taken to be the same.
     """
     on = ["dataset", "our_target", "train_size", "metric"]
     known = by_count[on].drop_duplicates().merge(learned_values(compared, setting), on=on)
     known = known.assign(k=known["dataset"].map(SHADOWS_OF_PAPER)).rename(columns={"published": "value"})
-    return known[["dataset", "our_target", "metric", "k", "value", "published_as"]]
+    return known[["dataset", "our_target", "train_size", "metric", "k", "value", "published_as"]]
 
 
 def table_one(compared: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from benchmarks.phases import Contender, Found, Stopwatch, judged, ranked, train
 from benchmarks.scoring import authors_lira
 from benchmarks.workloads import FORESTS, Answers, Halves, TargetAndPool, Workload, attack_network, forest, make_model
 from mialib import shadow
-from mialib.attack.learned import MIN_STEPS, RECIPE
+from mialib.attack.learned import FLOOR, MIN_STEPS, RECIPE
 from mialib.core.stocks import Stock
 from mialib.core.types import AttackData, Split
 from mialib.training.recipe import Recipe
@@ -138,14 +138,19 @@ def _plain_stage(material: Answers, seed: int, watch: Stopwatch, batches: Batche
 
 
 class AttackNetwork(NamedTuple):
-    """One class's attack model, and the standardisation of what it is asked."""
+    """One class's attack model, and the standardisation of the log-odds that it is asked about."""
 
     centre: np.ndarray
     scale: float
     network: nn.Module
 
     def scores(self, predictions: np.ndarray) -> np.ndarray:
-        return ((predictions - self.centre) / self.scale).clip(-10, 10)
+        return ((_plain_log_odds(predictions) - self.centre) / self.scale).clip(-10, 10)
+
+
+def _plain_log_odds(predictions: np.ndarray) -> np.ndarray:
+    p = predictions.clip(FLOOR, 1 - FLOOR)
+    return np.log(p / (1 - p))
 
 
 def plain_attack(data: AttackData, seed: int, batches: Batches) -> list[AttackNetwork]:
@@ -158,7 +163,8 @@ def plain_attack(data: AttackData, seed: int, batches: Batches) -> list[AttackNe
     for c in range(n_classes):
         rows = data.labels == c
         predictions, member = data.predictions[rows], data.member[rows].astype(np.int64)
-        made = AttackNetwork(predictions.mean(0), predictions.std(0).max() + 1e-6, attack_network(n_classes))
+        told = _plain_log_odds(predictions)
+        made = AttackNetwork(told.mean(0), told.std(0).max() + 1e-6, attack_network(n_classes))
         plain_loop(made.network, made.scores(predictions), member, recipe, batches, steps=steps)
         networks.append(made)
     return networks

@@ -12,7 +12,7 @@ from mialib import paper, plots
 from mialib.core.types import Dataset
 from mialib.paper import comparison
 from mialib.plots import labels, names, panels, style
-from mialib.study import experiments, leakage
+from mialib.study import experiments, leakage, noise
 from mialib.study import tables as tidy
 from mialib.training.networks import mlp
 from mialib.training.neural import NeuralTrainer
@@ -34,6 +34,9 @@ def tables(tmp_path_factory):
         trials = experiments.run_trials(experiments.Experiment(dataset, trainer, "local", 30, 2, 2, 1, sources))
         outcomes = experiments.run_attacks(trials)
         counts = tidy.by_shadow_count([trial for trial in trials if trial.case.setting == "shadow:real"], (1, 2))
+        flipped = noise.trials_by_side([trial for trial in trials if trial.case.variant != "random"])
+        by_side = tidy.summary(experiments.run_attacks(flipped, experiments.ONLY_LEARNED))
+        shapes = noise.answer_shapes(trials, bins=8)
     learned = experiments.learned(outcomes)
     compared = paper.compare(comparison.results_table(learned, ["F8"]))
     rocs = tidy.roc_table(outcomes, points=20)
@@ -58,6 +61,9 @@ def tables(tmp_path_factory):
         "bars": bars[bars["quantity"] == "accuracy"],
         "bars of a case": bars.query("quantity == 'accuracy' and setting == 'shadow:real'"),
         "their bars": comparison.published_histograms().query("dataset == 'purchase10' and quantity == 'accuracy'"),
+        "shapes": shapes.query("setting == 'shadow:noise20' and variant == 'flip'"),
+        "by side": by_side[by_side["metric"] == "precision"],
+        "their noise": compared[compared["metric"] == "attack_precision"],
         "for scale": comparison.published_histograms().query(SCALE).rename(columns={"dataset": "of"}),
         "table_i": two_accuracies(),
         "ten classes": ten_classes(),
@@ -86,6 +92,8 @@ CALLS = {
     plots.densities: ("points", "their points"),
     plots.histograms: ("bars", "their bars"),
     plots.answer_differences: ("bars of a case", "for scale"),
+    plots.answer_shift: ("shapes",),
+    plots.noise_by_side: ("by side", "their noise"),
     plots.accuracy_gaps: ("table_i",),
     plots.class_dots: ("ten classes", "ten of theirs"),
     plots.by_variant: ("variants",),
@@ -745,6 +753,35 @@ def test_every_record_of_a_split_has_the_colour_of_its_side(tables):
     member, nonmember, unused = (c.lower() for c in (style.MEMBERS, style.NONMEMBERS, plots.steps.UNUSED))
     assert drawn == [[member, nonmember, unused], [nonmember, member, member]]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["1", "2"]
+
+
+def test_the_shift_of_answers_shows_four_histograms_and_the_border(tables):
+    shapes = tables["shapes"]
+    ax = draw(plots.answer_shift, shapes)
+    drawn = [(patch.get_fill(), *patch.get_data().values) for patch in ax.patches]
+    expected = [
+        (model == "target", *rows["share"])
+        for member in (True, False)
+        for model in ("target", "shadows")
+        for rows in [shapes[(shapes["model"] == model) & (shapes["member"] == member)]]
+    ]
+    assert drawn == expected
+    dotted = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert [set(line.get_xdata()) for line in dotted] == [{shapes["threshold"].iloc[0]}]
+    assert {"members", "non-members"} <= set(words(ax))
+
+
+def test_noise_by_side_begins_each_line_at_real_data_and_rings_the_paper(tables):
+    table = tables["by side"]
+    ax = draw(plots.noise_by_side, table, tables["their noise"])
+    real = table.loc[table["setting"] == "shadow:real", "value"].tolist()
+    lines = [container[0] for container in ax.containers]
+    for line, side in zip(lines, ("flip", "members", "non-members"), strict=True):
+        assert line.get_ydata().tolist() == real + table.loc[table["variant"] == side, "value"].tolist()
+    assert [y for _, y in points(ax, hollow=True)] == [0.678, 0.666, 0.613]
+    assert has_coin(ax, vertical=False)
+    alone = draw(plots.noise_by_side, table, tables["their noise"].iloc[:0])
+    assert not points(alone, hollow=True)
 
 
 def test_histograms_of_members_count_what_lies_beyond_the_axis(tables):

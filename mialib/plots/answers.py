@@ -1,13 +1,16 @@
 """Figures of what a model answers to members and to others: Fig. 12, and how far the two lie apart."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from mialib.plots.attacks import noise_per_cent
 from mialib.plots.keys import figure_key, name_in_key
 from mialib.plots.names import in_words
-from mialib.plots.panels import place_of
-from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, OURS
+from mialib.plots.panels import name_axes, place_of
+from mialib.plots.style import GREY, MEMBERS, NONMEMBERS, OURS, axis_start, error_bars, mark_coin
 
 QUANTITY_AXIS = {  # the two quantities of Fig. 12 (p. 12), as the paper defines them
     "uncertainty": "entropy / log(classes)",
@@ -87,3 +90,58 @@ def accuracy_gaps(table: pd.DataFrame, *, ax: Axes) -> None:
         ylim=(len(table) - 0.5, -0.5), xlabel="accuracy: on fresh records (left end), on its own (right end)", xlim=(None, 1.02)
     )
     figure_key(ax, [("filled: ours", OURS), ("hollow: the paper", "black"), ("pale: 95% interval", OURS)])
+
+
+ODDS_TICKS = {0.001: "0.1%", 0.1: "10%", 0.5: "", 0.9: "90%", 0.999: "99.9%"}  # probabilities on an axis of log-odds
+COLOUR_OF_SIDE = {"members": MEMBERS, "non-members": NONMEMBERS}  # whose answers alone come from shadows on noisy data
+
+
+def answer_shift(shapes: pd.DataFrame, *, ax: Axes) -> None:
+    """What noise does to the shadows' answers: filled, the target's answers to members and non-members, the same in all panels
+    of a target; lines, those of its shadows; dotted, the border that an attacker finds between the latter.
+
+    shapes: see `study.noise.answer_shapes`. Facet by our_target and setting.
+    """
+    for member, words, colour in _SIDES:
+        for model in ("target", "shadows"):
+            own = shapes[(shapes["model"] == model) & (shapes["member"] == member)].sort_values("bin_left")
+            edges = np.append(own["bin_left"], own["bin_right"].iloc[-1])
+            if model == "target":
+                ax.stairs(own["share"], edges, color=colour, alpha=0.35, fill=True, linewidth=0)
+                name_in_key(ax, words, colour)
+            else:
+                ax.stairs(own["share"], edges, color=colour, linewidth=1.3)
+    ax.axvline(shapes["threshold"].iloc[0], color="black", linestyle=":", linewidth=1.2)
+    odds = [float(np.log(p / (1 - p))) for p in ODDS_TICKS]
+    ax.set_xticks(odds, list(ODDS_TICKS.values()))
+    ax.set(xlim=(shapes["bin_left"].min(), shapes["bin_right"].max()), ylim=(0, None))
+    name_axes(ax, "probability of the true class", "share of records")
+    for words in ("filled: the target", "line: its shadows", "dotted: the best\nborder on shadows"):
+        name_in_key(ax, words, GREY)
+    figure_key(ax)
+
+
+def noise_by_side(summary: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes) -> None:
+    """One metric of the attack against the noise in the shadows' data, with 95% intervals, where answers about both members and
+    non-members come from shadows on noisy data, or one of them alone; the paper's hollow.
+
+    summary: `study.tables.summary` of `study.noise.trials_by_side`: setting, variant, metric, value, low, high; paper: setting,
+    metric, published. Facet by our_target and metric.
+    """
+    mark_coin(ax)
+    real = summary[summary["setting"] == "shadow:real"]
+    noisy = summary[summary["setting"] != "shadow:real"]
+    sides = noisy["variant"].where(noisy["variant"].isin(COLOUR_OF_SIDE), "both")
+    for aside, name in zip((0, -0.7, 0.7), ("both", *COLOUR_OF_SIDE), strict=True):
+        colour, rows = COLOUR_OF_SIDE.get(name, "black"), pd.concat([real, noisy[sides == name]])
+        pen: dict[str, Any] = {"color": colour, "marker": "o", "markersize": 3, "capsize": 2, "linewidth": 1.2}
+        ax.errorbar(rows["setting"].map(noise_per_cent) + aside, rows["value"], error_bars(rows), **pen)
+        name_in_key(ax, "noise in both" if name == "both" else f"in {name} alone", colour)
+    known = paper.drop_duplicates("setting").dropna(subset="published")
+    if len(known):
+        hollow: dict[str, Any] = {"color": "black", "markerfacecolor": "none", "markersize": 7}
+        ax.plot(known["setting"].fillna("").map(noise_per_cent), known["published"], "o", **hollow)
+        name_in_key(ax, "\u25cb the paper", "black")
+    ax.set(ylim=(axis_start(pd.concat([summary["low"], paper["published"]])), 1.02))
+    name_axes(ax, "bits flipped (%)", f"attack {summary['metric'].iloc[0]}")
+    figure_key(ax)

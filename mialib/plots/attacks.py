@@ -18,7 +18,7 @@ COLOUR_OF_METRIC = {"precision": "#0072B2", "recall": "#E69F00", "accuracy": "#0
 COLOUR_OF_READING = {"flip": "#0072B2", "random": "#009E73"}
 
 
-def _noise(setting: str) -> float:
+def noise_per_cent(setting: str) -> float:
     """Per cent of noise in the shadow data of a setting, 0 for real data."""
     return float(setting.partition("noise")[2] or 0)
 
@@ -60,8 +60,10 @@ def precision_by_noise(compared: pd.DataFrame, targets: pd.DataFrame, *, ax: Axe
     compared: setting, variant, metric, value, low, high, published; targets: setting, variant, target, the metric.
     """
     mark_coin(ax)
-    compared = compared[compared["metric"] == f"attack_{metric}"].assign(noise=lambda t: t["setting"].fillna("").map(_noise))
-    targets = targets.assign(noise=targets["setting"].map(_noise))
+    compared = compared[compared["metric"] == f"attack_{metric}"].assign(
+        noise=lambda t: t["setting"].fillna("").map(noise_per_cent)
+    )
+    targets = targets.assign(noise=targets["setting"].map(noise_per_cent))
     for side, (variant, colour) in zip((-1, 1), COLOUR_OF_READING.items(), strict=True):
         rows = compared[compared["variant"].isin([variant, "none"])].drop_duplicates("noise").sort_values("noise")
         if set(rows["variant"]) == {"none"}:

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.naive_bayes import GaussianNB
 
-from mialib import metrics, mitigations
+from mialib import metrics, mitigations, paper
 from mialib.attack.thresholds import confidence_threshold
 from mialib.core.types import AttackData, Dataset
-from mialib.paper import claims, comparison
+from mialib.paper import beside, claims, comparison
 from mialib.study import experiments, leakage, sweep, tables
 from mialib.study.experiments import LEARNED, ONLY_LEARNED, Case, Experiment, Trial
 from mialib.study.sweep import NONE
@@ -389,3 +389,50 @@ def test_claims_are_those_of_each_data_set():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+# Table III, the paper's row beside ours
+
+
+def test_each_row_of_table_iii_stands_beside_ours_whoever_attacks():
+    table = filtered([*FILTERS, sweep.top_k_filter(2)])
+    three = paper.table_three(table)
+    known = comparison.published_rows("purchase100", ["T3"])
+    settings = [*dict.fromkeys(known["setting"])]  # top k = 2 and noise are none of the paper's
+    assert three["setting"].tolist() == settings * 2 and three["variant"].tolist() == ["aware"] * 11 + ["unaware"] * 11
+    ran = {each.setting for each in FILTERS}
+    for row in three.to_dict("records"):
+        theirs = known[known["setting"] == row["setting"]].set_index("metric")["value"]
+        for metric, name in beside.TABLE_III.items():
+            assert row[f"{name}_paper"] == theirs[metric]
+            if row["setting"] not in ran:
+                assert np.isnan(row[name]) and row["note"] == "not run" and row["verdict"] == ""
+                continue
+            ours = [get(table, row["setting"], row["variant"], metric, column) for column in ("value", "low", "high")]
+            np.testing.assert_equal([row[name], row[f"{name}_low"], row[f"{name}_high"]], ours)
+    none = three.set_index(["variant", "setting"]).loc[("aware", "mitigation:none")]
+    assert (none["test_accuracy_paper"], none["accuracy_paper"], none["note"]) == (0.66, 0.92, "")
+    expected = comparison.verdict_within(none["accuracy"], none["accuracy_low"], none["accuracy_high"], 0.92)
+    assert none["verdict"] == expected
+    silent = three.set_index(["variant", "setting"]).loc[("unaware", "mitigation:temperature_t=20")]
+    assert np.isnan(silent["precision"]) and silent["note"] == "no record called a member: no precision"
+
+
+def test_table_iii_of_other_data_sets_has_their_filters_and_every_penalty_of_ours():
+    small = [NONE, sweep.top_k_filter(1), sweep.top_k_filter(2)]
+    elsewhere = [one._replace(case=one.case._replace(dataset="cifar10", source="real")) for one in TRIALS]
+    table = leakage.leakage_table(leakage.filter_outcomes(elsewhere, small, CONFIDENCE), small)
+    penalty = table[table["setting"] == NONE.setting].assign(setting="mitigation:l2_lambda=1e-1", mitigation="L2", at=0.1)
+    three = paper.table_three(pd.concat([table, penalty], ignore_index=True))
+    aware = three[three["variant"] == "aware"]
+    assert aware["setting"].tolist() == ["mitigation:none", "mitigation:top_k=1", "mitigation:l2_lambda=1e-1"]
+    assert aware["accuracy_paper"].isna().all() and set(aware["note"]) == {"not in Table III"} and set(aware["verdict"]) == {""}
+
+
+def test_table_iii_says_over_how_many_targets_a_precision_is():
+    table = filtered([NONE])
+    table.loc[table["metric"] == "attack_precision", "n_targets"] = 1
+    note = paper.table_three(table).set_index("setting").loc["mitigation:none", "note"].iloc[0]
+    assert note == "precision of 1 of 2 targets: the others called nobody a member"
+    with pytest.raises(ValueError, match="table must hold attack 'none such', got one network a class"):
+        paper.table_three(table, attack="none such")

@@ -1,6 +1,6 @@
 """What the paper published, and how ours stands beside it: values, verdicts, claims, the scoreboard."""
 
-from mialib.paper.beside import beside_counts, table_one
+from mialib.paper.beside import beside_counts, table_one, table_three
 from mialib.paper.claims import claim_6, claim_8, mitigation_claims
 from mialib.paper.claims_related import related_claims
 from mialib.paper.claims_since import modern_claims
@@ -25,5 +25,5 @@ __all__ = [
     "correlations", "curves",
     "mitigation_claims", "modern_claims", "modern_published", "outcome", "published", "published_histograms",
     "published_means", "published_precisions", "published_rows", "published_scatters", "related", "related_claims",
-    "results_table", "table_one",
+    "results_table", "table_one", "table_three",
 ]  # fmt: skip

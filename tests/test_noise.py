@@ -103,9 +103,9 @@ def test_the_border_decides_as_one_threshold_does(trials):
 
 def test_effects_are_those_of_a_loop(trials, effects):
     table, summary = effects
-    assert table["setting"].tolist() == [noise.OWN, "shadow:real", "shadow:noise10", "shadow:noise50"]
+    assert table["setting"].tolist() == [noise.THE_TARGET, "shadow:real", "shadow:noise10", "shadow:noise50"]
     for row in table.to_dict("records"):
-        own = row["setting"] == noise.OWN
+        own = row["setting"] == noise.THE_TARGET
         group = [t for t in trials if t.case.setting == ("shadow:real" if own else row["setting"])]
         asked = [t.answers if own else t.shadows for t in group]
         medians = [np.median(confidence(d)[d.member]) for d in asked]

@@ -17,9 +17,9 @@ from mialib.shadow.signals import log_odds
 from mialib.study.experiments import LEARNED, REAL, Case, Trial
 from mialib.study.tables import CASE, columns_first
 
-SIDES = {"members": (True, False), "non-members": (False, True)}  # whose answers come from shadows on noisy data
-END = 10.0  # of log-odds: what lies beyond, either way, stands in the outermost bin
-OWN = "the target"  # `setting` of a target's own row
+NOISY_SIDES = {"members": (True, False), "non-members": (False, True)}  # whose answers come from shadows on noisy data
+FURTHEST = 10.0  # of log-odds: what lies beyond, either way, stands in the outermost bin
+THE_TARGET = "the target"  # `setting` of a target's own row
 
 
 def trials_by_side(trials: Sequence[Trial]) -> list[Trial]:
@@ -39,7 +39,7 @@ def trials_by_side(trials: Sequence[Trial]) -> list[Trial]:
         if plain is None:
             raise ValueError(f"trials must hold real shadow data of every target, {trial.target} has none")
         parted.append(trial)
-        for side, noisy in SIDES.items() if plain is not trial else ():
+        for side, noisy in NOISY_SIDES.items() if plain is not trial else ():
             case = trial.case._replace(variant=side)
             parted.append(trial._replace(case=case, load=_Mixed(trial, plain, *noisy)))
     return parted
@@ -63,11 +63,11 @@ def answer_shapes(trials: Sequence[Trial], bins: int = 40) -> pd.DataFrame:
     """How sure targets and their shadows are of the true class: the case, model ("target" or "shadows"), member, bin_left,
     bin_right, share (of the records, all targets together), threshold.
 
-    Bins are of log-odds, -END to END, and the outermost hold what lies beyond. threshold: mean over targets of the log-odds
+    Bins are of log-odds, -FURTHEST to FURTHEST, and the outermost hold what lies beyond. threshold: mean over targets of the log-odds
     that separate their shadows' members and non-members best.
     """
     checks.whole("bins", bins, 2)
-    edges = np.linspace(-END, END, bins + 1)
+    edges = np.linspace(-FURTHEST, FURTHEST, bins + 1)
     parts = []
     for case, group in _by_case(trials).items():
         shadows = [trial.shadows for trial in group]
@@ -75,7 +75,7 @@ def answer_shapes(trials: Sequence[Trial], bins: int = 40) -> pd.DataFrame:
         for model, answers in (("target", [trial.answers for trial in group]), ("shadows", shadows)):
             for member in (True, False):
                 sure = np.concatenate([log_odds(data.predictions, data.labels)[data.member == member] for data in answers])
-                shares = np.histogram(np.clip(sure, -END, END), edges)[0] / len(sure)
+                shares = np.histogram(np.clip(sure, -FURTHEST, FURTHEST), edges)[0] / len(sure)
                 columns = {"model": model, "member": member, "bin_left": edges[:-1], "bin_right": edges[1:]}
                 parts.append(pd.DataFrame(columns | {"share": shares, "threshold": threshold}).assign(**case._asdict()))
     return columns_first(pd.concat(parts, ignore_index=True), CASE)
@@ -89,12 +89,12 @@ def _by_case(trials: Iterable[Trial]) -> dict[Case, list[Trial]]:
 
 
 def _border(shadows: AttackData) -> float:
-    """The log-odds of the true class that separate members and non-members best, -END to END."""
-    return float(np.clip(best_threshold(log_odds(shadows.predictions, shadows.labels), shadows.member), -END, END))
+    """The log-odds of the true class that separate members and non-members best, -FURTHEST to FURTHEST."""
+    return float(np.clip(best_threshold(log_odds(shadows.predictions, shadows.labels), shadows.member), -FURTHEST, FURTHEST))
 
 
 def noise_effects(trials: Sequence[Trial], summary: pd.DataFrame, shapes: pd.DataFrame) -> pd.DataFrame:
-    """Noise in numbers, a row a case, and first the targets' own, with `setting` OWN.
+    """Noise in numbers, a row a case, and first the targets' own, with `setting` THE_TARGET.
 
     The case; members, nonmembers: median probability of the true class, mean over targets; test_accuracy: on a model's own
     non-members, which are as noisy as its members; like_members, like_nonmembers: how much of the target's histogram that of
@@ -104,7 +104,7 @@ def noise_effects(trials: Sequence[Trial], summary: pd.DataFrame, shapes: pd.Dat
     rows: list[dict[str, object]] = []
     told: set[Case] = set()
     for case, group in _by_case(trials).items():
-        own = case._replace(setting=OWN, variant=REAL[1])
+        own = case._replace(setting=THE_TARGET, variant=REAL[1])
         if own not in told:
             told.add(own)
             rows.append(own._asdict() | _answered([trial.answers for trial in group]))
@@ -140,8 +140,8 @@ def _likeness(shapes: pd.DataFrame) -> dict[str, float]:
 
 def _attacked(summary: pd.DataFrame) -> dict[str, float]:
     learned = summary[summary["attack"] == LEARNED].set_index("metric")
-    columns = {f"{metric}{end}": (metric, column) for metric in ("precision", "recall") for end, column in ENDS.items()}
+    columns = {f"{metric}{end}": (metric, column) for metric in ("precision", "recall") for end, column in _COLUMNS.items()}
     return {name: float(learned.loc[metric, column]) for name, (metric, column) in columns.items()}
 
 
-ENDS = {"": "value", "_low": "low", "_high": "high"}
+_COLUMNS = {"": "value", "_low": "low", "_high": "high"}

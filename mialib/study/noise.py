@@ -18,7 +18,7 @@ from mialib.study.experiments import LEARNED, REAL, Case, Trial
 from mialib.study.tables import CASE, columns_first
 
 NOISY_SIDES = {"members": (True, False), "non-members": (False, True)}  # whose answers come from shadows on noisy data
-FURTHEST = 10.0  # of log-odds: what lies beyond, either way, stands in the outermost bin
+ODDS_END = 10.0  # of log-odds: what lies beyond, either way, stands in the outermost bin
 THE_TARGET = "the target"  # `setting` of a target's own row
 
 
@@ -63,11 +63,11 @@ def answer_shapes(trials: Sequence[Trial], bins: int = 40) -> pd.DataFrame:
     """How sure targets and their shadows are of the true class: the case, model ("target" or "shadows"), member, bin_left,
     bin_right, share (of the records, all targets together), threshold.
 
-    Bins are of log-odds, -FURTHEST to FURTHEST, and the outermost hold what lies beyond. threshold: mean over targets of the log-odds
-    that separate their shadows' members and non-members best.
+    Bins are of log-odds, -ODDS_END to ODDS_END; the outermost hold what lies beyond. threshold: mean over targets of the
+    log-odds that separate their shadows' members and non-members best.
     """
     checks.whole("bins", bins, 2)
-    edges = np.linspace(-FURTHEST, FURTHEST, bins + 1)
+    edges = np.linspace(-ODDS_END, ODDS_END, bins + 1)
     parts = []
     for case, group in _by_case(trials).items():
         shadows = [trial.shadows for trial in group]
@@ -75,7 +75,7 @@ def answer_shapes(trials: Sequence[Trial], bins: int = 40) -> pd.DataFrame:
         for model, answers in (("target", [trial.answers for trial in group]), ("shadows", shadows)):
             for member in (True, False):
                 sure = np.concatenate([log_odds(data.predictions, data.labels)[data.member == member] for data in answers])
-                shares = np.histogram(np.clip(sure, -FURTHEST, FURTHEST), edges)[0] / len(sure)
+                shares = np.histogram(np.clip(sure, -ODDS_END, ODDS_END), edges)[0] / len(sure)
                 columns = {"model": model, "member": member, "bin_left": edges[:-1], "bin_right": edges[1:]}
                 parts.append(pd.DataFrame(columns | {"share": shares, "threshold": threshold}).assign(**case._asdict()))
     return columns_first(pd.concat(parts, ignore_index=True), CASE)
@@ -89,8 +89,8 @@ def _by_case(trials: Iterable[Trial]) -> dict[Case, list[Trial]]:
 
 
 def _border(shadows: AttackData) -> float:
-    """The log-odds of the true class that separate members and non-members best, -FURTHEST to FURTHEST."""
-    return float(np.clip(best_threshold(log_odds(shadows.predictions, shadows.labels), shadows.member), -FURTHEST, FURTHEST))
+    """The log-odds of the true class that separate members and non-members best, -ODDS_END to ODDS_END."""
+    return float(np.clip(best_threshold(log_odds(shadows.predictions, shadows.labels), shadows.member), -ODDS_END, ODDS_END))
 
 
 def noise_effects(trials: Sequence[Trial], summary: pd.DataFrame, shapes: pd.DataFrame) -> pd.DataFrame:

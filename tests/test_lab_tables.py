@@ -88,7 +88,7 @@ def test_a_lower_bound_alone_is_said_so():
 
 def test_words_of_rates():
     table = pd.DataFrame({"tpr_at_0.001": [0.5], "precision_at_0.1": [0.5], "auc_rest": [0.5], "attack_precision_p50": [0.5]})
-    assert [*show_table(table).frame] == ["TPR at 0.1%", "precision at 10%", "AUC of the rest", "attack precision, median"]
+    assert [*show_table(table).frame] == ["TPR at 0.1%", "precision at 10%", "AUC of the rest", "attack precision, low median"]
 
 
 def test_an_interval_goes_with_what_stands_before_it():

@@ -83,13 +83,45 @@ def test_statistic_summarises_the_classes_that_are_defined():
     assert metrics.statistic(counts, "precision_min") == values.min()
     assert metrics.statistic(counts, "precision_max") == values.max()
     assert metrics.statistic(counts, "precision_mean") == pytest.approx(values.mean())
-    assert metrics.statistic(counts, "precision_p25") == pytest.approx(np.percentile(values, 25))
+    assert metrics.statistic(counts, "precision_p25") == np.percentile(values, 25, method="inverted_cdf")
+    assert metrics.statistic(counts, "precision_median") == pytest.approx(np.median(values))
     many = np.where(np.random.default_rng(0).random((50, 9)) < 0.3, np.nan, np.random.default_rng(1).random((50, 9)))
     for q in (10, 25, 50, 75, 90):
-        np.testing.assert_allclose(metrics.SUMMARIES[f"p{q}"](many), np.nanpercentile(many, q, -1), rtol=1e-12)
+        known = [np.percentile(row[~np.isnan(row)], q, method="inverted_cdf") for row in many]
+        np.testing.assert_array_equal(metrics.SUMMARIES[f"p{q}"](many), known)
+    for name, q in {"box_low": 25, "median": 50, "box_high": 75}.items():
+        np.testing.assert_allclose(metrics.SUMMARIES[name](many), np.nanpercentile(many, q, -1), rtol=1e-12)
     never = metrics.count(data, np.zeros_like(decision))
     assert np.isnan(metrics.statistic(never, "precision_p50"))
     assert metrics.statistic(never, "recall_max") == 0
+
+
+def test_of_an_even_number_of_classes_p50_is_the_lower_and_the_median_lies_between():
+    ten = np.array([0.1, 0.9, 0.2, 0.8, 0.4, 0.6, 0.7, 0.3, 0.0, 1.0])
+    of_ten = {name: metrics.SUMMARIES[name](ten) for name in ("p10", "p50", "median", "p90")}
+    assert of_ten == pytest.approx({"p10": 0.0, "p50": 0.4, "median": 0.5, "p90": 0.9})  # the 1st, the 5th, and the 9th
+    assert metrics.SUMMARIES["p50"](ten[:9]) == metrics.SUMMARIES["median"](ten[:9]) == 0.4  # an odd number has one middle
+    for q in (10, 25, 50, 75, 90):  # no rounding error moves a place: of a hundred classes p25 is the 25th
+        assert metrics.SUMMARIES[f"p{q}"](np.arange(1.0, 101)) == q
+
+
+def test_an_undefined_precision_is_left_out_or_counted_as_0():
+    """Four classes: all right, half right, never called a member, and one without any record."""
+    counts = Counts(*np.array([[4, 4, 4, 0], [2, 2, 0, 0], [4, 4, 4, 0], [0, 2, 0, 0]]))
+    left_out, as_zero = (metrics.METRICS[name](counts) for name in ("precision", "precision_or_0"))
+    np.testing.assert_array_equal(left_out, [1, 0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(as_zero, [1, 0.5, 0, np.nan])  # who was never asked about is no class of the table
+    both = {name: [metrics.statistic(counts, f"{of}_{name}") for of in METRICS_OF_PRECISION] for name in ("min", "mean", "p50")}
+    assert both == {"min": [0.5, 0.0], "mean": [0.75, 0.5], "p50": [0.5, 0.5]}
+    assert [metrics.statistic(counts, f"{of}_below_0.1") for of in METRICS_OF_PRECISION] == [0.0, 0.25]
+    assert metrics.statistic(counts, "precision_or_0") == metrics.statistic(counts, "precision") == 4 / 6
+    data = attack_data([0, 0, 1, 1], [True, False, True, False], 2)
+    called = np.array([True, False, False, False])
+    found = [metrics.interval([(data, called)], f"{of}_min", n_boot=10) for of in METRICS_OF_PRECISION]
+    assert [(each.value, each.undefined) for each in found] == [(1.0, 1), (0.0, 1)]
+
+
+METRICS_OF_PRECISION = ("precision", "precision_or_0")
 
 
 @pytest.mark.parametrize("n_classes", [1, 2, 4, 10, 100])
@@ -117,7 +149,7 @@ def test_whiskers_are_those_that_matplotlib_draws(n_classes):
 def test_a_whisker_does_not_end_inside_the_box():
     """The upper quartile lies between 0 and an outlier, and nothing else above 0."""
     counts = Counts(*np.array([[100] * 4, [0, 0, 0, 100], [100] * 4, [100, 100, 100, 0]]))
-    assert metrics.statistic(counts, "precision_p75") == 0.25
+    assert metrics.statistic(counts, "precision_box_high") == 0.25
     assert metrics.statistic(counts, "precision_whisker_high") == 0.25
     assert metrics.statistic(counts, "precision_whisker_low") == 0
     assert metrics.statistic(counts, "precision_max") == 1
@@ -159,10 +191,15 @@ def test_every_statistic_has_an_interval_around_it(name):
     found = metrics.interval(targets, name, n_boot=50)
     assert found.value == pytest.approx(np.mean([metrics.statistic(metrics.count(*t), name) for t in targets]))
     assert found.low <= found.value <= found.high
-    assert found.low < found.high or name in ("recall_min", "false_positive_rate_min")  # 0 in class 6, in every draw
+    least = [f"{metric}_{summary}" for metric in ALWAYS_0_IN_CLASS_6 for summary in ("min", "p10")]
+    assert found.low < found.high or name in least
     assert found.n_targets == 3
-    undefined = 3 if name.startswith("precision_") else 0  # class 6 of each target; classes without records are not meant
+    of_classes = name.startswith("precision_") and name != "precision_or_0"
+    undefined = 3 if of_classes else 0  # class 6 of each target; classes without records are not meant
     assert found.undefined == undefined
+
+
+ALWAYS_0_IN_CLASS_6 = ("recall", "false_positive_rate", "precision_or_0")
 
 
 def test_false_positive_rate_is_over_the_nonmembers():
@@ -291,6 +328,7 @@ DATA, DECISION = random_case(0)
                 "precision_class_-1",
                 "precision_whisker",
                 "precision_whisker_mid",
+                "precision_or_1",
                 "_class_1",
                 "above_0.5",
                 "precisions",

@@ -40,7 +40,7 @@ def tables(tmp_path_factory):
     learned = experiments.learned(outcomes)
     compared = paper.compare(comparison.results_table(learned, ["F8"]))
     rocs = tidy.roc_table(outcomes, points=20)
-    baselines = comparison.beside_baselines(tidy.summary(outcomes), compared)
+    baselines = paper.beside_baselines(tidy.summary(outcomes), compared)
     facts = tidy.class_facts(learned).assign(dataset="purchase10")
     points = tidy.class_scatters(facts)
     bars = tidy.answer_histograms(learned).assign(dataset="purchase10")
@@ -133,8 +133,11 @@ ATTACK_ROWS = [
 
 
 def ten_classes():
-    table = pd.DataFrame({"cls": [*range(10)] * 2, "precision": np.linspace(0.45, 0.95, 20)})
-    return table.assign(precision=table["precision"].where(table["cls"] != 4))  # a class that no target called a member
+    """Of two targets; a class that neither called a member, and one that the second did not."""
+    numbers = {"target": np.repeat([0, 1], 10), "cls": [*range(10)] * 2, "precision": np.linspace(0.45, 0.95, 20)}
+    table = pd.DataFrame(numbers)
+    never = (table["cls"] == 4) | ((table["cls"] == 7) & (table["target"] == 1))
+    return table.assign(precision=table["precision"].mask(never))
 
 
 def defined(classes):
@@ -299,9 +302,26 @@ def test_dots_of_classes_are_means_over_targets_beside_the_papers(tables):
     for mean in means:
         assert any(y == pytest.approx(mean) for _, y in points(ax))
     assert sorted(y for _, y in points(ax, hollow=True)) == sorted(theirs["value"])
-    dotted = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"]
-    assert dotted == pytest.approx([means.median(), theirs["value"].median()])
     assert has_coin(ax, vertical=False)
+
+
+def lines_across(ax, dashes):
+    """Heights of the horizontal lines of a kind, ours first."""
+    return [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == dashes and len(set(line.get_ydata())) == 1]
+
+
+def test_both_medians_are_drawn_as_the_table_has_them(tables):
+    """Each target's own, then their mean, over the classes that have a precision; the paper's as it prints it."""
+    own, theirs = tables["ten classes"], tables["ten of theirs"]
+    ax = draw(plots.class_dots, own, theirs)
+    by_target = [rows.dropna() for _, rows in own.groupby("target")["precision"]]
+    assert len(by_target) > 1
+    low = np.mean([np.sort(rows)[(len(rows) + 1) // 2 - 1] for rows in by_target])
+    assert lines_across(ax, "-") == pytest.approx([low, np.sort(theirs["value"])[4]])
+    assert lines_across(ax, ":") == pytest.approx([np.mean([rows.median() for rows in by_target]), theirs["value"].median()])
+    found = paper.published().query("id == 'F4' and dataset == 'cifar10' and train_size == 2500").set_index("metric")["value"]
+    assert round(lines_across(ax, "-")[1], 2) == found["attack_precision_p50"]
+    assert lines_across(ax, ":")[1] == pytest.approx(found["attack_precision_median"], abs=0.00051)
 
 
 def test_shadows_that_break_the_rule_have_marks_of_their_own(tables):
@@ -479,6 +499,10 @@ def test_classes_never_called_members_stand_at_none(tables):
     assert 1 < bar.get_xdata()[0] < ax.get_xlim()[1]
     assert ax.get_xticklabels()[-1].get_text() == "none"
     assert "none: classes never" in words(ax)
+    (zeroed,) = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert zeroed.get_color() == first.get_color() and "dotted: with these at 0," in words(ax)
+    assert list(zeroed.get_xdata()[:3]) == [0, 0, classes.loc[real[2], "precision"]]  # both classes at 0, then the others
+    assert zeroed.get_ydata()[1] == pytest.approx(2 / len(real)) and zeroed.get_ydata()[-1] == 1
     whole = classes.fillna({"precision": 0.5})
     assert draw(plots.cdfs, whole, tables["curves"]).get_xlim()[1] == 1.01  # no room for none
 

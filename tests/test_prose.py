@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mialib import runs
+from mialib.paper import curves, published
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 8: "eight", 10: "ten"}
@@ -56,6 +57,13 @@ def by_hand():
 
 
 def first_notebook():
+    fig4 = published().query("id == 'F4' and dataset == 'cifar10'").sort_values("train_size")
+    low, usual = (fig4.loc[fig4["metric"] == f"attack_precision_{name}", "value"] for name in ("p50", "median"))
+    points = curves("Fig. 4 left").groupby("series", sort=False)["value"]
+    fifths = sorted((points.nsmallest(5).groupby("series").max()), reverse=True)
+    yield f"The four that the paper prints, {listed(low, 2, last=' and ')}, are the fifth smallest"
+    yield f"the ten values that it draws ({listed(fifths)})"
+    yield f"between the fifth and the sixth ({listed(usual)})"
     alternatives = table("01_cifar10", "alternatives").set_index("choice")
     chosen = alternatives.loc["chosen: Adam, batches of 32, 32 filters of 5 x 5"]
     for choice in ("batches of 100", "filters of 3 x 3"):

@@ -10,7 +10,7 @@ import pytest
 from mialib import metrics, paper
 from mialib.core import cache, randomness
 from mialib.core.types import Dataset, Features
-from mialib.paper import claims, comparison
+from mialib.paper import claims_shadow_data, comparison
 from mialib.shadow import synthesis
 from mialib.study import experiments, shadow_data, tables
 from mialib.study.experiments import LEARNED, ONLY_LEARNED, Case, Experiment
@@ -312,7 +312,7 @@ PAPER = {  # Fig. 9: precision, recall
 }  # fmt: skip
 
 
-def claimed(changes=(), below=8, source="real", our_target="google"):
+def claimed(changes=(), below=8, source="real", our_target="google", never=0):
     kind = ("purchase100", source, our_target, 10_000)
     rows = [
         (*kind, setting, "none", LEARNED, metric, value, value - 0.01, value + 0.01)
@@ -320,9 +320,9 @@ def claimed(changes=(), below=8, source="real", our_target="google"):
         for metric, value in zip(("precision", "recall"), pair, strict=False)
     ]
     summary = pd.DataFrame(rows, columns=[*tables.CASE, "attack", "metric", "value", "low", "high"])
-    precision = np.where(np.arange(100) < below, 0.05, 0.9)
+    precision = np.where(np.arange(100) < below, np.where(np.arange(100) < never, np.nan, 0.05), 0.9)
     classes = pd.DataFrame({"precision": precision}).assign(**dict(zip(tables.CASE, (*kind, MODEL_BASED, "none"), strict=True)))
-    return claims.claim_6(summary, classes)
+    return claims_shadow_data.claim_6(summary, classes)
 
 
 def outcomes(*arguments, **options):
@@ -335,11 +335,12 @@ def test_claim_6_holds_for_the_papers_own_numbers_and_can_fail():
     assert set(table["dataset"]) == {"purchase100"} and set(table["source"]) == {"real"}
     assert table["outcome"].tolist() == ["holds"] * 4
     assert table["evidence"].tolist() == [
-        "precision 0.795",
-        "precision 0.896",
-        "recall 0.526 against 0.994",
-        "8 of 100 classes",
+        "precision 0.795 [0.785, 0.805], paper 0.795",
+        "precision 0.896 [0.886, 0.906], paper 0.896",
+        "recall 0.526 [0.516, 0.536], paper 0.526; real 0.994 [0.984, 1.004], paper 0.994",
+        "8 of 100 classes, 0 of them never called members, paper 8 of 100",
     ]
+    assert not claimed(our_target="local")["evidence"].str.contains("paper").any()  # its target was Google's
     assert outcomes(source="standin") == outcomes(our_target="google surrogate") == ["direction seen"] * 4
     assert outcomes({MARGINAL: (0.505, 0.9)}) == ["fails", "holds", "holds", "holds"]
     assert outcomes({MODEL_BASED: (0.5, 0.5)}, source="standin")[1] == "direction not seen"
@@ -349,6 +350,22 @@ def test_claim_6_holds_for_the_papers_own_numbers_and_can_fail():
 
 def test_claim_6_fails_without_records():
     assert outcomes({MODEL_BASED: ()}) == ["holds", "fails", "fails", "holds"]
+
+
+def test_who_finds_next_to_nobody_shows_no_direction():
+    """Fewer members than with real data, and yet no sign that model-based data work."""
+    assert outcomes({MODEL_BASED: (0.896, 0.0)})[2] == outcomes({MODEL_BASED: (0.896, 0.09)})[2] == "fails"
+    assert outcomes({MODEL_BASED: (0.896, 0.1)})[2] == "holds"
+    nobody = claimed({MODEL_BASED: (np.nan, 0.0)}, below=100, never=100, our_target="google surrogate", source="standin")
+    assert nobody["outcome"].tolist() == ["direction seen"] + ["direction not seen"] * 3
+    assert nobody["evidence"][1] == "precision of no record called a member"
+
+
+def test_classes_never_called_members_are_low_ones_as_in_the_papers_figure():
+    table = claimed(never=8)
+    assert table["outcome"][3] == "holds"
+    assert table["evidence"][3] == "8 of 100 classes, 8 of them never called members, paper 8 of 100"
+    assert outcomes(below=12, never=12)[3] == "fails"
 
 
 @pytest.mark.parametrize(

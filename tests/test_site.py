@@ -439,7 +439,7 @@ def test_a_row_leads_to_the_figure_of_its_exhibit_or_to_the_comparison(sources):
     [
         ("attack_precision", "precision"),
         ("attack_precision_class_10", "precision, class\u00a010"),
-        ("attack_precision_p50", "precision, median of classes"),
+        ("attack_precision_p50", "precision, low median of classes"),
         ("attack_recall_p10", "recall, 10th percentile of classes"),
         ("attack_precision_whisker_low", "precision, whisker low"),
         ("attack_accuracy", "attack accuracy"),

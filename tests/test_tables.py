@@ -502,6 +502,45 @@ def test_classes_are_counted_from_one():
         tables.published_metric(group, "attack_precision_class_0")
 
 
+def test_ours_is_read_as_the_paper_reads_its_own_figure():
+    """The printed medians of Fig. 4 are low ones; Fig. 9 counts classes never called members as 0, no other does."""
+    group = outcomes_of(LOCATION, n_classes=10)
+    pairs = [(o.trial.answers, o.decision) for o in group]
+    fig4 = comparison.results_table(with_case(group, dataset="cifar10", our_target="local", train_size=2500), ["F4"])
+    fig4 = fig4.set_index("metric")
+    for metric, name in (("attack_precision_p50", "precision_p50"), ("attack_precision_median", "precision_median")):
+        assert fig4.loc[metric, "value"] == metrics.interval(pairs, name).value
+    assert fig4.loc["attack_precision_p50", "value"] < fig4.loc["attack_precision_median", "value"]
+
+    never = [o._replace(decision=o.decision & (o.trial.answers.labels > 1)) for o in group]  # two of ten classes
+    case = {"dataset": "purchase100", "our_target": "google surrogate", "train_size": 10_000}
+    for setting in ("shadow:real", "shadow:model_based"):
+        fig9 = comparison.results_table(with_case(never, **case, setting=setting), ["F9"]).set_index("metric")
+        assert fig9.loc["attack_precision_min", ["value", "undefined"]].tolist() == [0, 2 * len(group)]
+        assert fig9.loc["attack_precision", "value"] > 0  # over all records nothing changes
+    assert fig9.loc["n_classes_precision_below_0.1", "value"] >= 2
+    fig5 = comparison.results_table(with_case(never, **case), ["F5"]).set_index("metric")
+    assert fig5.loc["attack_precision_min", "value"] > 0 and fig5.loc["attack_precision_min", "undefined"] == 2 * len(group)
+
+
+def test_both_conventions_stand_side_by_side():
+    group = outcomes_of(LOCATION, n_classes=10)
+    never = [o._replace(decision=o.decision & (o.trial.answers.labels > 1)) for o in group]
+    case = {"dataset": "purchase100", "our_target": "google surrogate", "train_size": 10_000, "setting": "shadow:model_based"}
+    other = with_case(group, **(case | {"dataset": "location"}))
+    table = paper.both_conventions([*with_case(never, **case), *other])
+    of_paper, elsewhere = (part.set_index("statistic") for _, part in table.groupby("dataset", sort=False))
+    assert of_paper["published"].tolist() == [0, 0.659, 0.813, 0.936, 0.967, 1, 0.839, 0.08]
+    assert elsewhere["published"].isna().all() and len(of_paper) == len(elsewhere) == 8
+    assert (of_paper["undefined"] == 2 * len(group)).all() and (elsewhere["undefined"] == 0).all()
+    assert (elsewhere["left_out"] == elsewhere["as_zero"]).all()  # where every class has a precision nothing is to choose
+    assert of_paper.loc["min", "as_zero"] == 0 < of_paper.loc["min", "left_out"]
+    assert of_paper.loc["below_0.1", "as_zero"] == pytest.approx(of_paper.loc["below_0.1", "left_out"] + 0.2)
+    assert of_paper.loc["mean", "as_zero"] == pytest.approx(0.8 * of_paper.loc["mean", "left_out"])
+    for way in ("left_out", "as_zero"):
+        assert (of_paper[f"{way}_low"] <= of_paper[way]).all() and (of_paper[way] <= of_paper[f"{way}_high"]).all()
+
+
 PUBLISHED = paper.published()["metric"]
 
 
@@ -592,7 +631,7 @@ def test_interval_of_correlations_ends_at_one():
 
 
 def test_published_values_stand_beside_the_learned_attack_alone(outcomes, learned):
-    table = comparison.beside_baselines(tables.summary(outcomes), compared(learned))
+    table = paper.beside_baselines(tables.summary(outcomes), compared(learned))
     assert set(table["setting"]) == {"shadow:real"}
     assert table["attack"].nunique() == len(experiments.ATTACKS)
     assert len(table) == 3 * len(experiments.ATTACKS)
@@ -601,7 +640,7 @@ def test_published_values_stand_beside_the_learned_attack_alone(outcomes, learne
         [LEARNED, "precision", 0.678, ""],
         [LEARNED, "recall", 0.98, ""],
     ]
-    noise = comparison.beside_baselines(tables.summary(outcomes), compared(learned), "shadow:noise20")
+    noise = paper.beside_baselines(tables.summary(outcomes), compared(learned), "shadow:noise20")
     assert set(noise["variant"]) == {"flip", "random"}
     assert noise["published"].dropna().tolist() == 2 * [0.613, 1.0]
 
@@ -614,7 +653,7 @@ def test_published_values_stand_beside_their_own_data_set_and_size():
     ]
     everything = [o for group in groups for o in group]
     rows = comparison.results_table(everything, ["T2", "F4"])
-    table = comparison.beside_baselines(tables.summary(everything, ["precision", "precision_p50"]), paper.compare(rows))
+    table = paper.beside_baselines(tables.summary(everything, ["precision", "precision_p50"]), paper.compare(rows))
     assert len(table) == 2 * len(groups)
     known = table.dropna(subset="published")
     assert known[["dataset", "train_size", "metric", "published", "published_as"]].to_numpy().tolist() == [
@@ -633,10 +672,10 @@ def test_a_bound_hides_no_published_value():
     shown = paper.compare(comparison.results_table(group, ["F5", "F9"]))
     recall = shown[shown["metric"] == "attack_recall"].set_index("id")["published"]
     assert np.isnan(recall["F5"])
-    table = comparison.beside_baselines(tables.summary(group, ["recall"]), shown)
+    table = paper.beside_baselines(tables.summary(group, ["recall"]), shown)
     assert table["published"].tolist() == [recall["F9"]]
     of_figure_5 = shown[(shown["id"] == "F5") & (shown["metric"] == "attack_recall")]
-    alone = comparison.beside_baselines(tables.summary(group, ["recall"]), of_figure_5)
+    alone = paper.beside_baselines(tables.summary(group, ["recall"]), of_figure_5)
     assert alone[["published", "published_as"]].to_numpy().tolist() == [[0.95, "lower bound"]]
 
 

@@ -242,7 +242,7 @@ def _text(value: Any, name: Hashable, digits: int, words: Mapping[Hashable, str]
 
 
 def _in_words(name: str) -> str:
-    """What a code is called: "attack_precision_p50" is "attack precision, median"."""
+    """What a code is called: "attack_precision_p50" is "attack precision, low median"."""
     if (word := in_words(name)) != name:
         return word
     name = name.removeprefix("target_").removeprefix("mitigation:")
@@ -251,7 +251,7 @@ def _in_words(name: str) -> str:
     if rate := re.fullmatch(r"(\w+?)_at_(0\.\d+)", name):
         return f"{rate[1].upper() if rate[1] in ('tpr', 'ppv') else rate[1].replace('_', ' ')} at {100 * float(rate[2]):g}%"
     if part := re.fullmatch(r"(\w+)_p(\d+)", name):
-        return f"{_in_words(part[1])}, {'median' if part[2] == '50' else f'percentile {int(part[2])}'}"
+        return f"{_in_words(part[1])}, {'low median' if part[2] == '50' else f'percentile {int(part[2])}'}"
     return name.replace("_", " ")
 
 

@@ -18,7 +18,9 @@ from mialib.metrics.rates import METRICS, Counts, count, false_positive_rate, pa
 
 
 class Interval(NamedTuple):
-    """A mean over targets with its 95% interval; `undefined`: per-class values left out, for a class never called a member."""
+    """A mean over targets with its 95% interval; `undefined`: per-class values left out (of "precision_or_0": taken as 0), for
+    a class never called a member.
+    """
 
     value: float
     low: float
@@ -54,8 +56,9 @@ def interval(
     drawn = np.array([counts[i] for i in defined], np.int64)
     draws = [statistic(c, name) for c in _drawn(drawn.tobytes(), drawn.shape, n_boot, seed)]
     low, high = wider(values, np.mean(draws, axis=0), level) if len(values) else (np.nan, np.nan)
+    of_class = METRICS[metric.removesuffix("_or_0")]
     undefined = (
-        sum(int(np.isnan(METRICS[metric](c)[c.members + c.nonmembers > 0]).sum()) for c in counts) if summary is not None else 0
+        sum(int(np.isnan(of_class(c)[c.members + c.nonmembers > 0]).sum()) for c in counts) if summary is not None else 0
     )
     return Interval(float(values.mean()) if len(values) else np.nan, low, high, len(values), undefined)
 

@@ -54,8 +54,14 @@ def accuracy(c: Counts) -> np.ndarray:
     return _ratio(c.true_positives + c.nonmembers - c.false_positives, c.members + c.nonmembers)
 
 
+def precision_or_0(c: Counts) -> np.ndarray:
+    """As `precision`, but 0 for a class with records and without any "member" answer, as the paper's Fig. 9 has it."""
+    return np.where(np.isnan(precision(c)) & (c.members + c.nonmembers > 0), 0.0, precision(c))
+
+
 METRICS: dict[str, Callable[[Counts], np.ndarray]] = {
     "precision": precision,
+    "precision_or_0": precision_or_0,
     "recall": recall,
     "accuracy": accuracy,
     "false_positive_rate": false_positive_rate,
@@ -63,7 +69,17 @@ METRICS: dict[str, Callable[[Counts], np.ndarray]] = {
 
 
 def _percentile(v: np.ndarray, q: int) -> np.ndarray:
-    """`np.nanpercentile(v, q, -1)`, which loops over rows."""
+    """The least value that q in 100 of the values do not exceed: one of the values itself, as the medians are that the paper
+    prints for the ten classes of its Fig. 4 (the fifth smallest). NaN is left out.
+    """
+    v = np.sort(v, -1)  # NaN last
+    known = (~np.isnan(v)).sum(-1, keepdims=True)
+    place = np.maximum(-(-q * known // 100) - 1, 0)
+    return np.take_along_axis(v, place, -1)[..., 0]
+
+
+def _between(v: np.ndarray, q: int) -> np.ndarray:
+    """`np.nanpercentile(v, q, -1)`, which loops over rows: the usual median and quartiles, between two values as a rule."""
     v = np.sort(v, -1)  # NaN last
     at = q / 100 * np.maximum((~np.isnan(v)).sum(-1, keepdims=True) - 1, 0)
     low, high = (np.take_along_axis(v, end(at).astype(int), -1) for end in (np.floor, np.ceil))
@@ -74,7 +90,7 @@ def _whisker(v: np.ndarray, end: int) -> np.ndarray:
     """The value furthest out, below (-1) or above (1), within 1.5 interquartile ranges of the box, or the box's own end where
     that is further: Tukey's, as matplotlib draws.
     """
-    low, high = _percentile(v, 25), _percentile(v, 75)
+    low, high = _between(v, 25), _between(v, 75)
     reach = 1.5 * (high - low)
     inside = np.where((v >= (low - reach)[..., None]) & (v <= (high + reach)[..., None]), v, np.nan)
     return np.minimum(np.nanmin(inside, -1), low) if end < 0 else np.maximum(np.nanmax(inside, -1), high)
@@ -85,6 +101,9 @@ SUMMARIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "mean": lambda v: np.nanmean(v, -1),
     "max": lambda v: np.nanmax(v, -1),
     **{f"p{q}": partial(_percentile, q=q) for q in (10, 25, 50, 75, 90)},
+    "median": partial(_between, q=50),
+    "box_low": partial(_between, q=25),  # a box plot's ends, as matplotlib draws them
+    "box_high": partial(_between, q=75),
     "whisker_low": partial(_whisker, end=-1),
     "whisker_high": partial(_whisker, end=1),
 }
@@ -115,7 +134,8 @@ def statistic(counts: Counts, name: str) -> np.ndarray:
     """A metric by name: "precision" over all records, or a summary of the per-class values: "precision_p50", "recall_min" …
 
     Names: a key of METRICS, alone or followed by "_" and a key of SUMMARIES, or "_above_0.7", "_below_0.1" (the share of the
-    classes), "_class_3" (one class, from 0). Axes of `counts` before the classes are kept.
+    classes), "_class_3" (one class, from 0). Of an even number of classes "p50" is the lower of the two in the middle, "median"
+    lies between them. Axes of `counts` before the classes are kept.
     """
     metric, summary = parse_statistic(name)
     if summary is None:
@@ -127,7 +147,8 @@ def statistic(counts: Counts, name: str) -> np.ndarray:
 
 def parse_statistic(name: str) -> tuple[str, Callable[[np.ndarray], np.ndarray] | None]:
     """Metric and summary (None for all records) of a statistic's name."""
-    metric = next((m for m in METRICS if name == m or str(name).startswith(f"{m}_")), "")
+    metrics = sorted(METRICS, key=len, reverse=True)  # "precision_or_0" before "precision"
+    metric = next((m for m in metrics if name == m or str(name).startswith(f"{m}_")), "")
     rest = str(name).removeprefix(metric).removeprefix("_")
     if metric and name == metric:
         return metric, None

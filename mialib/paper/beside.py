@@ -1,21 +1,53 @@
-"""What of the paper stands beside ours: its attack at its own number of shadow models, Tables I and III row by row."""
+"""What of the paper stands beside ours: its learned attack, at its own number of shadow models; Tables I and III row by row; the
+classes of Fig. 9 by its convention and by ours.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from mialib.paper.comparison import learned_values, verdict_within
+from mialib import metrics
+from mialib.paper.comparison import published_rows, verdict_within
 from mialib.paper.values import published
-from mialib.study.experiments import LEARNED, REAL
+from mialib.study.experiments import LEARNED, REAL, Outcome
 from mialib.study.leakage import AWARE, UNAWARE
 from mialib.study.sweep import table_iii_mitigations
+from mialib.study.tables import _grouped
 
 SHADOWS_OF_PAPER = {  # Sec. VI-C, p. 9; Purchase has as many for every number of classes
     "cifar10": 100, "cifar100": 100, "location": 60, "mnist": 50, "adult": 20, "texas": 10,
     **{f"purchase{n}": 20 for n in (2, 10, 20, 50, 100)},
 }  # fmt: skip
 TABLE_I = {"target_train_accuracy": "training accuracy", "target_test_accuracy": "testing accuracy"}  # as its head has them
+
+
+def beside_baselines(table: pd.DataFrame, compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
+    """Rows of `summary` for one source of shadow data, with the paper's value (columns `published`, `published_as`) at the
+    learned attack.
+
+    published_as: "", or what the paper gives in place of a metric over all records: "median of classes", "lower bound".
+    """
+    on = ["dataset", "our_target", "train_size", "attack", "metric"]
+    known = learned_values(compared, setting).assign(attack=LEARNED)
+    rows = table[table["setting"] == setting]
+    found = rows.merge(known[[*on, "published", "published_as"]], how="left", on=on).reset_index(drop=True)
+    return found.fillna({"published_as": ""})
+
+
+def learned_values(compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
+    """What the paper prints of its attack for one source of shadow data, one row a metric: dataset, our_target, train_size (of
+    ours), metric (without "attack_"), published, published_as (see `beside_baselines`).
+    """
+    rows = compared[compared["setting"].fillna("").replace("", REAL[0]) == setting]
+    rows = rows.assign(train_size=rows["our_train_size"], metric=rows["metric"].str.removeprefix("attack_"), published_as="")
+    medians = rows[rows["metric"].str.endswith("_p50")]
+    medians = medians.assign(metric=medians["metric"].str.removesuffix("_p50"), published_as="median of classes")
+    bounds = rows.assign(published=rows["published_low"], published_as="lower bound")
+    on = ["dataset", "our_target", "train_size", "metric"]
+    known = pd.concat([rows, medians, bounds]).dropna(subset="published").drop_duplicates(on)
+    return known[[*on, "published", "published_as"]].reset_index(drop=True)
 
 
 def beside_counts(by_count: pd.DataFrame, compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
@@ -104,3 +136,33 @@ def _note_of_three(n_targets: Mapping[str, int], known: pd.Series) -> str:
         every = "no record called a member: no precision"
         notes.append(every if not defined else f"precision of {defined} of {of} targets: the others called nobody a member")
     return "; ".join(filter(None, notes))
+
+
+OF_CLASSES = ("min", "p10", "p25", "p50", "p75", "p90", "mean", "below_0.1")  # of the precision of single classes
+
+
+def both_conventions(outcomes: Sequence[Outcome], experiment: str = "F9") -> pd.DataFrame:
+    """Statistics of the classes' attack precision with classes that are never called members counted in two ways, a row a case
+    and statistic of OF_CLASSES ("below_0.1": the share of the classes below 0.1): the case, statistic, published (NaN where the
+    experiment draws nothing such), undefined (how many such classes there are, over all targets), n_targets, and of each way
+    value, low, high: `left_out`, which is ours, and `as_zero`, which is what the paper's Fig. 9 does.
+    """
+    rows = []
+    for (case, _), group in _grouped(outcomes).items():
+        known = published_rows(case.dataset, [experiment])
+        known = known[known["setting"] == case.setting].set_index("metric")["value"]
+        pairs = [(o.trial.answers, o.decision) for o in group]
+        for name in OF_CLASSES:
+            left_out, as_zero = (metrics.interval(pairs, f"{of}_{name}") for of in ("precision", "precision_or_0"))
+            row = case._asdict() | {"statistic": name, "published": _drawn(known, name)}
+            row |= {"undefined": as_zero.undefined, "n_targets": as_zero.n_targets}
+            for way, found in (("left_out", left_out), ("as_zero", as_zero)):
+                row |= {way: found.value, f"{way}_low": found.low, f"{way}_high": found.high}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _drawn(known: pd.Series, statistic: str) -> float:
+    if statistic.startswith("below"):  # a number of classes, of sets that have 100
+        return float(known.get(f"n_classes_precision_{statistic}", np.nan)) / 100
+    return float(known.get(f"attack_precision_{statistic}", np.nan))

@@ -88,15 +88,18 @@ def an_average_of_its_class(tables: Tables) -> Stated:
 
 SAID_OF_PICTURES: dict[str, tuple[str, Callable[[Row, float], bool]]] = {  # of a row, and the measure of a copy of a member
     "farther than the class mean": (
-        "is no nearer to a member than the class's mean",
+        "is no nearer to a member than the class's mean, by an interval that reaches 0 and excludes a copy's",
         lambda row, copy: row["high"] >= 0 and row["low"] > copy,
     ),
     "nearer to members": (
-        "is not nearer to members than to non-members",
+        "is not nearer to members than to non-members, by an interval that reaches 0 and excludes a copy's",
         lambda row, copy: row["low"] <= 0 and row["high"] < copy,
     ),
-    "auc": ("ranks records like a coin", lambda row, _: row["low"] > 0.5 - NEAR and row["high"] < 0.5 + NEAR),
-    "recognised": ("is recognised by most other networks", lambda row, _: row["low"] > 0.5),
+    "auc": (
+        "ranks records like a coin: AUC within 0.05 of 0.5, with its interval",
+        lambda row, _: row["low"] > 0.5 - NEAR and row["high"] < 0.5 + NEAR,
+    ),
+    "recognised": ("is recognised by most other networks: above 0.5, with its interval", lambda row, _: row["low"] > 0.5),
 }
 
 
@@ -132,17 +135,18 @@ def suffice_to_copy(tables: Tables) -> Stated:
         ways = {row["way"]: row for row in rows if row["metric"] == "auc"}
         for way, row in ways.items():
             if way.startswith("copies as shadow models"):
-                yield dataset, source, f"{in_words(dataset)}: {way} tell members, AUC above 0.5", _told(row["low"] > 0.5, row)
+                text = f"{in_words(dataset)}: {way} tell members, AUC above 0.5, with its interval"
+                yield dataset, source, text, _told(row["low"] > 0.5, row)
         for way, row in ways.items():
             if way.startswith("inside the copy") and TARGET_ALONE in ways:
-                text = f"{in_words(dataset)}: {way} members are hidden better than in the target's own answers"
+                text = f"{in_words(dataset)}: {way} members are hidden better than in the target's own answers, intervals apart"
                 yield dataset, source, text, _told(row["high"] < ways[TARGET_ALONE]["low"], row, ways[TARGET_ALONE])
 
 
 def sees_more_inside(tables: Tables) -> Stated:
-    """What is learned from shadow models of all that is inside ranks better than the best of what answers tell, the records and
-    targets being the same. The best one is picked on them, which is no help to the test. Who knows members of the target knows
-    more than the black-box attacker, and is not compared.
+    """What is learned from shadow models of all that is inside ranks better than the best of what answers tell (the gain's
+    interval lies above 0), the records and targets being the same. The best one is picked on them, which is no help to the
+    test. Who knows members of the target knows more than the black-box attacker, and is not compared.
     """
     for dataset, source, _, rows in _groups(tables, "white_box"):
         for row in rows:
@@ -160,11 +164,13 @@ def overlap_helps(tables: Tables) -> Stated:
         for metric, words in (("auc", "ranks better"), ("recall", "finds more members")):
             gains = {row["share"]: row for row in rows if row["attack"] == OLD and row["metric"] == f"{metric}_gain"}
             if 1.0 in gains:
-                text = f"{in_words(dataset)}: with shadows on the target's own records the attack of 2017 {words}"
+                text = f"{in_words(dataset)}: on the target's own records the attack of 2017 {words}, with its interval"
                 yield dataset, source, text, _told(gains[1.0]["low"] > 0, gains[1.0])
             if gains and metric == "auc":
                 worst = min(gains.values(), key=lambda row: row["high"])
-                text = f"{in_words(dataset)}: no share of common records makes the attack of 2017 rank worse"
+                text = (
+                    f"{in_words(dataset)}: no share of common records makes the attack of 2017 rank worse by a whole interval"
+                )
                 yield dataset, source, text, _told(worst["high"] >= 0, worst)
 
 
@@ -175,7 +181,8 @@ def not_networks_alone(tables: Tables) -> Stated:
     for dataset, source, kind, rows in _groups(tables, "kinds", "kind"):
         for row in rows:
             if row["attack"] == OLD and row["metric"] == "auc":
-                yield dataset, source, f"{in_words(dataset)}, {kind}: AUC above 0.5", _told(row["low"] > 0.5, row)
+                text = f"{in_words(dataset)}, {kind}: AUC above 0.5, with its interval"
+                yield dataset, source, text, _told(row["low"] > 0.5, row)
     for dataset, source, kind, rows in _groups(tables, "wrong_kind", "target_kind"):
         of_auc, gains = (
             {row["shadow_kind"]: row for row in rows if row["attack"] == OLD and row["metric"] == metric}
@@ -183,11 +190,13 @@ def not_networks_alone(tables: Tables) -> Stated:
         )
         wrong = [row for other, row in of_auc.items() if other != kind]
         if wrong:
-            text = f"{in_words(dataset)}, {kind}: shadows of every other kind find members, AUC above 0.5"
+            text = f"{in_words(dataset)}, {kind}: shadows of every other kind find members, AUC above 0.5, with its interval"
             yield dataset, source, text, _told(all(row["low"] > 0.5 for row in wrong), min(wrong, key=lambda row: row["value"]))
         if gains:
             best = max(gains.values(), key=lambda row: row["low"])
-            text = f"{in_words(dataset)}, {kind}: no shadows of another kind do better than those of its own"
+            text = (
+                f"{in_words(dataset)}, {kind}: no shadows of another kind do better than those of its own by a whole interval"
+            )
             yield dataset, source, text, _told(best["low"] <= 0, best)
 
 
@@ -197,7 +206,7 @@ def reaches_through_an_app(tables: Tables) -> Stated:
         found = {row["app"]: row for row in rows if row["attack"] == OLD and row["metric"] == "auc"}
         for app, row in found.items():
             if app != DIRECT_ACCESS.name:
-                text = f"{in_words(dataset)}, {app}: AUC of the attack of 2017 above 0.5"
+                text = f"{in_words(dataset)}, {app}: AUC of the attack of 2017 above 0.5, with its interval"
                 yield dataset, source, text, _told(row["low"] > 0.5, row)
 
 

@@ -71,7 +71,8 @@ def finds_next_to_nothing(tables: Tables) -> Tested:
     """
     for dataset, source, rates in _data_sets(tables, "rates"):
         old, lira = _rate(rates, "shokri", "tpr"), _lira(rates, "tpr")
-        text = f"{_called(dataset)}: the attack of 2017 finds at most 2% at 0.1% FPR, LiRA online ten times as many"
+        of_each = "the attack of 2017 finds at most 2% at 0.1% FPR, LiRA online ten times as many as it and as guessing"
+        text = f"{_called(dataset)}: {of_each}, intervals apart"
         told = _unmeasured(rates, "attack", ["shokri"], LIRA_ONLINE)
         if old is not None and lira is not None:
             holds = old["value"] <= NEXT_TO_NOTHING and lira["low"] > old["high"]
@@ -118,15 +119,16 @@ def one_variance_wins(tables: Tables) -> Tested:
 
 def logit_and_gaussian_gain(tables: Tables) -> Tested:
     """(d), of each data set and side of the ladder: at 0.1% FPR logit and Gaussian together find more than a threshold a
-    record, and, where several queries were measured, add more to it than these do. The logit alone need not help: with IN and
-    OUT models it loses in three of the four published ladders.
+    record, and, where several queries were measured (the test says so), add more to it than these do. The logit alone need not
+    help: with IN and OUT models it loses in three of the four published ladders.
     """
     for dataset, source, table in _data_sets(tables, "ladder"):
         low = table[(table["metric"] == "tpr") & (table["fpr"] == LOW_FPR)]
         for side in (side for side, steps in STEPS_OF_SIDE.items() if "Gaussian" in steps):
             rungs = low[low["side"] == side].drop_duplicates("step").set_index("step", drop=False)
             steps = [step for step in ("a threshold a record", "Gaussian", "queries") if step in rungs.index]
-            text = f"{_called(dataset)}, {side} models: logit and Gaussian beat a threshold a record, queries add less"
+            text = f"{_called(dataset)}, {side} models: logit and Gaussian beat a threshold a record"
+            text += ", queries add less" if "queries" in steps else ""
             told = _unmeasured(table[table["side"] == side], "step", ["a threshold a record"], ["Gaussian"])
             if steps[:2] == ["a threshold a record", "Gaussian"]:
                 gains = rungs.loc[steps, "value"].diff().iloc[1:]
@@ -143,7 +145,8 @@ def averages_hide(tables: Tables) -> Tested:
         source, rates = measured.get(dataset, ("", pd.DataFrame(columns=MODERN_TABLES["rates"])))
         averages = _found(*(_rate(rates, "shokri", metric) for metric in ("auc", "balanced_accuracy")))
         finds = _found(_lira(rates, "tpr"), _rate(rates, "rmia_online", "tpr"))
-        text = f"{_called(dataset)}: averages of the attack of 2017 at most {BARELY_LEAKS}, LiRA or RMIA above 1% at 0.1% FPR"
+        averages_said = f"averages of the attack of 2017 at most {BARELY_LEAKS}"
+        text = f"{_called(dataset)}: {averages_said}, LiRA or RMIA above 1% at 0.1% FPR, with its interval"
         told = _unmeasured(rates, "attack", ["shokri"], [*LIRA_ONLINE, "rmia_online"])
         if averages and finds:
             many = any(row["low"] > TENFOLD * LOW_FPR for row in finds)

@@ -11,7 +11,7 @@ from mialib.core import checks
 from mialib.paper.values import KEY, curves, published
 from mialib.plots.names import SURROGATE
 from mialib.shadow import synthesis
-from mialib.study.experiments import LEARNED, REAL, Case, Outcome
+from mialib.study.experiments import REAL, Case, Outcome
 from mialib.study.shadow_data import MODEL_BASED, Made
 from mialib.study.tables import CASE, SCATTERS, _grouped, published_metric
 
@@ -90,13 +90,22 @@ def results_table(outcomes: Sequence[Outcome], ids: Iterable[str]) -> pd.DataFra
     cases, rows = [], []
     for (case, _), group in _grouped(outcomes).items():
         for key in _beside(case, published_rows(case.dataset, ids)).to_dict("records"):
-            ours = {"our_train_size": float(case.train_size), **published_metric(group, key["metric"])._asdict()}
+            ours = published_metric(group, as_counted(key["id"], key["metric"]))._asdict()
             cases.append(case)
-            rows.append({**key, **ours})
+            rows.append({**key, "our_train_size": float(case.train_size), **ours})
     if not rows:
         raise ValueError(f"ids must name values published of {sorted({o.case.dataset for o in outcomes})}, got {ids}")
     columns = [column for column in CASE if column not in KEY]
     return pd.DataFrame([{**{c: getattr(case, c) for c in columns}, **row} for case, row in zip(cases, rows, strict=True)])
+
+
+UNDEFINED_AS_ZERO = ("F9",)  # figures that draw a class never called a member at 0; no other shows what it does with them
+
+
+def as_counted(experiment: str, metric: str) -> str:
+    """A published metric of single classes with undefined precisions counted as the experiment ("F9") counts them."""
+    of_classes = metric.startswith(("attack_precision_", "n_classes_precision_"))
+    return metric.replace("precision_", "precision_or_0_", 1) if of_classes and experiment in UNDEFINED_AS_ZERO else metric
 
 
 def _beside(case: Case, rows: pd.DataFrame) -> pd.DataFrame:
@@ -155,33 +164,6 @@ def _spearman(part: pd.DataFrame, x: str, y: str, n_boot: int, rng: np.random.Ge
 def _rank_correlation(pairs: np.ndarray) -> float:
     found = metrics.spearman(*pairs.T)
     return 0.0 if np.isnan(found) else found  # all classes alike on one side: no order, no correlation
-
-
-def beside_baselines(table: pd.DataFrame, compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
-    """Rows of `summary` for one source of shadow data, with the paper's value (columns `published`, `published_as`) at the
-    learned attack.
-
-    published_as: "", or what the paper gives in place of a metric over all records: "median of classes", "lower bound".
-    """
-    on = ["dataset", "our_target", "train_size", "attack", "metric"]
-    known = learned_values(compared, setting).assign(attack=LEARNED)
-    rows = table[table["setting"] == setting]
-    found = rows.merge(known[[*on, "published", "published_as"]], how="left", on=on).reset_index(drop=True)
-    return found.fillna({"published_as": ""})
-
-
-def learned_values(compared: pd.DataFrame, setting: str = REAL[0]) -> pd.DataFrame:
-    """What the paper prints of its attack for one source of shadow data, one row a metric: dataset, our_target, train_size (of
-    ours), metric (without "attack_"), published, published_as (see `beside_baselines`).
-    """
-    rows = compared[compared["setting"].fillna("").replace("", REAL[0]) == setting]
-    rows = rows.assign(train_size=rows["our_train_size"], metric=rows["metric"].str.removeprefix("attack_"), published_as="")
-    medians = rows[rows["metric"].str.endswith("_p50")]
-    medians = medians.assign(metric=medians["metric"].str.removesuffix("_p50"), published_as="median of classes")
-    bounds = rows.assign(published=rows["published_low"], published_as="lower bound")
-    on = ["dataset", "our_target", "train_size", "metric"]
-    known = pd.concat([rows, medians, bounds]).dropna(subset="published").drop_duplicates(on)
-    return known[[*on, "published", "published_as"]].reset_index(drop=True)
 
 
 MEANS = {  # what the paper prints of its model-based records: the part of a `Synthesis` that it is the mean of

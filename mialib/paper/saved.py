@@ -4,7 +4,7 @@ Of the tables `compared` and `modern_compared` only what was measured is read: p
 worked out again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,26 +15,36 @@ import pandas as pd
 from mialib.core import checks
 from mialib.paper.claims_related import RELATED_CLAIMS
 from mialib.paper.claims_since import MODERN_CLAIMS
-from mialib.paper.comparison import NEEDED, NOT_RUN, NOT_TESTABLE, OUTCOMES, compare
+from mialib.paper.comparison import NEEDED, NOT_RUN, compare
 from mialib.paper.modern import MODERN_FLOATS, MODERN_KEY, MODERN_MEASURED, modern_verdicts, was_published
 from mialib.paper.modern_tables import NETWORKS, check_values
-from mialib.paper.rows import refuse, refuse_intervals, refuse_outside, refuse_texts, row_words
+from mialib.paper.rows import refuse, refuse_intervals, refuse_outside, refuse_texts
+from mialib.paper.saved_checks import (
+    ROW_KEY,
+    STANDIN_SUFFIX,
+    _check_apart,
+    _check_claims,
+    _check_numbers,
+    _check_sources,
+    _in_front,
+    _name,
+    _read_saved,
+)
 from mialib.paper.values import KEY, published
 from mialib.runs import run
-from mialib.runs.run import read_run, read_table, results_folder, standins
+from mialib.runs.run import read_run, results_folder, standins
+from mialib.study.experiments import LEARNED
 
 UNREAD = ("00_", "11_", "99_")  # without published values of their own: an attack by hand, an audit, the reader of the others
 MODERN = "09_modern_attacks"  # has tables of its own: its values are no paper of 2017's
 ANSWERS = "01_cifar10"  # whose targets' answers for the true class are shown beside what attacks make of them
 AROUND = "10_related_attacks"  # has claims alone: the paper says of them in words, without a value
-STANDIN_SUFFIX = "-standin"
-STUDY_SOURCES = ("real", "standin")
-ROW_KEY = [*KEY, "our_target", "our_train_size", "variant"]  # what tells the rows of a table apart
-NUMBERS = ["value", "low", "high", "n_targets", "train_size", "our_train_size"]
 MEASURED = list(dict.fromkeys([*ROW_KEY, *NEEDED]))
 COUNTS = ["dataset", "train_size", "member", "bin_left", "bin_right", "records", "n_targets"]  # of `read_true_class`
 CLAIM_COLUMNS = ["claim", "test", "outcome", "evidence"]
-ALLOWED = (*OUTCOMES[True], *OUTCOMES[False], NOT_TESTABLE)
+REPAIRED = {"01_cifar10": "without_failed", "02_cifar100": "explained"}  # tables of attacks without failed shadows
+OF_REPAIRED = ["value", "low", "high", "n_targets"]  # what stands in such a table in place of the same of `compared`
+REPAIRED_COLUMNS = ["dataset", "our_target", "setting", "our_train_size", "variant", "metric", *OF_REPAIRED]
 
 
 class SavedModern(NamedTuple):
@@ -50,7 +60,8 @@ class Saved(NamedTuple):
     values: the rows of every `compared` table, with notebook and run in front; claims: the same of the `claims` tables, with
     dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`;
     modern: what 09_modern_attacks left, None if it was not run; around: the claims of 10_related_attacks likewise; answers: the
-    table `true_class` of 01_cifar10, without rows where there is none; records: run.json of each notebook's run, by notebook.
+    table `true_class` of 01_cifar10, without rows where there is none; records: run.json of each notebook's run, by notebook;
+    repaired: what the attack gave without shadows whose training had failed, as far as that was saved (`read_repaired`).
     """
 
     values: pd.DataFrame
@@ -61,6 +72,7 @@ class Saved(NamedTuple):
     around: pd.DataFrame | None = None
     answers: pd.DataFrame = pd.DataFrame(columns=COUNTS)
     records: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    repaired: pd.DataFrame = pd.DataFrame(columns=REPAIRED_COLUMNS)
 
 
 def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
@@ -73,7 +85,7 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
     folders = find(profile, data, results_folder() if results is None else Path(results))
     records = {notebook: read_record(folder) for notebook, folder in folders.items()}
     values, claims, facts, datasets, modern, around = [], [], [], [], None, None
-    answers = pd.DataFrame(columns=COUNTS)
+    answers, repaired = pd.DataFrame(columns=COUNTS), [pd.DataFrame(columns=REPAIRED_COLUMNS)]
     for notebook, folder in folders.items():
         record = records[notebook]
         front = {"notebook": notebook, "run": folder.parent.name}
@@ -88,13 +100,15 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
             claims.append(_in_front(read_claims(folder, record), front))
             counted = {"values": len(values[-1]), "claims": len(claims[-1])}
             answers = read_true_class(folder, record) if notebook == ANSWERS else answers
+            repaired += [read_repaired(folder, record)] if notebook in REPAIRED else []
         source = "standin" if standins(record) else "real"
         facts.append(front | {"source": source, "seconds": record["seconds"]} | counted)
         datasets += [each for each in record["datasets"] if each not in datasets]
     table = pd.concat(values, ignore_index=True)
     _check_apart(table)
     found = pd.concat(claims, ignore_index=True)
-    return Saved(table, found, pd.DataFrame(facts), datasets, modern, around, answers, records)
+    known = pd.concat([each for each in repaired if len(each)] or repaired, ignore_index=True)
+    return Saved(table, found, pd.DataFrame(facts), datasets, modern, around, answers, records, known)
 
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:
@@ -192,6 +206,30 @@ def read_true_class(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     return table[COUNTS]
 
 
+def read_repaired(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
+    """What the learned attack gave without failed shadows, REPAIRED_COLUMNS, a row a value, named as `compared` names it;
+    without rows where the run has no such table.
+
+    Raises ValueError for a missing column, a source that is not the run's, what is not a number, a value outside 0..1 or its
+    interval, and two rows of one key.
+    """
+    table = REPAIRED[folder.name]
+    if not (folder / f"{table}.csv").exists():
+        return pd.DataFrame(columns=REPAIRED_COLUMNS)
+    columns = ["source", "attack", "train_size", *(c for c in REPAIRED_COLUMNS if c != "our_train_size")]
+    name, rows = _name(folder / f"{table}.csv"), _read_saved(folder, table, columns)
+    _check_sources(name, rows, record, folder.parent.name)
+    refuse_texts(name, rows, [*OF_REPAIRED, "train_size"])
+    undefined = rows["value"].isna() & (rows["n_targets"] == 0)
+    refuse_intervals(name, rows, undefined, "allowed only, all three, for a precision of no target (n_targets 0)")
+    refuse_outside(name, rows, "value", 0, 1)
+    ours = (rows["attack"] == LEARNED) & ~undefined
+    rows = rows[ours & (rows["shadows"] == "without failed")] if "shadows" in rows else rows[ours]
+    rows = rows.assign(our_train_size=rows["train_size"].astype(float), metric="attack_" + rows["metric"])
+    refuse(name, rows, rows.duplicated(REPAIRED_COLUMNS[:6]), "the second row of one key")
+    return rows[REPAIRED_COLUMNS]
+
+
 def read_modern(folder: Path, record: Mapping[str, Any]) -> SavedModern:
     """The tables `modern_compared` and `modern_claims` of 09_modern_attacks, every row checked as those of the others are.
 
@@ -221,74 +259,3 @@ def read_stated(folder: Path, record: Mapping[str, Any], table: str, stated: Map
     _check_claims(name, rows[rows["outcome"] != NOT_RUN], record, folder.parent.name)
     refuse(name, rows, rows.duplicated(["claim", "test", "dataset", "source"]), "the second row of one test")
     return rows
-
-
-# Checks
-
-
-def _check_claims(name: str, table: pd.DataFrame, record: Mapping[str, Any], run: str) -> None:
-    """Outcomes that there are, sources that are the run's, and nothing proved on stand-ins."""
-    refuse(name, table, ~table["outcome"].isin(ALLOWED), "outcome is {outcome!r}; allowed are: " + ", ".join(ALLOWED))
-    _check_sources(name, table, record, run)
-    loud = table["outcome"].isin(OUTCOMES[True]) & (table["source"] != "real")
-    refuse(name, table, loud, "outcome is {outcome!r} on {source!r} data; only real data allow it")
-
-
-def _read_saved(folder: Path, table: str, columns: Sequence[str], *, may_be_empty: bool = False) -> pd.DataFrame:
-    name = _name(folder / f"{table}.csv")
-    try:
-        frame = read_table(folder, table)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    missing = [column for column in columns if column not in frame]
-    if missing or (frame.empty and not may_be_empty):
-        raise ValueError(f"{name} lacks {f'the columns {missing}' if missing else 'rows'}; needed are {', '.join(columns)}")
-    return frame
-
-
-def _check_sources(name: str, table: pd.DataFrame, record: Mapping[str, Any], run: str) -> None:
-    refuse(name, table, ~table["source"].isin(STUDY_SOURCES), "source is {source!r}; allowed are: " + ", ".join(STUDY_SOURCES))
-    if not run.endswith(STANDIN_SUFFIX):
-        wrong = table["source"] != "real"
-        refuse(name, table, wrong, f"source is {{source!r}}; in {run} every row must be 'real'")
-    said = table["dataset"].map({each["name"]: each["source"] for each in record["datasets"]})
-    wrong = said.notna() & (said != table["source"])
-    refuse(name, table.assign(said=said), wrong, "source is {source!r}; run.json says {said!r}")
-
-
-def _check_numbers(name: str, table: pd.DataFrame) -> None:
-    refuse_texts(name, table, NUMBERS)
-    given = table[["value", "low", "high"]].notna()
-    undefined = ~given.any(axis=1) & (table["n_targets"] == 0) & table["metric"].str.contains("precision")
-    refuse_intervals(name, table, undefined, "allowed only, all three, for a precision of no target (n_targets 0)")
-    refuse(name, table, ~(table["our_train_size"] >= 1), "our_train_size is {our_train_size}; at least 1 is needed")
-    refuse_outside(name, table, "value", *_bounds(table["metric"]))
-
-
-def _bounds(metric: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """The least and the largest value that a metric can have."""
-    least = metric.str.startswith("spearman").map({True: -1.0, False: 0.0})
-    return least, pd.Series(np.where(is_rate(metric) | (least < 0), 1.0, np.inf), metric.index)
-
-
-def is_rate(metric: pd.Series) -> pd.Series:
-    """Which metrics are shares of records or of classes' records, 0 to 1, bool (n,)."""
-    return metric.str.startswith(("attack_", "target_"))
-
-
-def _check_apart(values: pd.DataFrame) -> None:
-    """No two notebooks have the same row: it would be counted twice."""
-    twice = values[values.duplicated([*ROW_KEY, "source"], keep=False)]
-    if len(twice):
-        same = twice[(twice[ROW_KEY].astype(str) == twice[ROW_KEY].iloc[0].astype(str)).all(axis=1)]
-        files = " and ".join(f"results/{row.run}/{row.notebook}/compared.csv" for row in same.itertuples())
-        raise ValueError(f"{files} both have the row {row_words(same.iloc[0])}; one may have it")
-
-
-def _name(path: Path) -> str:
-    """A file of a run as errors call it: results/paper/04_location/compared.csv."""
-    return "/".join(path.parts[-4:])
-
-
-def _in_front(table: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
-    return table.assign(**columns)[[*columns, *table.columns]]

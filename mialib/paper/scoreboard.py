@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mialib.paper.comparison import APART, NOT_RUN, of_papers_kind
-from mialib.paper.saved import AROUND, MODERN, is_rate
+from mialib.paper.saved import AROUND, MODERN
+from mialib.paper.saved_checks import is_rate
 from mialib.paper.values import KEY, published, related
 from mialib.plots.names import SURROGATE, WORDS, in_words
 from mialib.plots.scoreboard import COUNTED

@@ -26,8 +26,9 @@ def cdfs(
     """Figs. 4 to 9: the share of classes whose attack precision (or recall) is at most x, all targets together, over the
     paper's curves (thin), all of them, whether ours has such a line or not.
 
-    A class that is never called a member has no precision: it counts among the classes, and stands at "none", right of 1. Of
-    two readings of the noise (`variant`), that by random values is dashed.
+    A class that is never called a member has no precision: it counts among the classes, and stands at "none", right of 1; the
+    dotted line has such classes at 0, as the paper's Fig. 9 does. Of two readings of the noise (`variant`), that by random
+    values is dashed.
 
     classes: `by`, whose values are the lines (see `names.line_names`), and the metric; paper: `by`, value. ours, theirs: what
     the thick and the thin lines are.
@@ -56,6 +57,7 @@ def cdfs(
     if classes[metric].isna().any():
         _make_room(ax, left)
         name_in_key(ax, "none: classes never\ncalled members", GREY)
+        name_in_key(ax, "dotted: with these at 0,\nas in the paper's Fig. 9", GREY)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     figure_key(ax)
 
@@ -71,12 +73,17 @@ def _axis_of_rates(ax: Axes, values: pd.Series) -> float:
 
 
 def _rise(ax: Axes, values: pd.Series, none: float, **pen: Any) -> None:
-    """The cumulative share of all values by those that are defined, and at x = `none` the share of those that are not."""
+    """The cumulative share of all values by those that are defined, and at x = `none` the share of those that are not; dotted
+    the share with these at 0.
+    """
     steps = np.sort(values.dropna())
     reached = len(steps) / len(values)
     if len(steps):
         ax.step([steps[0], *steps], [0, *(np.arange(1, len(steps) + 1) / len(values))], where="post", **pen)
     if reached < 1:
+        zeroed = np.append(np.zeros(len(values) - len(steps)), steps)
+        shares = np.arange(1, len(zeroed) + 1) / len(zeroed)
+        ax.step([*zeroed, 1], [*shares, 1], where="post", **pen | {"linestyle": ":", "linewidth": 1.3})
         ax.plot([none, none], [reached, 1], **pen | {"linestyle": "-", "linewidth": 4, "solid_capstyle": "butt"})
 
 
@@ -89,22 +96,32 @@ def _make_room(ax: Axes, left: float) -> None:
 
 
 def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, names: Sequence[str]) -> None:
-    """Fig. 4: the attack precision of each of ten classes; a faint dot a target, their mean filled, the paper's hollow. The
-    dotted lines are the medians.
+    """Fig. 4: the attack precision of each of ten classes; a faint dot a target, their mean filled, the paper's hollow.
 
-    classes: cls, precision; paper: cls, value. names: of the classes, in their order. Facet by training size.
+    Of an even number of classes a median is read in two ways. A line is the low median, the fifth smallest of ten, as the paper
+    prints it (`attack_precision_p50` of `paper.compare`); dotted the usual one, between the fifth and the sixth
+    (`attack_precision_median`). Ours are means over targets of each target's own, as in the table.
+
+    classes: target, cls, precision; paper: cls, value. names: of the classes, in their order. Facet by training size.
     """
     mark_coin(ax)
     ax.plot(classes["cls"] - 0.12, classes["precision"], "o", color=OURS, markersize=2.5, alpha=0.4, markeredgewidth=0)
     means = classes.groupby("cls")["precision"].mean()
     ax.plot(means.index - 0.12, means, "o", color=OURS)
     ax.plot(paper["cls"] + 0.12, paper["value"], "o", color="black", markerfacecolor="none", markersize=5)
-    for values, colour in ((means, OURS), (paper["value"], "black")):
-        if len(values):
-            ax.axhline(values.median(), color=colour, linestyle=":", linewidth=1, zorder=0)
-    figure_key(ax, [("ours", OURS), ("faint: single targets", OURS), ("hollow: the paper", "black"), ("dotted: medians", GREY)])
+    own = [rows.dropna().to_numpy() for _, rows in classes.groupby("target")["precision"]]
+    for targets, colour in ((own, OURS), ([paper["value"].to_numpy()], "black")):
+        for method, dashes in READINGS_OF_MEDIAN:
+            found = [np.percentile(values, 50, method=method) for values in targets if len(values)]
+            if found:
+                ax.axhline(float(np.mean(found)), color=colour, linestyle=dashes, linewidth=0.9, zorder=0)
+    figure_key(ax, [("ours", OURS), ("faint: single targets", OURS), ("hollow: the paper", "black"), (OF_MEDIANS, GREY)])
     ax.set(ylim=(axis_start(classes["precision"]), 1.02), xlabel="class", ylabel="attack precision")
     ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
+
+
+READINGS_OF_MEDIAN = (("inverted_cdf", "-"), ("linear", ":"))  # numpy's names: one of the values, and between two
+OF_MEDIANS = "line: low median,\nas the paper prints it;\ndotted: median"
 
 
 def pictures(shown: pd.DataFrame, *, ax: Axes, second: str = "the probability that the target gives to its class") -> None:
@@ -134,8 +151,8 @@ def boxes(classes: pd.DataFrame, compared: pd.DataFrame, points: pd.DataFrame | 
     """Fig. 10: the attack precision of the classes, a filled box a number of classes; the paper's box beside it, hollow. Of
     fewer than five classes there is no box: a dot a class and target. Diamonds: precision over all records (Table II).
 
-    classes: dataset, cls, precision; compared: dataset, id, metric (attack_precision_p25 …), published, and value; points: what
-    the paper draws of few classes, series ("Purchase-2"), value.
+    classes: dataset, cls, precision; compared: dataset, id, metric (attack_precision_box_low …), published, and value; points:
+    what the paper draws of few classes, series ("Purchase-2"), value.
     """
     mark_coin(ax)
     names = list(dict.fromkeys(classes["dataset"]))
@@ -166,7 +183,7 @@ def boxes(classes: pd.DataFrame, compared: pd.DataFrame, points: pd.DataFrame | 
 
 FEW_CLASSES = 5  # quartiles need more
 OVER_ALL = ("T2", "attack_precision")
-BOX = {"whislo": "whisker_low", "q1": "p25", "med": "p50", "q3": "p75", "whishi": "whisker_high"}
+BOX = {"whislo": "whisker_low", "q1": "box_low", "med": "median", "q3": "box_high", "whishi": "whisker_high"}
 
 
 def _papers_box(ax: Axes, place: float, known: pd.Series) -> None:

@@ -8,7 +8,10 @@ from mialib.site.sources import Sources
 
 GIVEN_WORDS = {STATED: "stated in the paper", DRAWN: "read off its figures"}
 STANDING_WORDS = dict(zip(STANDINGS, ("counts", "other conditions", "stand-in")))
-QUANTILES = {"min": "least class", "max": "greatest class", "mean": "mean of classes", "p50": "median of classes"}
+QUANTILES = {
+    "min": "least class", "max": "greatest class", "mean": "mean of classes", "p50": "low median of classes",
+    "median": "median of classes", "box_low": "lower quartile of classes", "box_high": "upper quartile of classes",
+}  # fmt: skip
 KIND_OF_VERDICT = {
     "reproduced": "good", "near": "good", "met": "good", "undecided": "open", "differs": "bad", "not met": "bad",
 }  # fmt: skip

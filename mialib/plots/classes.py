@@ -1,6 +1,7 @@
 """Figures of classes: precision class by class, boxes, densities, pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import median, median_low
 from typing import Any
 
 import numpy as np
@@ -111,16 +112,16 @@ def class_dots(classes: pd.DataFrame, paper: pd.DataFrame, *, ax: Axes, names: S
     ax.plot(paper["cls"] + 0.12, paper["value"], "o", color="black", markerfacecolor="none", markersize=5)
     own = [rows.dropna().to_numpy() for _, rows in classes.groupby("target")["precision"]]
     for targets, colour in ((own, OURS), ([paper["value"].to_numpy()], "black")):
-        for method, dashes in READINGS_OF_MEDIAN:
-            found = [np.percentile(values, 50, method=method) for values in targets if len(values)]
+        for read, dashes in READINGS_OF_MEDIAN.items():
+            found = [float(read(values.tolist())) for values in targets if len(values)]
             if found:
-                ax.axhline(float(np.mean(found)), color=colour, linestyle=dashes, linewidth=0.9, zorder=0)
+                ax.axhline(sum(found) / len(found), color=colour, linestyle=dashes, linewidth=0.9, zorder=0)
     figure_key(ax, [("ours", OURS), ("faint: single targets", OURS), ("hollow: the paper", "black"), (OF_MEDIANS, GREY)])
     ax.set(ylim=(axis_start(classes["precision"]), 1.02), xlabel="class", ylabel="attack precision")
     ax.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=7)
 
 
-READINGS_OF_MEDIAN = (("inverted_cdf", "-"), ("linear", ":"))  # numpy's names: one of the values, and between two
+READINGS_OF_MEDIAN: dict[Callable[[list[float]], float], str] = {median_low: "-", median: ":"}
 OF_MEDIANS = "line: low median,\nas the paper prints it;\ndotted: median"
 
 

@@ -491,6 +491,8 @@ def test_every_test_is_seen_to_fail():
 def test_what_the_rules_leave_of_cifar100_cannot_tell(mixed):
     found = outcomes_of(read(mixed))
     assert found.loc[(1, f"CIFAR-100: {claims.FALLS}")] == "not testable here"
+    evidence = claims.outcomes(read(mixed)).set_index(["claim", "test"])["evidence"]
+    assert evidence[1, f"CIFAR-100: {claims.FALLS}"].endswith("paper 1.000; the paper's own are alike")
 
 
 def test_small_steps_up_within_the_intervals_are_no_rise():

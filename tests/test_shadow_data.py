@@ -358,7 +358,7 @@ def test_who_finds_next_to_nobody_shows_no_direction():
     assert outcomes({MODEL_BASED: (0.896, 0.1)})[2] == "holds"
     nobody = claimed({MODEL_BASED: (np.nan, 0.0)}, below=100, never=100, our_target="google surrogate", source="standin")
     assert nobody["outcome"].tolist() == ["direction seen"] + ["direction not seen"] * 3
-    assert nobody["evidence"][1] == "precision of no record called a member"
+    assert nobody["evidence"][1] == "precision not defined: no record called a member"
 
 
 def test_classes_never_called_members_are_low_ones_as_in_the_papers_figure():

@@ -79,7 +79,8 @@ def _outcome(claim: int, text: str, found: Finding | None) -> dict[str, object]:
     rows = found.rows
     row["outcome"] = NOT_TESTABLE if found.holds is None else outcome(found.holds, bool(rows["counts"].all()))
     row["dataset"] = ", ".join(dict.fromkeys(rows["dataset"]))
-    return row | {"evidence": _evidence(rows), "source": "real" if (rows["source"] == "real").all() else "standin"}
+    alike = "; the paper's own are alike" if found.holds is None else ""
+    return row | {"evidence": _evidence(rows) + alike, "source": "real" if (rows["source"] == "real").all() else "standin"}
 
 
 def _evidence(rows: pd.DataFrame) -> str:

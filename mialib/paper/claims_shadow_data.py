@@ -52,12 +52,12 @@ def _claim_rows(key: tuple[Any, ...], part: pd.DataFrame, classes: pd.DataFrame)
     eight = known.get((MODEL_BASED, "n_classes_precision_below_0.1"))
     tests += [
         (
-            f"model-based: recall at least {FOUND}, but below that with real data, intervals apart",
+            f"model-based: recall at least {FOUND}, below real data's, intervals apart",
             bool(some_but_fewer),
             f"recall {ends[0]}; real {ends[1]}",
         ),
         (
-            f"model-based: some classes, under {FEW:.0%} of all, have precision below {FEW}",
+            f"model-based: some but under {FEW:.0%} of classes have precision below {FEW}",
             0 < below < FEW,
             evidence + ("" if eight is None else f", paper {eight:.0f} of 100"),
         ),
@@ -83,5 +83,5 @@ def _published(dataset: str, our_target: str) -> dict[tuple[str, str], float]:
 
 def _said(row: pd.Series, paper: float | None) -> str:
     if row["value"] != row["value"]:
-        return "of no record called a member"
+        return "not defined: no record called a member"
     return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" + ("" if paper is None else f", paper {paper:.3f}")

@@ -1,5 +1,5 @@
-"""What of the paper stands beside ours: its learned attack, at its own number of shadow models; Tables I and III row by row; the
-classes of Fig. 9 by its convention and by ours.
+"""What of the paper stands beside ours: its learned attack, at its own number of shadow models; Tables I and III row by row;
+the classes of Fig. 9 by its convention and by ours.
 """
 
 from collections.abc import Mapping, Sequence

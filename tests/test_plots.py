@@ -252,6 +252,7 @@ def test_every_figure_is_tested():
         "mialib.plots.modern": "test_modern_figures.py",
         "mialib.plots.audit": "test_audit_plots.py",
         "mialib.plots.play": "test_lab_play.py",
+        "mialib.plots.families": "test_families.py",
         RELATED: "the tests of each study",
     }
     assert {f for f in drawn if f.__module__ not in elsewhere} == set(CALLS)

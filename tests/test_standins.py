@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from archives import replace_source
 
+from benchmarks import standin_purchase
 from mialib.core import cache
 from mialib.data import catalogue, kmeans, standins
 from mialib.data.loading import load
@@ -64,9 +65,34 @@ def test_purchase_standins_share_their_records(small_purchase):
     sets = [load(f"purchase{n}", "standin") for n in (2, 10, 20, 50, 100)]
     assert small_purchase == [197_324]
     for dataset in sets:
-        assert np.array_equal(dataset.x, sets[0].x) and np.array_equal(dataset.y, kmeans.classes(dataset.x, dataset.n_classes))
-        assert np.bincount(dataset.y, minlength=dataset.n_classes).min() >= 3000 // (4 * dataset.n_classes)
-    assert 0.09 < sets[0].x.mean() < 0.13
+        n_clusters = standins.CLUSTERS[dataset.n_classes]
+        clusters = kmeans.classes(dataset.x, n_clusters)
+        assert np.array_equal(dataset.x, sets[0].x)
+        assert np.array_equal(dataset.y, standins.grouped(clusters, n_clusters, dataset.n_classes))
+        least = n_clusters // dataset.n_classes * (3000 // (4 * n_clusters))
+        assert np.bincount(dataset.y, minlength=dataset.n_classes).min() >= least > 0
+    assert 0.05 < sets[0].x.mean() < 0.13
+    with pytest.raises(ValueError, match="n_classes.*7"):
+        standins.purchase(7)
+
+
+def test_clusters_are_grouped_whole_and_evenly():
+    classes = standins.grouped(np.repeat(np.arange(25), 4), 25, 10)
+    assert classes.dtype == np.uint8 and (classes.reshape(25, 4) == classes[::4, None]).all()
+    assert sorted(np.bincount(classes[::4])) == [2] * 5 + [3] * 5
+    assert classes[::4].tolist() != (np.arange(25) % 10).tolist()
+
+
+def test_the_calibration_sets_the_published_accuracies_beside_ours():
+    sets = standin_purchase.shoppers(1500, {"STAPLES": 60, "OFTEN": 0.2})
+    assert standins.STAPLES == 80 and list(sets) == [2, 10, 20, 50, 100]
+    assert not np.array_equal(sets[2].x, standin_purchase.shoppers(1500, {})[2].x)
+    table = standin_purchase.accuracies(sets, 300)
+    assert len(table) == 2 * (5 + 3) and table["ours"].between(0, 1).all()
+    rows = table.set_index(["dataset", "target", "metric"])
+    assert rows.loc[("purchase100", "google", "target_test_accuracy"), "published"] == 0.659
+    assert rows.loc[("purchase100", "amazon(10,1e-6)", "target_test_accuracy"), "published"] == 0.468
+    assert np.allclose(table["difference"], table["ours"] - table["published"])
 
 
 def test_shopping_is_deterministic_and_skewed():

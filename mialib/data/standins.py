@@ -93,11 +93,24 @@ CLUSTERS = {
 def purchase(n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Stand-in for Purchase (paper, Sec. V-A): x uint8 0/1 (197324, 600), y uint8 (197324,). See `shopping`.
 
-    x is the same for every number of classes, 2, 10, 20, 50 or 100. These are made by k-means (`kmeans.classes`); where there
-    are many, of more clusters than classes, which are grouped at random: shoppers of one class then have nothing else in
-    common, so that a linear model has to learn by heart what a network can tell. All are kept in the cache.
+    x is the same for every number of classes, 2, 10, 20, 50 or 100. These are made by k-means (`kmeans.classes`); 50 and 100 of
+    250 clusters, grouped at random: shoppers of one class then have little in common, so that a linear model learns by heart
+    what a machine with a kernel can tell. All are kept in the cache.
 
-    Calibrated on the accuracies of Tables I and II alone (`benchmarks.standin_purchase`). DOCUMENTED
+    Calibrated on the accuracies of Tables I and II alone (`benchmarks/standin_purchase.py`), never on an attack. Train and test
+    accuracy after 10,000 of 20,000 shoppers, made and clustered in the same way in fewer steps (the paper's in brackets):
+
+        surrogate of Google, 2 classes      0.970  (0.984), test alone, the kernel machine's, as in the next four
+                             10             0.859  (0.866)
+                             20             0.769  (0.781)
+                             50             0.645  (0.693)
+                             100            0.664  (0.659)
+        surrogate of Amazon (10, 1e-6)      0.974  0.484  (0.941  0.468)
+        local network, five epochs          0.728  0.559  (0.830  0.670)
+
+    Matched: all class counts of Google's service but 50, and the linear model, far below it. Not matched: the local network,
+    which the paper has at the level of Google's service and we 0.11 below; what lifts it (fewer staples, no segments) lifts the
+    linear model, too, or makes 2 and 10 classes too hard. Here 50 classes are as hard as 100.
     """
     key = {"name": "purchase", "code": cache.code_digest(__name__)}
     x, _ = cache.kept("standins", key, lambda: (shopping(fixed_generator(20170526), 197_324), np.zeros(0, np.uint8)))
@@ -131,7 +144,7 @@ def shopping(rng: np.random.Generator, n: int, n_products: int = 600, n_styles: 
 
 SEGMENTS, STAPLES = 10, 80
 MIXED = 0.2  # total concentration of a shopper's mixture of styles
-OFTEN = 0.4  # how much more than the mean one half of the shoppers buys, and less the other
+OFTEN = 0.35  # how much more than the mean one half of the shoppers buys, and less the other
 
 
 def texas() -> tuple[np.ndarray, np.ndarray]:

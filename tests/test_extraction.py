@@ -134,7 +134,7 @@ def test_a_row_that_was_rounded_to_nothing_was_asked_but_tells_nothing(caplog):
 
 
 def test_the_surrogate_of_amazon_is_solved_for_within_a_thousandth():
-    e = study.Experiment(learnable(), study.AmazonML(l2=5.0), "amazon surrogate", 100, 2, 0, 3)
+    e = study.Experiment(learnable(), study.AmazonML(l2=10.0), "amazon surrogate", 100, 2, 0, 3)
     table = equation_table(e, digits=2, n_queries=500)
     assert list(table) == OF_EQUATIONS
     assert table["target"].tolist() == ["amazon surrogate, 0"] * 2 + ["amazon surrogate, 1"] * 2

@@ -7,8 +7,8 @@ Parameters", "Data Transformations Reference"):
   batches of 50 records where the service took one at a time;
 - a maximum number of passes (default 10) and an amount of L2 regularisation (console default 1e-6): the paper's two settings.
   Here every pass is made: no rule by which the service stopped earlier is documented. How it scaled the amount is not
-  documented either: here it is the factor of the sum of squared weights beside the summed loss of a batch, so that with 1e-4
-  a model still learns its training set by heart, as in Table I;
+  documented either: here it is the factor of the sum of squared weights beside the summed loss of the training set, so that
+  with 1e-4 a model still learns that set by heart, as in Table I;
 - binary and categorical attributes have one weight a value, numeric ones one weight a quantile bin, the bins learned from the
   model's own training set. The service chose the number of bins by rules that are not documented: 10 here;
 - a constant learning rate, chosen by the service from the data, by rules that are not documented: here 1600 / mean squared
@@ -82,7 +82,8 @@ class AmazonML:
             rates = [_rate(dataset.x[row]) for row in rows]
             groups = [list(group) for _, group in groupby(range(len(rows)), key=rates.__getitem__)]
             with progress.one_bar(len(rows)):
-                fitted = [self._trainer(dataset, rates[g[0]]).fit_many(dataset, rows[g], seed, first + g[0]) for g in groups]
+                trainers = [self._trainer(dataset, rates[g[0]], rows.shape[1]) for g in groups]
+                fitted = [t.fit_many(dataset, rows[g], seed, first + g[0]) for t, g in zip(trainers, groups, strict=True)]
             return [model for group in fitted for model in group]
         with progress.one_bar(len(rows)):
             return [self._fit_binned(dataset, row, seed, first + j) for j, row in enumerate(rows)]
@@ -103,11 +104,11 @@ class AmazonML:
     def _fit_binned(self, dataset: Dataset, row: np.ndarray, seed: int, number: int) -> BlackBox:
         bins = _Bins(dataset.x[row], _numeric(dataset.x))
         binned = bins.apply(replace(dataset, x=dataset.x[row], y=dataset.y[row]))
-        trainer = self._trainer(binned, _rate(binned.x))
+        trainer = self._trainer(binned, _rate(binned.x), len(row))
         return _Binned(trainer.fit_many(binned, np.arange(len(row))[None], seed, number)[0], bins)
 
-    def _trainer(self, dataset: Dataset, rate: float) -> NeuralTrainer:
-        l2 = self.l2 / BATCH
+    def _trainer(self, dataset: Dataset, rate: float, n: int = 1) -> NeuralTrainer:
+        l2 = self.l2 / n
         rate = min(rate, 0.25 / l2) if l2 else rate  # beyond 1 / l2 a step overshoots the penalty's own minimum
         recipe = Recipe(self.max_passes, batch_size=BATCH, lr=rate, lr_decay=0.0, l2=l2, optimizer="sgd")
         n_features = int(np.prod(dataset.x.shape[1:]))

@@ -33,7 +33,7 @@ from mialib.shadow import synthesis
 from mialib.training import NeuralTrainer, Recipe, mlp
 
 MEMORY = "1500MB"  # of a worker: nannies end those that take more
-LONG = Recipe(epochs=200, batch_size=10, lr=0.001)  # some seconds a stack
+LONG = Recipe(epochs=400, batch_size=10, lr=0.001)  # some seconds a stack
 
 
 @pytest.fixture(scope="module")

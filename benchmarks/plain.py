@@ -144,8 +144,8 @@ class AttackNetwork(NamedTuple):
     scale: float
     network: nn.Module
 
-    def scores(self, predictions: np.ndarray) -> np.ndarray:
-        return ((_plain_log_odds(predictions) - self.centre) / self.scale).clip(-10, 10)
+    def scores(self, told: np.ndarray) -> np.ndarray:
+        return ((told - self.centre) / self.scale).clip(-10, 10)
 
 
 def _plain_log_odds(predictions: np.ndarray) -> np.ndarray:
@@ -162,10 +162,9 @@ def plain_attack(data: AttackData, seed: int, batches: Batches) -> list[AttackNe
     networks = []
     for c in range(n_classes):
         rows = data.labels == c
-        predictions, member = data.predictions[rows], data.member[rows].astype(np.int64)
-        told = _plain_log_odds(predictions)
+        told, member = _plain_log_odds(data.predictions[rows]), data.member[rows].astype(np.int64)
         made = AttackNetwork(told.mean(0), told.std(0).max() + 1e-6, attack_network(n_classes))
-        plain_loop(made.network, made.scores(predictions), member, recipe, batches, steps=steps)
+        plain_loop(made.network, made.scores(told), member, recipe, batches, steps=steps)
         networks.append(made)
     return networks
 
@@ -176,6 +175,6 @@ def plain_scores(networks: list[AttackNetwork], data: AttackData) -> np.ndarray:
     score = np.empty(len(data.labels), np.float32)
     for c, made in enumerate(networks):
         rows = data.labels == c
-        out = made.network(torch.as_tensor(made.scores(data.predictions[rows])))
+        out = made.network(torch.as_tensor(made.scores(_plain_log_odds(data.predictions[rows]))))
         score[rows] = (out[:, 1] - out[:, 0]).numpy()
     return score

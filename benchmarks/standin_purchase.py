@@ -12,7 +12,7 @@ import pandas as pd
 from mialib import paper
 from mialib.core import randomness
 from mialib.core.types import Dataset, Trainer
-from mialib.data import kmeans, standins
+from mialib.data import standins
 from mialib.data.loading import split_target
 from mialib.study import AmazonML, PredictionAPI
 from mialib.training import NeuralTrainer, Recipe, mlp
@@ -39,11 +39,8 @@ def shoppers(n: int, settings: Mapping[str, float]) -> dict[int, Dataset]:
     finally:
         for name, value in before.items():
             setattr(standins, name, value)
-    sets = {}
-    for n_classes, clusters in standins.CLUSTERS.items():
-        y = standins.grouped(kmeans.classes(x, clusters), clusters, n_classes)
-        sets[n_classes] = Dataset(f"purchase{n_classes}", x, y.astype(np.int64), n_classes, "standin")
-    return sets
+    classes = {n_classes: standins.styles_of_shopping(x, n_classes).astype(np.int64) for n_classes in standins.CLUSTERS}
+    return {k: Dataset(f"purchase{k}", x, y, k, "standin") for k, y in classes.items()}
 
 
 def accuracies(sets: Mapping[int, Dataset], train_size: int, seed: int = 2017) -> pd.DataFrame:

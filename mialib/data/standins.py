@@ -109,8 +109,13 @@ def purchase(n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """
     key = {"name": "purchase", "code": cache.code_digest(__name__)}
     x, _ = cache.kept("standins", key, lambda: (shopping(fixed_generator(20170526), 197_324), np.zeros(0, np.uint8)))
+    return x, styles_of_shopping(x, n_classes)
+
+
+def styles_of_shopping(x: np.ndarray, n_classes: int) -> np.ndarray:
+    """Classes uint8 (n,) of shoppers x uint8 0/1 (n, d): `CLUSTERS` of k-means, grouped. ValueError for another number."""
     clusters = CLUSTERS[checks.choice("n_classes", n_classes, CLUSTERS)]
-    return x, grouped(kmeans.classes(x, clusters), clusters, n_classes)
+    return grouped(kmeans.classes(x, clusters), clusters, n_classes)
 
 
 def grouped(labels: np.ndarray, n_clusters: int, n_classes: int) -> np.ndarray:

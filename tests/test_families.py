@@ -10,8 +10,8 @@ import pytest
 from mialib import plots
 from mialib.core.types import Dataset
 from mialib.study import families, google
-from mialib.study.families import FixedFamily
-from mialib.study.google import Learner, PredictionAPI
+from mialib.study.experiments import Experiment, plan_jobs
+from mialib.study.google import FixedFamily, PredictionAPI
 
 matplotlib.use("Agg")
 
@@ -27,10 +27,10 @@ def bits(name="purchase10", n=400, d=24, n_classes=4):
 ROWS = np.arange(120).reshape(2, 60)
 
 
-@pytest.mark.parametrize("family", families.BIT_FAMILIES)
+@pytest.mark.parametrize("family", google.BIT_FAMILIES)
 def test_a_fixed_family_is_what_the_surrogate_makes_where_it_takes_it(family, monkeypatch):
     data = bits()
-    monkeypatch.setattr(google, "offered", lambda x: [families.BIT_FAMILIES[family]])
+    monkeypatch.setattr(google, "offered", lambda x: [google.BIT_FAMILIES[family]])
     expected = PredictionAPI().fit_many(data, ROWS, 5, first=3)
     found = FixedFamily(family).fit_many(data, ROWS, 5, first=3)
     for ours, theirs in zip(found, expected, strict=True):
@@ -38,46 +38,11 @@ def test_a_fixed_family_is_what_the_surrogate_makes_where_it_takes_it(family, mo
 
 
 def test_the_families_are_those_that_the_surrogate_offers_records_of_bits():
-    assert [*families.BIT_FAMILIES.values()] == google.offered(bits().x)
-
-
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("noise", [0.0, 0.4])
-def test_the_family_that_is_said_to_be_taken_is_the_one_that_the_surrogate_chooses(seed, noise):
-    data = bits(n_classes=8)
-    x = data.x ^ (np.random.default_rng(seed).random(data.x.shape) < noise).astype(np.uint8)
-    learner = Learner(x[:100], data.y[:100], seed)
-    (chosen,) = google.choose([*families.BIT_FAMILIES.values()], [learner], 8, seed)
-    said = families.taken_family(families.held_out_accuracies(learner, 8, seed))
-    assert families.BIT_FAMILIES[said] is chosen
-
-
-def test_the_kernel_machine_is_taken_only_where_it_is_clearly_better():
-    for lead, taken in ((0.02, "network"), (0.03, "kernel machine"), (-0.1, "network")):
-        assert families.taken_family({"network": 0.5, "kernel machine": 0.5 + lead}) == taken
-
-
-def test_held_out_accuracies_are_of_records_that_no_family_was_trained_on(monkeypatch):
-    seen, asked = [], []
-
-    def learn(learners, n_classes, seed):
-        seen.append(learners[0].x)
-
-        def ask(x):
-            asked.append(x)
-            return np.eye(2)[np.zeros(len(x), int)]
-
-        return [ask]
-
-    monkeypatch.setattr(families, "BIT_FAMILIES", {"one": learn})
-    x, y = np.arange(50)[:, None], np.arange(50) % 2
-    found = families.held_out_accuracies(Learner(x, y, 0), 2, 0)
-    assert sorted([*seen[0][:, 0], *asked[0][:, 0]]) == list(range(50)) and len(asked[0]) == 10
-    assert found == {"one": (asked[0][:, 0] % 2 == 0).mean()}
+    assert [*google.BIT_FAMILIES.values()] == google.offered(bits().x)
 
 
 def test_keys_tell_families_apart():
-    kept = [FixedFamily(family).keys(bits(), ROWS, 0, 0) for family in families.BIT_FAMILIES]
+    kept = [FixedFamily(family).keys(bits(), ROWS, 0, 0) for family in google.BIT_FAMILIES]
     assert kept[0] == FixedFamily("network").keys(bits(), ROWS, 0, 0)
     assert all(key not in kept[1] for key in kept[0])
 
@@ -109,6 +74,26 @@ def test_the_table_has_each_family_at_each_class_count_and_what_is_taken_there(t
     values = table.set_index(["n_classes", "family", "metric"])["value"]
     assert values[2, "network", "target_test_accuracy"] > 0.8
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+
+
+def test_what_the_table_calls_taken_is_what_the_surrogate_chooses(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIALIB_CACHE", str(tmp_path))
+    chosen = []
+
+    def choosing(candidates, learners, n_classes, seed):
+        chosen.extend(choose(candidates, learners, n_classes, seed))
+        return chosen[-len(learners) :]
+
+    choose = google.choose
+    monkeypatch.setattr(google, "choose", choosing)
+    data, seed = bits(), 3
+    surrogate = Experiment(data, PredictionAPI(), "google surrogate", 100, 3, 0, seed)
+    targets = plan_jobs(surrogate)[0]
+    targets.trainer.fit_many(data, np.stack([split.members for split in targets.splits]), targets.seed)
+    assert len(chosen) == 3
+    shares = families.family_table(families.family_experiments([data], 100, 3, 1, seed)).groupby("family")["taken"].first()
+    for family, learn in google.BIT_FAMILIES.items():
+        assert shares[family] == pytest.approx(np.mean([each is learn for each in chosen]))
 
 
 def test_choices_have_a_row_a_class_count(table):

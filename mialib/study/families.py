@@ -6,84 +6,19 @@ say. A model of a fixed family is to the last bit what the surrogate makes where
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mialib import metrics
-from mialib.core import checks, randomness
-from mialib.core.types import BlackBox, Dataset, answered_right
+from mialib.core.types import Dataset, answered_right
 from mialib.study import google
 from mialib.study.experiments import ONLY_LEARNED, Experiment, Outcome, plan_jobs, run_attacks, run_trials
-from mialib.study.google import CLEARLY, TOGETHER, TRIED_ON, ChosenModel, Learn, Learner
+from mialib.study.google import BIT_FAMILIES, FixedFamily
 from mialib.study.tables import CASE, columns_first
-from mialib.training import keys
-from mialib.training.recipe import Estimate, check_rows
-
-BIT_FAMILIES: dict[str, Learn] = {"network": google.network, "kernel machine": google.kernel_machine}  # the preferred one first
 
 COMPARED_METRICS = ("held_out_accuracy", "target_test_accuracy", "attack_precision")
-
-
-@dataclass(frozen=True)
-class FixedFamily:
-    """Trainer: the surrogate of Google's service with its family given, "network" or "kernel machine"; for records of bits.
-
-    Raises ValueError for another family, and for records that the surrogate does not offer a kernel machine.
-    """
-
-    family: str
-
-    def __post_init__(self) -> None:
-        checks.choice("family", self.family, BIT_FAMILIES)
-
-    @property
-    def at_once(self) -> int:
-        """Models in work before their answers are kept."""
-        return TOGETHER
-
-    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
-        """What determines each model: stored data, rows, the family, (seed, number) and the code that trains."""
-        return keys.of_models(self, [None], {"family": self.family}, dataset, rows, seed, first, versions=False)
-
-    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
-        """Train one model a row of `rows` (k, n), in the order of the rows."""
-        rows = check_rows(dataset, rows)
-        learners = _learners(dataset, rows, checks.whole("first", first, 0))
-        asks = BIT_FAMILIES[self.family](learners, dataset.n_classes, seed)
-        return [ChosenModel(ask, dataset.x.shape[1:], dataset.n_classes) for ask in asks]
-
-    def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
-        """Time and memory that k models on n records each would take here: no more than the surrogate, which tries both."""
-        return google.PredictionAPI().estimate(dataset, n, k)
-
-
-def _learners(dataset: Dataset, rows: np.ndarray, first: int = 0) -> list[Learner]:
-    if not google.few_bits(dataset.x[rows[0]]):
-        raise ValueError(
-            f"dataset must hold records of at most {google.MOST_BITS} bits, and a model at most {google.MOST_RECORDS} of them, "
-            f"got {dataset.x.dtype} {dataset.x.shape[1:]} and {rows.shape[1]}"
-        )
-    return [Learner(dataset.x[row], dataset.y[row], first + j) for j, row in enumerate(rows)]
-
-
-def held_out_accuracies(learner: Learner, n_classes: int, seed: int) -> dict[str, float]:
-    """What the surrogate compares its families by: accuracy, by family, on a fifth of at most TRIED_ON of the learner's own
-    records, trained on the rest of these. The same records and the same models as in `google.choose`.
-    """
-    order = randomness.generator(seed, "held out", learner.number).permutation(len(learner.x))[:TRIED_ON]
-    kept, held = np.split(order, [len(order) - len(order) // 5])
-    part = Learner(learner.x[kept], learner.y[kept], learner.number)
-    asks = {name: next(iter(learn([part], n_classes, seed))) for name, learn in BIT_FAMILIES.items()}
-    return {name: float((ask(learner.x[held]).argmax(1) == learner.y[held]).mean()) for name, ask in asks.items()}
-
-
-def taken_family(accuracies: dict[str, float]) -> str:
-    """The family that the surrogate takes: the network, unless the kernel machine is better by more than CLEARLY."""
-    network, kernel_machine = BIT_FAMILIES
-    return kernel_machine if accuracies[kernel_machine] > accuracies[network] + CLEARLY else network
 
 
 def family_experiments(
@@ -108,22 +43,23 @@ def family_table(experiments: Sequence[Experiment]) -> pd.DataFrame:
     and the largest of the targets. taken: the share of the targets for which the surrogate takes this family.
     """
     rows: list[dict[str, Any]] = []
-    by_dataset: dict[str, list[dict[str, float]]] = {}
+    by_dataset: dict[str, list[list[float]]] = {}
     for e in experiments:
         outcomes = run_attacks(run_trials(e), ONLY_LEARNED)
         tried = by_dataset[e.dataset.name] = by_dataset.get(e.dataset.name) or _tried(e)
-        taken = float(np.mean([f"{taken_family(each)} surrogate" == e.our_target for each in tried]))
         family = e.our_target.removesuffix(" surrogate")
+        place = [*BIT_FAMILIES].index(family)
+        taken = float(np.mean([google.taken(accuracies) == place for accuracies in tried]))
         about = outcomes[0].case._asdict() | {"n_classes": e.dataset.n_classes, "family": family, "taken": taken}
-        rows += [about | row for row in _rows(outcomes, [each[family] for each in tried])]
+        rows += [about | row for row in _rows(outcomes, [accuracies[place] for accuracies in tried])]
     return columns_first(pd.DataFrame(rows), [*CASE, "n_classes", "family", "taken", "metric"])
 
 
-def _tried(e: Experiment) -> list[dict[str, float]]:
-    """The held-out accuracies of the families on each target's training set."""
+def _tried(e: Experiment) -> list[list[float]]:
+    """For each target the held-out accuracies of the families, in their order."""
     targets = plan_jobs(e._replace(n_shadows=0))[0]
-    learners = _learners(e.dataset, np.stack([split.members for split in targets.splits]))
-    return [held_out_accuracies(each, e.dataset.n_classes, targets.seed) for each in learners]
+    learners = google.learners_of(e.dataset, np.stack([split.members for split in targets.splits]))
+    return google.held_out_accuracies([*BIT_FAMILIES.values()], learners, e.dataset.n_classes, targets.seed)
 
 
 def _rows(outcomes: Sequence[Outcome], held_out: Sequence[float]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ by the outcome of an attack.
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -89,22 +90,38 @@ def few_bits(x: np.ndarray) -> bool:
 
 
 def choose(candidates: Sequence[Learn], learners: Sequence[Learner], n_classes: int, seed: int) -> list[Learn]:
-    """For each learner the candidate with the best held-out accuracy, an earlier one unless a later one is better by more than
-    CLEARLY.
+    """For each learner the candidate that `taken` names by its held-out accuracy; the first where none can be held out."""
+    if len(learners[0].x) < 5:
+        return [candidates[0]] * len(learners)
+    return [candidates[taken(row)] for row in held_out_accuracies(candidates, learners, n_classes, seed)]
+
+
+def taken(accuracies: Sequence[float]) -> int:
+    """Which candidate is taken: the one of the best held-out accuracy, an earlier one unless a later one is better by more
+    than CLEARLY.
+    """
+    best = 0
+    for i, accuracy in enumerate(accuracies):
+        if accuracy > accuracies[best] + CLEARLY:
+            best = i
+    return best
+
+
+def held_out_accuracies(
+    candidates: Sequence[Learn], learners: Sequence[Learner], n_classes: int, seed: int
+) -> list[list[float]]:
+    """For each learner, of as many records each, what its candidates are compared by: the accuracy of each on a fifth of at
+    most TRIED_ON of the learner's records, trained on the rest of these. A learner has five records or more.
     """
     orders = [randomness.generator(seed, "held out", each.number).permutation(len(each.x))[:TRIED_ON] for each in learners]
-    best, to_beat = [candidates[0]] * len(learners), [-1.0] * len(learners)
     n_kept = len(orders[0]) - len(orders[0]) // 5
-    if n_kept == len(orders[0]):
-        return best
     kept = [Learner(each.x[o[:n_kept]], each.y[o[:n_kept]], each.number) for each, o in zip(learners, orders, strict=True)]
+    accuracies: list[list[float]] = [[] for _ in learners]
     for candidate in candidates:
         for i, ask in enumerate(candidate(kept, n_classes, seed)):
             held = orders[i][n_kept:]
-            share = float((ask(learners[i].x[held]).argmax(1) == learners[i].y[held]).mean())
-            if share > to_beat[i]:
-                best[i], to_beat[i] = candidate, share + CLEARLY
-    return best
+            accuracies[i].append(float((ask(learners[i].x[held]).argmax(1) == learners[i].y[held]).mean()))
+    return accuracies
 
 
 def _preparation(x: np.ndarray) -> Ask:
@@ -275,3 +292,49 @@ class ChosenModel:
             return np.empty((0, self._n_classes), np.float32)
         answers = np.asarray(self._ask(x), np.float64)
         return (answers / answers.sum(1, keepdims=True)).astype(np.float32)
+
+
+BIT_FAMILIES: dict[str, Learn] = {"network": network, "kernel machine": kernel_machine}  # the preferred one first
+
+
+@dataclass(frozen=True)
+class FixedFamily:
+    """Trainer: the surrogate of Google's service with its family given, "network" or "kernel machine"; for records of bits.
+
+    Raises ValueError for another family, and for records that the surrogate does not offer a kernel machine.
+    """
+
+    family: str
+
+    def __post_init__(self) -> None:
+        checks.choice("family", self.family, BIT_FAMILIES)
+
+    @property
+    def at_once(self) -> int:
+        """Models in work before their answers are kept."""
+        return TOGETHER
+
+    def keys(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[dict[str, Any]]:
+        """What determines each model: stored data, rows, the family, (seed, number) and the code that trains."""
+        return keys.of_models(self, [None], {"family": self.family}, dataset, rows, seed, first, versions=False)
+
+    def fit_many(self, dataset: Dataset, rows: np.ndarray, seed: int, first: int = 0) -> list[BlackBox]:
+        """Train one model a row of `rows` (k, n), in the order of the rows."""
+        rows = check_rows(dataset, rows)
+        learners = learners_of(dataset, rows, checks.whole("first", first, 0))
+        asks = BIT_FAMILIES[self.family](learners, dataset.n_classes, seed)
+        return [ChosenModel(ask, dataset.x.shape[1:], dataset.n_classes) for ask in asks]
+
+    def estimate(self, dataset: Dataset, n: int, k: int) -> Estimate:
+        """Time and memory that k models on n records each would take here: no more than the surrogate, which tries both."""
+        return PredictionAPI().estimate(dataset, n, k)
+
+
+def learners_of(dataset: Dataset, rows: np.ndarray, first: int = 0) -> list[Learner]:
+    """Learners of the rows (k, n) of a data set of bits; ValueError where no kernel machine is offered for its records."""
+    if not few_bits(dataset.x[rows[0]]):
+        raise ValueError(
+            f"dataset must hold records of at most {MOST_BITS} bits, and a model at most {MOST_RECORDS} of them, "
+            f"got {dataset.x.dtype} {dataset.x.shape[1:]} and {rows.shape[1]}"
+        )
+    return [Learner(dataset.x[row], dataset.y[row], first + j) for j, row in enumerate(rows)]

@@ -219,6 +219,11 @@ def test_by_shadow_count_is_a_refit_with_fewer_shadows(trials):
         ours = table[table["k"] == k].drop(columns="k").reset_index(drop=True)
         pd.testing.assert_frame_equal(ours, tables.summary(anew), rtol=1e-6)
     assert table[table["k"] == 1]["value"].tolist() != table[table["k"] == 3]["value"].tolist()
+    fewer = [trial._replace(case=trial.case._replace(train_size=77)).first_shadows(2) for trial in real]
+    both = tables.by_shadow_count(real + fewer, (3, 2))
+    assert both.groupby("train_size")["k"].unique().map(list).to_dict() == {real[0].case.train_size: [2, 3], 77: [2]}
+    of_two = table[table["k"] == 2].assign(train_size=77).reset_index(drop=True)
+    pd.testing.assert_frame_equal(both[both["train_size"] == 77].reset_index(drop=True), of_two)
     threshold = tables.by_shadow_count(real, (3,), confidence_threshold)
     assert threshold["value"].tolist() != table[table["k"] == 3]["value"].tolist()
 

@@ -220,10 +220,17 @@ def _roc_curve(group: Sequence[Outcome], points: int) -> pd.DataFrame:
 
 
 def by_shadow_count(trials: Sequence[Trial], counts: Iterable[int], fit: Fit = fit_attack) -> pd.DataFrame:
-    """The attack fitted on the first k shadows alone, for each k of `counts` that the trials have: `summary`'s columns, k."""
+    """The attack fitted on the first k shadows alone, for each k of `counts` that all trials of a case have: `summary`'s
+    columns, k. Cases may differ in their numbers of shadows.
+    """
+    cases: dict[Case, list[Trial]] = {}
+    for trial in trials:
+        cases.setdefault(trial.case, []).append(trial)
+    counts = list(counts)
     parts = []
-    for k in usable_counts(trials, counts):
-        parts.append(summary(run_attacks([trial.first_shadows(k) for trial in trials], {LEARNED: fit})).assign(k=k))
+    for group in cases.values():
+        for k in usable_counts(group, counts):
+            parts.append(summary(run_attacks([trial.first_shadows(k) for trial in group], {LEARNED: fit})).assign(k=k))
     return pd.concat(parts, ignore_index=True)
 
 

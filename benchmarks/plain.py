@@ -138,7 +138,7 @@ def _plain_stage(material: Answers, seed: int, watch: Stopwatch, batches: Batche
 
 
 class AttackNetwork(NamedTuple):
-    """One class's attack model, and the standardisation of the log-odds that it is asked about."""
+    """One class's attack model, and the standardisation of what it is told of an answer."""
 
     centre: np.ndarray
     scale: float
@@ -148,9 +148,8 @@ class AttackNetwork(NamedTuple):
         return ((told - self.centre) / self.scale).clip(-10, 10)
 
 
-def _plain_log_odds(predictions: np.ndarray) -> np.ndarray:
-    p = predictions.clip(FLOOR, 1 - FLOOR)
-    return np.log(p / (1 - p))
+def _plain_inputs(predictions: np.ndarray) -> np.ndarray:
+    return -np.log(1 - predictions.clip(FLOOR, 1 - FLOOR))
 
 
 def plain_attack(data: AttackData, seed: int, batches: Batches) -> list[AttackNetwork]:
@@ -162,7 +161,7 @@ def plain_attack(data: AttackData, seed: int, batches: Batches) -> list[AttackNe
     networks = []
     for c in range(n_classes):
         rows = data.labels == c
-        told, member = _plain_log_odds(data.predictions[rows]), data.member[rows].astype(np.int64)
+        told, member = _plain_inputs(data.predictions[rows]), data.member[rows].astype(np.int64)
         made = AttackNetwork(told.mean(0), told.std(0).max() + 1e-6, attack_network(n_classes))
         plain_loop(made.network, made.scores(told), member, recipe, batches, steps=steps)
         networks.append(made)
@@ -175,6 +174,6 @@ def plain_scores(networks: list[AttackNetwork], data: AttackData) -> np.ndarray:
     score = np.empty(len(data.labels), np.float32)
     for c, made in enumerate(networks):
         rows = data.labels == c
-        out = made.network(torch.as_tensor(made.scores(_plain_log_odds(data.predictions[rows]))))
+        out = made.network(torch.as_tensor(made.scores(_plain_inputs(data.predictions[rows]))))
         score[rows] = (out[:, 1] - out[:, 0]).numpy()
     return score

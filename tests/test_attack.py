@@ -213,9 +213,13 @@ def test_classes_together_are_each_alone(monkeypatch):
         assert (alone[~own] == NEVER).all()
 
 
-def test_inputs_are_log_odds_or_the_probabilities_as_they_are():
+def test_inputs_are_what_they_are_called():
     p = np.array([[0.0, 0.25, 0.75, 1.0]], np.float32)
     before = p.copy()
+    assert learned.fit_attack(overlapping(5)).inputs == "-log(1-p)"
+    found = learned._inputs(p, "-log(1-p)")
+    np.testing.assert_allclose(found[:, 1:3], [[np.log(4 / 3), np.log(4)]], rtol=1e-6)
+    assert found.dtype == np.float32 and 0 <= found[0, 0] < 1e-6 and 15.9 < found[0, 3] < 16.2
     found = learned._inputs(p, "log-odds")
     np.testing.assert_allclose(found[:, 1:3], [[-np.log(3), np.log(3)]], rtol=1e-6)
     assert found.dtype == np.float32 and -16.2 < found[0, 0] < -16 and 15.9 < found[0, 3] < 16.2
@@ -223,7 +227,7 @@ def test_inputs_are_log_odds_or_the_probabilities_as_they_are():
     np.testing.assert_array_equal(p, before)
 
 
-def test_log_odds_part_members_from_strangers_where_both_are_answered_with_almost_one():
+def test_logarithms_part_members_from_strangers_where_both_are_answered_with_almost_one():
     rng = np.random.default_rng(3)
 
     def answers():
@@ -237,7 +241,7 @@ def test_log_odds_part_members_from_strangers_where_both_are_answered_with_almos
     right = {
         inputs: (learned.fit_attack(known, inputs=inputs).infer(asked) == asked.member).mean() for inputs in learned.INPUTS
     }
-    assert right["log-odds"] > 0.7
+    assert right["log-odds"] > 0.7 and right["-log(1-p)"] > 0.7
     assert right["probabilities"] < 0.6
 
 
@@ -256,7 +260,7 @@ def test_parts_of_classes_are_fitted_as_all_of_them_are(at_once, parts, monkeypa
     monkeypatch.setattr(learned, "MIN_STEPS", 20)
     data, fitted, fit = overlapping(5, n=603), [], learned._fit_part
     monkeypatch.setattr(learned, "_fit_part", lambda part, *rest: fitted.append(len(part)) or fit(part, *rest))
-    fit_all = partial(learned._fit_networks, data, np.array([0, 1, 2, 3]), seed=1, inputs="log-odds")
+    fit_all = partial(learned._fit_networks, data, np.array([0, 1, 2, 3]), seed=1, inputs="-log(1-p)")
     every = fit_all()
     assert fitted == [4]
     monkeypatch.setattr(learned, "CLASSES_AT_ONCE", at_once)

@@ -142,7 +142,8 @@ def _all_rows(dataset: Dataset) -> np.ndarray:
 fit_one_network = partial(fit_attack, classes=[0])  # on what `one_class` leaves: every other class is empty by design
 ABLATIONS: dict[str, Fit] = {
     "one network a class": fit_attack,
-    "probabilities, not log-odds": partial(fit_attack, inputs="probabilities"),
+    "told probabilities": partial(fit_attack, inputs="probabilities"),
+    "told log-odds": partial(fit_attack, inputs="log-odds"),
     "one network for all": seen(one_class, fit=fit_one_network),
     "sorted top three": seen(sorted_top),
     "sorted top three, one for all": seen(sorted_top, one_class, fit=fit_one_network),

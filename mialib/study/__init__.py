@@ -22,6 +22,7 @@ from mialib.study.experiments import (
     without_failed,
 )
 from mialib.study.google import PredictionAPI
+from mialib.study.inputs import held_out
 from mialib.study.planning import announce_fits
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "announce",
     "announce_fits",
     "announce_shadows",
+    "held_out",
     "learned",
     "noisy_sources",
     "plan_jobs",

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks import ROOT
 from mialib.runs.estimate import Estimated, duration, estimate
 from mialib.runs.makespan import WorkerTask, list_schedule
 
-ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "results" / "full_counts.csv"
 PAPER = (
     "01_cifar10", "02_cifar100", "03_purchase", "04_location", "05_texas", "06_adult_mnist", "07_shadow_data", "08_mitigations",

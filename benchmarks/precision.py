@@ -7,10 +7,10 @@ networks are kept in the cache. They end as those of 01_cifar10.
 """
 
 import argparse
-from pathlib import Path
 
 import pandas as pd
 
+from benchmarks import ROOT
 from mialib.core.cache import atomic
 from mialib.data.loading import load
 from mialib.study import experiments, tables
@@ -18,7 +18,6 @@ from mialib.training.networks import cnn
 from mialib.training.neural import NeuralTrainer
 from mialib.training.recipe import Recipe
 
-ROOT = Path(__file__).resolve().parent.parent
 METRICS = ("attack_precision", "attack_recall", "attack_accuracy", "target_train_accuracy", "target_test_accuracy")
 
 

@@ -5,17 +5,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import report
+from benchmarks import ROOT, report
 from benchmarks.measure import GEMM
 from benchmarks.operations import COUNTED
 from benchmarks.workloads import WORKLOADS, Workload
 
-ROOT = Path(__file__).resolve().parent.parent
 REPEATS = 3
 PATIENCE = 240  # seconds that a contender may have used before it gets no further repeat
 

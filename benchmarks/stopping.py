@@ -9,12 +9,12 @@ train_accuracy, test_accuracy (of at most 3,000 records each, after it). Chosen 
 import argparse
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import ROOT
 from mialib.core.cache import atomic
 from mialib.core.threads import one_a_core
 from mialib.core.types import Dataset
@@ -25,7 +25,6 @@ from mialib.training.networks import cnn
 from mialib.training.neural import NeuralTrainer
 from mialib.training.recipe import Recipe
 
-ROOT = Path(__file__).resolve().parent.parent
 ASKED = 3000  # records of each side
 SIZES = ("cifar10:2500", "cifar10:10000", "cifar100:10520")
 

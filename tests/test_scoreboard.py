@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from mialib import paper, plots, runs
-from mialib.paper import claims, saved, saved_checks, scoreboard
+from mialib.paper import claims, followed, saved, saved_checks, scoreboard
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parent.parent
@@ -558,6 +558,52 @@ def test_of_the_attacks_that_explain_cifar100_only_those_without_failed_shadows_
 def test_a_wrong_row_without_failed_shadows_is_named(change, words, results):
     save_cifar(results, repaired(0.72), repaired(0.7) | {"train_size": 5000} | change)
     with pytest.raises(ValueError, match=rf"results/paper/01_cifar10/without_failed\.csv, line 3 \(.*\): {words}"):
+        read(results)
+
+
+def followed_row(value, way="told probabilities", **change):
+    """A row of the table `followed_up`, as `paper.followed_up` writes it."""
+    row = {"id": "F4", "dataset": "cifar10", "target": "local", "setting": "", "train_size": 10_000}
+    row |= {"metric": "attack_precision_p50", "our_train_size": 10_000, "way": way, "value": value}
+    return row | {"low": value - 0.01, "high": value + 0.01, "n_targets": 1} | change
+
+
+def test_a_value_that_differs_stands_beside_what_follows_it_up(results):
+    """At 10,000 the attack is far from the paper's 0.72; one way of following it up comes near."""
+    rows = [followed_row(0.55, followed.THE_ATTACK), followed_row(0.76), followed_row(0.771, "one threshold a class")]
+    save_cifar(results, *rows, table="followed_up")
+    study = read(results)
+    assert set(study.followed["notebook"]) == {"01_cifar10"} and len(study.followed) == 3
+    board = followed.differing(scoreboard.standings(study.values), study.followed)
+    assert board["train_size"].tolist() == [10_000] and board["verdict"].tolist() == ["differs"]
+    assert board[["told probabilities", "one threshold a class"]].values.tolist() == [[0.76, 0.771]]
+    assert board["within"].tolist() == ["told probabilities"] and followed.THE_ATTACK not in board
+    assert board["experiment"].tolist() == ["01_cifar10: followed_up"]
+
+
+def test_a_value_that_differs_has_an_empty_experiment_where_nothing_follows_it_up(results):
+    save_cifar(results, repaired(0.55))
+    study = read(results)
+    board = followed.differing(scoreboard.standings(study.values), study.followed)
+    assert board[["within", "experiment"]].values.tolist() == [["", ""]]
+    other = study.followed.reindex(range(1)).assign(
+        **followed_row(0.7, train_size=2500, our_train_size=2500), notebook="01_cifar10"
+    )
+    assert followed.differing(scoreboard.standings(study.values), other)["experiment"].tolist() == [""]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"value": "much"}, "value is 'much'; a number is needed"),
+        ({"value": 1.2, "low": 1.1, "high": 1.3}, "value is 1.2; 0 to 1 is allowed"),
+        ({"low": 0.9}, "value, low, high are 0.7, 0.9, 0.71: the value must lie in its interval"),
+        ({"train_size": 10_000, "our_train_size": 10_000}, "the second row of one key and way"),
+    ],
+)
+def test_a_wrong_row_that_follows_up_is_named(change, words, results):
+    save_cifar(results, followed_row(0.72), followed_row(0.7, train_size=5000) | change, table="followed_up")
+    with pytest.raises(ValueError, match=rf"results/paper/01_cifar10/followed_up\.csv, line 3 \(.*\): {words}"):
         read(results)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,13 @@ import pytest
 import scipy.stats
 
 from mialib import metrics, paper
-from mialib.attack.thresholds import confidence_threshold
+from mialib.attack import confidence_threshold, fit_attack
 from mialib.core.types import AttackData, Dataset, Split
 from mialib.data.catalogue import CLASS_NAMES
 from mialib.paper import comparison
 from mialib.study import experiments, tables
 from mialib.study.experiments import LEARNED, Case, Outcome, Trial
+from mialib.study.other_ways import other_ways
 
 N, N_TARGETS, N_SHADOWS = 30, 2, 3
 LOCATION = Case("location", "real", "google", 1200, *experiments.REAL)
@@ -226,6 +228,30 @@ def test_by_shadow_count_is_a_refit_with_fewer_shadows(trials):
     pd.testing.assert_frame_equal(both[both["train_size"] == 77].reset_index(drop=True), of_two)
     threshold = tables.by_shadow_count(real, (3,), confidence_threshold)
     assert threshold["value"].tolist() != table[table["k"] == 3]["value"].tolist()
+
+
+def test_other_ways_are_other_attacks_or_other_answers_on_the_same_targets(trials):
+    real = [trial for trial in trials if trial.case.setting == "shadow:real"]
+    ways = other_ways(real)
+    fits = {"the attack": fit_attack, "told probabilities": partial(fit_attack, inputs="probabilities")}
+    fits["one threshold a class"] = threshold = partial(confidence_threshold, per_class=True)
+    for way, fit in fits.items():
+        for outcome, trial in zip(ways[way], real, strict=True):
+            np.testing.assert_array_equal(outcome.score, fit(trial.shadows).membership_score(trial.answers))
+    for outcome, trial in zip(ways["the target's own answers"], real, strict=True):
+        np.testing.assert_array_equal(outcome.decision, threshold(trial.answers).infer(trial.answers))
+    assert list(ways)[3] == "without failed shadows" and len(ways) == 5
+
+
+def test_followed_up_are_the_published_values_of_each_way(trials):
+    real = [trial for trial in trials if trial.case.setting == "shadow:real"]
+    ways = other_ways(real)
+    table = paper.followed_up(ways, ["T2"])
+    assert table["way"].drop_duplicates().tolist() == list(ways)
+    for way, outcomes in ways.items():
+        rows = table[table["way"] == way].reset_index(drop=True)
+        expected = paper.results_table(outcomes, ["T2"])[["value", "low", "high"]]
+        pd.testing.assert_frame_equal(rows[["value", "low", "high"]], expected)
 
 
 def test_class_facts_are_what_a_loop_counts():

@@ -4,7 +4,7 @@ Of the tables `compared` and `modern_compared` only what was measured is read: p
 worked out again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from mialib.core import checks
 from mialib.paper.claims_related import RELATED_CLAIMS
 from mialib.paper.claims_since import MODERN_CLAIMS
 from mialib.paper.comparison import NEEDED, NOT_RUN, compare
+from mialib.paper.followed import FOLLOW_UP
 from mialib.paper.modern import MODERN_FLOATS, MODERN_KEY, MODERN_MEASURED, modern_verdicts, was_published
 from mialib.paper.modern_tables import NETWORKS, check_values
 from mialib.paper.rows import refuse, refuse_intervals, refuse_outside, refuse_texts
@@ -61,7 +62,8 @@ class Saved(NamedTuple):
     dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`;
     modern: what 09_modern_attacks left, None if it was not run; around: the claims of 10_related_attacks likewise; answers: the
     table `true_class` of 01_cifar10, without rows where there is none; records: run.json of each notebook's run, by notebook;
-    repaired: what the attack gave without shadows whose training had failed, as far as that was saved (`read_repaired`).
+    repaired: what the attack gave without shadows whose training had failed, as far as that was saved (`read_repaired`);
+    followed: notebook, and what else was made of its values, likewise (`read_followed`).
     """
 
     values: pd.DataFrame
@@ -73,6 +75,7 @@ class Saved(NamedTuple):
     answers: pd.DataFrame = pd.DataFrame(columns=COUNTS)
     records: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     repaired: pd.DataFrame = pd.DataFrame(columns=REPAIRED_COLUMNS)
+    followed: pd.DataFrame = pd.DataFrame(columns=["notebook", *FOLLOW_UP])
 
 
 def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> Saved:
@@ -85,7 +88,7 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
     folders = find(profile, data, results_folder() if results is None else Path(results))
     records = {notebook: read_record(folder) for notebook, folder in folders.items()}
     values, claims, facts, datasets, modern, around = [], [], [], [], None, None
-    answers, repaired = pd.DataFrame(columns=COUNTS), [pd.DataFrame(columns=REPAIRED_COLUMNS)]
+    answers, repaired, followed = pd.DataFrame(columns=COUNTS), [], []
     for notebook, folder in folders.items():
         record = records[notebook]
         front = {"notebook": notebook, "run": folder.parent.name}
@@ -101,14 +104,23 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
             counted = {"values": len(values[-1]), "claims": len(claims[-1])}
             answers = read_true_class(folder, record) if notebook == ANSWERS else answers
             repaired += [read_repaired(folder, record)] if notebook in REPAIRED else []
+            followed.append(read_followed(folder).assign(notebook=notebook))
         source = "standin" if standins(record) else "real"
         facts.append(front | {"source": source, "seconds": record["seconds"]} | counted)
         datasets += [each for each in record["datasets"] if each not in datasets]
     table = pd.concat(values, ignore_index=True)
     _check_apart(table)
     found = pd.concat(claims, ignore_index=True)
-    known = pd.concat([each for each in repaired if len(each)] or repaired, ignore_index=True)
-    return Saved(table, found, pd.DataFrame(facts), datasets, modern, around, answers, records, known)
+    known = _joined(repaired, Saved._field_defaults["repaired"]), _joined(followed, Saved._field_defaults["followed"])
+    return Saved(table, found, pd.DataFrame(facts), datasets, modern, around, answers, records, *known)
+
+
+def _joined(parts: Sequence[pd.DataFrame], empty: pd.DataFrame) -> pd.DataFrame:
+    return (
+        pd.concat([empty.iloc[:0], *(part for part in parts if len(part))], ignore_index=True)
+        if any(map(len, parts))
+        else empty
+    )
 
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:
@@ -228,6 +240,23 @@ def read_repaired(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     rows = rows.assign(our_train_size=rows["train_size"].astype(float), metric="attack_" + rows["metric"])
     refuse(name, rows, rows.duplicated(REPAIRED_COLUMNS[:6]), "the second row of one key")
     return rows[REPAIRED_COLUMNS]
+
+
+def read_followed(folder: Path) -> pd.DataFrame:
+    """The table `followed_up` of a run, its columns FOLLOW_UP; without rows where it has none.
+
+    Raises ValueError for a missing column, what is not a number, a value outside 0..1 or its interval, and two rows of one key
+    and way.
+    """
+    if not (folder / "followed_up.csv").exists():
+        return pd.DataFrame(columns=FOLLOW_UP)
+    name, rows = _name(folder / "followed_up.csv"), _read_saved(folder, "followed_up", FOLLOW_UP)
+    rows = rows.assign(**{column: rows[column].astype(object).fillna("") for column in ("target", "setting")})  # empty cells
+    refuse_texts(name, rows, FOLLOW_UP[-4:])
+    refuse_intervals(name, rows, rows["value"].isna() & (rows["n_targets"] == 0), "allowed only where n_targets is 0")
+    refuse_outside(name, rows, "value", 0, 1)
+    refuse(name, rows, rows.duplicated([*KEY, "our_train_size", "way"]), "the second row of one key and way")
+    return rows[FOLLOW_UP]
 
 
 def read_modern(folder: Path, record: Mapping[str, Any]) -> SavedModern:

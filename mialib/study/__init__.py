@@ -23,6 +23,7 @@ from mialib.study.experiments import (
 )
 from mialib.study.google import PredictionAPI
 from mialib.study.inputs import held_out
+from mialib.study.other_ways import other_ways
 from mialib.study.planning import announce_fits
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "held_out",
     "learned",
     "noisy_sources",
+    "other_ways",
     "plan_jobs",
     "run_attacks",
     "run_targets",

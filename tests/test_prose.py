@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from test_readme_numbers import numbers
 
 from mialib import runs
 from mialib.paper import curves, published
@@ -49,11 +50,32 @@ def interval(row, digits=3):
     return f"{said(row['value'], digits)} [{said(row['low'], digits)}, {said(row['high'], digits)}]"
 
 
+def known(**wanted):
+    """The one value that the paper gives."""
+    found = published()
+    for column, value in wanted.items():
+        found = found[found[column] == value]
+    return found["value"].drop_duplicates().item()
+
+
+def target_accuracies(notebook, our_target, dataset=None, digits=3, last=" and "):
+    """The targets' accuracies on members and on fresh records, mean over targets."""
+    targets = rows(notebook, "accuracies", our_target=our_target, model="target")
+    if dataset is not None:
+        targets = targets[targets["dataset"] == dataset]
+    return listed(targets[["train_accuracy", "test_accuracy"]].mean(), digits, last)
+
+
 def by_hand():
     counts = table("00_attack_by_hand", "counts").set_index(["member", "called a member"])["count"]
     assert counts[True, True] / counts[True].sum() > 0.95  # "nearly all members"
     assert round(5 * counts[False, False] / counts[False].sum()) == 4
     yield "Nearly all members lie to the right of the line, and four of five non-members to its left."
+    figure_8 = {"id": "F8", "setting": "shadow:real", "target": "google"}
+    rates = [known(metric=f"attack_{metric}", **figure_8) for metric in ("precision", "recall")]
+    yield f"called members {rates[0]:.1%} were members (*precision*), and it found {rates[1]:.0%} of them (*recall*)"
+    google = [known(id="T2", dataset="location", metric=f"target_{side}_accuracy") for side in ("train", "test")]
+    yield f"erred on a third of the others ({listed(google, last=' and ')})"
 
 
 def first_notebook():
@@ -128,40 +150,63 @@ def third_notebook():
 
 
 def fourth_notebook():
-    accuracies = table("04_location", "accuracies")
-    plain = accuracies[accuracies["setting"] == "shadow:real"]["test_accuracy"]
-    noisy = accuracies[accuracies["setting"] != "shadow:real"]["test_accuracy"]
-    yield f"classify {plain.min():.0%} to {plain.max():.0%} in the committed run"
-    yield f"shadows on noisy data classify {noisy.min():.0%} to {noisy.max():.0%} of *their* non-members"
-    counts = rows("04_location", "by_shadow_count", metric="accuracy").set_index(["our_target", "k"])["value"]
-    one, sixty = ([said(counts[kind, k]) for kind in ("google surrogate", "local")] for k in (1, 60))
-    yield f"accuracy {one[0]} with one and {sixty[0]} with sixty on the surrogate, {one[1]} and {sixty[1]} on the network"
+    yield from location_by_the_rule()
+    yield from location_with_noise()
+    yield from location_inputs()
+
+
+def location_by_the_rule():
+    plain = rows("04_location", "summary", setting="shadow:real")
+    learned = plain[(plain["attack"] == LEARNED) & (plain["metric"] == "precision")].set_index("our_target")
+    theirs = said(known(id="F8", target="google", setting="shadow:real", metric="attack_precision"))
+    yield f"attacked with precision {interval(learned.loc['google surrogate'])}, where the paper has {theirs}"
+    train, test = target_accuracies("04_location", "google surrogate").split(" and ")
+    google = known(id="T2", dataset="location", metric="target_train_accuracy")
+    tests = [known(id=each, dataset="location", metric="target_test_accuracy") for each in ("F8", "T2")]
+    yield f"(train {train}, test {test}; Google {said(google)} and {tests[0]:g} or {said(tests[1])})"
+    network = target_accuracies("04_location", "local")
+    yield f"nearly the same accuracies ({network}), gives {said(learned.loc['local', 'value'])}"
+    found = plain.set_index(["metric", "attack", "our_target"])["value"]
+    kinds = ("google surrogate", "local")
+    right = listed([found["precision", "correctness gap", kind] for kind in kinds], last=" and ")
+    yield f"already has precision {right}"
+    both = [listed([found["accuracy", each, kind] for each in (LEARNED, "confidence")], last=" and ") for kind in kinds]
+    yield f"learned attack and of one confidence threshold: {both[0]} on the surrogate, {both[1]} on the network"
+    ranks = table("04_location", "ranking").groupby(["our_target", "attack"])["tpr_at_0.01"].mean()["local"]
+    yield f"they find {ranks[LEARNED]:.0%} of the local network's members against {ranks['confidence']:.0%}"
     n_targets = int(table("04_location", "accuracies")["target"].nunique())
     yield f"60 shadow models for each of {NUMBER_WORDS[n_targets]} targets"
-    accuracy = rows("04_location", "summary", metric="accuracy", setting="shadow:real").set_index(["our_target", "attack"])[
-        "value"
-    ]
-    both = [
-        listed([accuracy[kind, each] for each in (LEARNED, "confidence")], last=" and ")
-        for kind in ("google surrogate", "local")
-    ]
-    yield f"learned attack and of one confidence threshold: {both[0]} on the surrogate, {both[1]} on the network"
+    counts = rows("04_location", "by_shadow_count", metric="accuracy").set_index(["our_target", "k"])["value"]
+    one, sixty = ([said(counts[kind, k]) for kind in kinds] for k in (1, 60))
+    yield f"accuracy {one[0]} with one and {sixty[0]} with sixty on the surrogate, {one[1]} and {sixty[1]} on the network"
 
-    by_noise = rows("04_location", "summary", attack=LEARNED, variant="flip", setting="shadow:noise20")
-    noisy = by_noise.set_index(["our_target", "metric"])["value"]
-    plain = rows("04_location", "summary", attack=LEARNED, setting="shadow:real").set_index(["our_target", "metric"])["value"]
-    pairs = [("google surrogate", "precision"), ("google surrogate", "recall")]
-    ends = [f"{said(plain[pair])} to {said(noisy[pair])}" for pair in pairs]
+
+def location_with_noise():
+    accuracies = table("04_location", "accuracies").set_index("setting")["test_accuracy"]
+    plain, noisy = accuracies.loc["shadow:real"], accuracies.drop("shadow:real")
+    yield f"classify {plain.min():.0%} to {plain.max():.0%} in the committed run"
+    yield f"shadows on noisy data classify {noisy.min():.0%} to {noisy.max():.0%} of *their* non-members"
+    noises = {"shadow:real": "with real shadow data", "shadow:noise10": "with 10% noise", "shadow:noise20": "with 20% noise"}
+    precisions, recalls = (
+        [known(id="F8", target="google", setting=each, metric=f"attack_{metric}") for each in noises]
+        for metric in ("precision", "recall")
+    )
+    yield ", ".join(f"{said(value)} {words}" for value, words in zip(precisions, noises.values(), strict=True))
+    yield f"at a recall of {said(min(recalls), 2)} to {said(max(recalls), 2)}"
+    yield f"We expected a fall to {said(precisions[-1])} at 20%"
+    yield f"while the paper's recall rose to {said(recalls[-1])}"
+    learned = rows("04_location", "summary", attack=LEARNED).set_index(["setting", "variant", "our_target", "metric"])["value"]
+    plain, noisy = learned["shadow:real", "none"], learned["shadow:noise20", "flip"]
+    ends = [f"{said(plain[pair])} to {said(noisy[pair])}" for pair in noisy.index if pair[0] != "local"]
     yield f"even gains ({ends[0]}) and loses recall ({ends[1]})"
     assert said(noisy["local", "precision"]) == said(plain["local", "precision"])
     yield f"local network's attacker has {said(noisy['local', 'precision'])}, as without noise"
-    coins = (
-        rows("04_location", "noise_effects", setting="shadow:noise50")
-        .set_index("our_target")
-        .loc[["local", "google surrogate"]]
-    )
-    yield f"ten shadows give {listed(coins['precision'], last=' and ')}, at recalls of {listed(coins['recall'], last=' and ')}"
+    coins = rows("04_location", "noise_effects", setting="shadow:noise50").sort_values("our_target", ascending=False)
+    ends = [listed(coins[metric], last=" and ") for metric in ("precision", "recall")]
+    yield f"ten shadows give {ends[0]}, at recalls of {ends[1]}"
 
+
+def location_inputs():
     losses = rows("04_location", "inputs", metric="log_loss").set_index(["our_target", "records", "inputs"])["value"]
     network = {key: said(value) for key, value in losses["local"].items()}
     odds, plain, chosen = "log-odds", "probabilities", "-log(1-p)"
@@ -170,8 +215,6 @@ def fourth_notebook():
     yield f"not with those ({network['target', odds]}, {network['target', plain]})"
     surrogate = [said(losses["google surrogate", "new", each]) for each in (chosen, plain, odds)]
     yield f"({network['new', chosen]}; on the surrogate {surrogate[0]} against {surrogate[1]} and {surrogate[2]})"
-    ranks = table("04_location", "ranking").groupby(["our_target", "attack"])["tpr_at_0.01"].mean()["local"]
-    yield f"they find {ranks[LEARNED]:.0%} of the local network's members against {ranks['confidence']:.0%}"
 
 
 def fifth_notebook():
@@ -182,10 +225,19 @@ def fifth_notebook():
     known = rows("05_texas", "compared", id="T2", metric="attack_precision")["published"].iloc[0]
     precision, recall = (found["google surrogate", metric] for metric in ("precision", "recall"))
     yield f"precision {said(precision)} where the paper has {said(known)}, and recall {said(recall)}"
+    yield f"trained on 10,000 stays: attack precision {said(known)} over all records"
+    train, test = target_accuracies("05_texas", "google surrogate", digits=4).split(" and ")
+    google = rows("05_texas", "compared", id="T2")
+    google = google.drop_duplicates("metric").set_index("metric")["published"]
+    yield f"({float(test):.3f}; the paper's Table II has {said(google['target_test_accuracy'])})"
+    yield f"by heart ({train}), where Google's knew two thirds of its own ({said(google['target_train_accuracy'])})"
     tests = rows("05_texas", "accuracies", model="target").groupby("our_target")["test_accuracy"].mean()
     assert tests["local"] < tests["google surrogate"]
     most = said(found["local", "precision"])
     yield f"leaks most of all**, {most}, at a slightly lower test accuracy ({said(tests['local'])})"
+
+
+GOOGLES = ("target_train_accuracy", "target_test_accuracy", "attack_precision")
 
 
 def sixth_notebook():
@@ -199,6 +251,16 @@ def sixth_notebook():
     assert (gap["low"] > 0.5).all() and {said(value) for value in gap["value"]} == {"0.502"}
     ends = [f"[{said(row['low'], 4)}, {said(row['high'], 4)}]" for row in (surrogate, network)]
     yield f"has 0.502 on either, in intervals that just exclude 0.5 ({ends[0]} and {ends[1]})"
+    kept = {name: {metric: known(id="T2", dataset=name, metric=metric) for metric in GOOGLES} for name in ("adult", "mnist")}
+    google = {name: listed(list(each.values())[:2], last=" and ") for name, each in kept.items()}
+    precisions = [each["attack_precision"] for each in kept.values()]
+    yield f"generalise almost perfectly: {google['adult']}, {google['mnist']} on members and on fresh records"
+    yield f"The attack's precision was {listed(precisions, last=' and ')}"
+    yield f"the paper has {said(precisions[0])}"
+    yield f"the paper's {said(precisions[1])} to the digit"
+    own = [target_accuracies("06_adult_mnist", "google surrogate", name) for name in ("adult", "mnist")]
+    yield f"{own[0]} ({google['adult']}) on Adult, {own[1]} ({google['mnist']}) on MNIST"
+    yield f"where its attack has {said(known(id='T2', dataset='purchase10', metric='attack_precision'))}, for scale"
     mnist = rows("06_adult_mnist", "summary", metric="precision", dataset="mnist", attack=LEARNED).set_index("our_target")
     yield f"{interval(mnist.loc['google surrogate'])} on the surrogate"
     yield f"it is {interval(mnist.loc['local'])}"
@@ -331,6 +393,31 @@ def test_the_numbers_in_the_prose_are_those_of_the_committed_tables(notebook):
     text, sentences = prose(notebook), list(SENTENCES[notebook]())
     assert sentences
     assert [each for each in sentences if each not in text] == []
+
+
+SETTINGS = {  # what a text says of settings, coins, intervals and bounds: the other numbers are all results, and tested above
+    "00_attack_by_hand": ["Guessing gives 50%", "below 0.05", "95% intervals"],
+    "04_location": [
+        "guessing gives 0.5", "*flips* 10% or 20% of a record's bits", "95% interval", "At 50% a record is a row",
+        "0.99 and 0.9999", "With 20% of the bits flipped", "10% is as good as real data, 20% far above",
+        "at 1% false positives",
+    ],
+    "05_texas": ["above 0.6 in more than half of the classes, recall above 0.73 on average", "Guessing gives 0.5"],
+    "06_adult_mnist": [
+        "hardly more than a coin's 0.5", "whether it holds 0.5", "95% intervals", "near a coin's 0.5 (dashed) and ends at 0.56",
+        "Both intervals hold 0.5, and are narrow enough to exclude 0.51", "does not hold 0.5",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("notebook", SETTINGS)
+def test_every_number_in_the_prose_is_tested_or_a_setting(notebook):
+    text = prose(notebook)
+    assert [each for each in SETTINGS[notebook] if each not in text] == []
+    for each in sorted([*SENTENCES[notebook](), *SETTINGS[notebook]], key=len, reverse=True):
+        text = text.replace(each, " ")
+    lines = text.split("\n")
+    assert [f"{each.number} in {lines[each.line - 1]!r}" for each in numbers(lines)] == []
 
 
 GONE = {  # sentences that their tables contradicted, or no experiment carried

@@ -195,7 +195,11 @@ def location_with_noise():
     yield f"at a recall of {said(min(recalls), 2)} to {said(max(recalls), 2)}"
     yield f"We expected a fall to {said(precisions[-1])} at 20%"
     yield f"while the paper's recall rose to {said(recalls[-1])}"
-    learned = rows("04_location", "summary", attack=LEARNED).set_index(["setting", "variant", "our_target", "metric"])["value"]
+    learned = (
+        rows("04_location", "summary", attack=LEARNED)
+        .set_index(["setting", "variant", "our_target", "metric"])["value"]
+        .sort_index()
+    )
     plain, noisy = learned["shadow:real", "none"], learned["shadow:noise20", "flip"]
     ends = [f"{said(plain[pair])} to {said(noisy[pair])}" for pair in noisy.index if pair[0] != "local"]
     yield f"even gains ({ends[0]}) and loses recall ({ends[1]})"

@@ -85,7 +85,8 @@ def _outcome(rows: pd.DataFrame, ax: Axes) -> None:
     ax.set_yticks(heights, list(rows["label"]))
     for text, apart in zip(ax.get_yticklabels(), rows["apart"], strict=True):
         text.set_color(FADED_TEXT if apart else "black")
-    ax.set(xlim=(axis_start(rows["low"]), 1.02), ylim=(heights.min(initial=0) - 0.7, 1.2))
+    start = axis_start(rows[["published", "value"]].min(axis=1))  # an interval of few targets may run out of the picture
+    ax.set(xlim=(start, 1.02), ylim=(heights.min(initial=0) - 0.7, 1.2))
     ax.set_xlabel("attack precision (CIFAR: of the median class)\nn: pictures in training")
 
 

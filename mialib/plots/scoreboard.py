@@ -110,7 +110,11 @@ def table_two(table: pd.DataFrame, related: pd.DataFrame, *, ax: Axes) -> None:
     ]
     absent = ["" if row.source in MARKER_OF_SOURCE else f" ({row.source})" for row in table.itertuples()]
     ax.set_yticks(list(places.values()), [label + word for label, word in zip(labels, absent, strict=True)])
-    ax.set(xlim=(min(0.48, table["low"].min() - 0.01), 1.01), ylim=(-0.6, len(table) + 0.4), xlabel="attack precision")
+    ax.set(
+        xlim=(min(0.48, table[["paper_precision", "precision"]].min().min() - 0.01), 1.01),
+        ylim=(-0.6, len(table) + 0.4),
+        xlabel="attack precision",
+    )
     words = [("○ the paper", "black"), ("◇ ours, real data", OURS), ("□ ours, stand-in", OURS), ("| related work", "#777777")]
     for place, (text, colour) in enumerate(words):
         ax.text(0.06 + 0.25 * place, 1.0, text, color=colour, fontsize=7.5, va="top", transform=ax.transAxes)

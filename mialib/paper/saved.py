@@ -116,11 +116,8 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
 
 
 def _joined(parts: Sequence[pd.DataFrame], empty: pd.DataFrame) -> pd.DataFrame:
-    return (
-        pd.concat([empty.iloc[:0], *(part for part in parts if len(part))], ignore_index=True)
-        if any(map(len, parts))
-        else empty
-    )
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else empty
 
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:

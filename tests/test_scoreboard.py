@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from mialib import paper, plots, runs
-from mialib.paper import claims, followed, saved, saved_checks, scoreboard
+from mialib.paper import claims, saved, saved_checks, scoreboard
+from mialib.study.other_ways import THE_ATTACK
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parent.parent
@@ -570,26 +571,26 @@ def followed_row(value, way="told probabilities", **change):
 
 def test_a_value_that_differs_stands_beside_what_follows_it_up(results):
     """At 10,000 the attack is far from the paper's 0.72; one way of following it up comes near."""
-    rows = [followed_row(0.55, followed.THE_ATTACK), followed_row(0.76), followed_row(0.771, "one threshold a class")]
+    rows = [followed_row(0.55, THE_ATTACK), followed_row(0.76), followed_row(0.771, "one threshold a class")]
     save_cifar(results, *rows, table="followed_up")
     study = read(results)
     assert set(study.followed["notebook"]) == {"01_cifar10"} and len(study.followed) == 3
-    board = followed.differing(scoreboard.standings(study.values), study.followed)
+    board = scoreboard.differing(scoreboard.standings(study.values), study.followed)
     assert board["train_size"].tolist() == [10_000] and board["verdict"].tolist() == ["differs"]
     assert board[["told probabilities", "one threshold a class"]].values.tolist() == [[0.76, 0.771]]
-    assert board["within"].tolist() == ["told probabilities"] and followed.THE_ATTACK not in board
+    assert board["within"].tolist() == ["told probabilities"] and THE_ATTACK not in board
     assert board["experiment"].tolist() == ["01_cifar10: followed_up"]
 
 
 def test_a_value_that_differs_has_an_empty_experiment_where_nothing_follows_it_up(results):
     save_cifar(results, repaired(0.55))
     study = read(results)
-    board = followed.differing(scoreboard.standings(study.values), study.followed)
+    board = scoreboard.differing(scoreboard.standings(study.values), study.followed)
     assert board[["within", "experiment"]].values.tolist() == [["", ""]]
     other = study.followed.reindex(range(1)).assign(
         **followed_row(0.7, train_size=2500, our_train_size=2500), notebook="01_cifar10"
     )
-    assert followed.differing(scoreboard.standings(study.values), other)["experiment"].tolist() == [""]
+    assert scoreboard.differing(scoreboard.standings(study.values), other)["experiment"].tolist() == [""]
 
 
 @pytest.mark.parametrize(

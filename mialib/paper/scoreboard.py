@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mialib.paper.comparison import APART, NOT_RUN, of_papers_kind
+from mialib.paper.comparison import APART, NEAR, NOT_RUN, of_papers_kind
 from mialib.paper.saved import AROUND, MODERN
 from mialib.paper.saved_checks import is_rate
 from mialib.paper.values import KEY, published, related
 from mialib.plots.names import SURROGATE, WORDS, in_words
 from mialib.plots.scoreboard import COUNTED
+from mialib.study.other_ways import THE_ATTACK
 
 OTHER, STANDIN = "real data, other conditions", "stand-in data"
 STANDINGS = (COUNTED, OTHER, STANDIN)
@@ -137,6 +138,28 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
     single = int(rows["metric"].str.startswith(ONE_CLASS).sum())
     within = sum(verdicts[verdict] for verdict in WITHIN)
     return {"covered": len(rows.drop_duplicates(KEY)), "rows": len(rows), "single_classes": single, "within": within} | verdicts
+
+
+def differing(values: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:
+    """The values that count and are further than 0.05 from the paper's, or miss its bound: dataset, metric, train_size,
+    published, value, low, high, verdict; what each way of `followed_up` gives, but the attack itself; `within`, the ways that
+    come to within 0.05; and `experiment`, the notebook and table that follow the value up, "" where none does.
+
+    values: what `compare` gives. followed: notebook, then the columns FOLLOW_UP.
+    """
+    rows = values[values["counts"] & ~values["verdict"].isin(WITHIN)]
+    rows = rows[[*KEY, "our_train_size", "published", "value", "low", "high", "verdict"]]
+    ways = [way for way in dict.fromkeys(followed["way"]) if way != THE_ATTACK]
+    on = [*KEY, "our_train_size"]
+    wide = followed.pivot_table(index=["notebook", *on], columns="way", values="value", sort=False, dropna=False)
+    wide = (
+        wide.reindex(columns=ways).dropna(how="all").reset_index() if len(followed) else pd.DataFrame(columns=["notebook", *on])
+    )
+    rows = rows.merge(wide, how="left", on=on)
+    close = (rows[ways].sub(rows["published"], axis=0)).abs() <= NEAR + 1e-12
+    rows["within"] = [", ".join(np.array(ways)[list(row)]) for row in close.to_numpy()]
+    rows["experiment"] = (rows.pop("notebook") + ": followed_up").fillna("")
+    return rows.drop(columns=["id", "target", "setting", "our_train_size"]).reset_index(drop=True)
 
 
 def table_ii(values: pd.DataFrame) -> pd.DataFrame:

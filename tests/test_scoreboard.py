@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mialib import paper, plots, runs
 from mialib.paper import claims, saved, saved_checks, scoreboard
-from mialib.study.other_ways import THE_ATTACK
+from mialib.study.other_ways import THE_ATTACK, WITHOUT_FAILED
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parent.parent
@@ -507,61 +507,6 @@ def test_small_steps_up_within_the_intervals_are_no_rise():
     assert outcomes_of(study._replace(values=values)).loc[text] == "fails"
 
 
-def repaired(value, **change):
-    """A row of the table `without_failed`, as `study.tables.summary` writes it."""
-    row = {"dataset": "cifar10", "source": "real", "our_target": "local", "train_size": 10_000, "setting": "shadow:real"}
-    row |= {"variant": "none", "attack": "one network a class", "metric": "precision_p50", "value": value}
-    return row | {"low": value - 0.01, "high": value + 0.01, "n_targets": 1, "undefined": 0} | change
-
-
-def save_cifar(results, *rows, notebook="01_cifar10", table="without_failed"):
-    """A run of CIFAR-10 in which one shadow of the attack at 10,000 failed, and what is left without it."""
-    compared = paper.compare(measured(published(id="F4", dataset="cifar10", metric="attack_precision_p50")))
-    broken = compared["train_size"] == 10_000
-    compared.loc[broken, NUMBERS] = [0.55, 0.54, 0.56]
-    folder = save_run(results, compared, notebook=notebook, datasets={"cifar10": "real"})
-    pd.DataFrame(rows).to_csv(folder / f"{table}.csv", index=False)
-
-
-FAR = (1, "CIFAR-10: every median is above 0.6, with its interval")
-
-
-def test_claims_stand_on_attacks_without_failed_shadows_where_a_run_saved_them(results):
-    save_cifar(results, repaired(0.72), repaired(0.78, train_size=2500), repaired(0.5, attack="confidence"))
-    study = read(results)
-    told = claims.outcomes(study).set_index(["claim", "test"])
-    assert told.loc[FAR, "outcome"] == "holds"
-    evidence = told.loc[FAR, "evidence"].split("; ")
-    assert evidence[2] == "10,000 0.720 [0.710, 0.730], paper 0.720 (without failed shadows)"
-    assert not any("failed" in each for each in evidence[:2] + evidence[3:])  # nothing was left out there
-    assert (study.values["value"] == 0.55).any()  # the scoreboard's own values stay those of all shadows
-    without = claims.outcomes(study._replace(repaired=saved.Saved._field_defaults["repaired"])).set_index(["claim", "test"])
-    assert without.loc[FAR, "outcome"] == "fails"
-
-
-def test_of_the_attacks_that_explain_cifar100_only_those_without_failed_shadows_are_taken(results):
-    rows = [repaired(value, shadows=shadows) for shadows, value in (("all", 0.6), ("without failed", 0.7))]
-    save_cifar(results, *rows, notebook="02_cifar100", table="explained")
-    found = read(results).repaired
-    assert found["value"].tolist() == [0.7] and found["metric"].tolist() == ["attack_precision_p50"]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"value": "much"}, "value is 'much'; a number is needed"),
-        ({"value": 1.2, "low": 1.1, "high": 1.3}, "value is 1.2; 0 to 1 is allowed"),
-        ({"low": 0.9}, "value, low, high are 0.7, 0.9, 0.71: the value must lie in its interval"),
-        ({"source": "standin"}, "source is 'standin'; in paper every row must be 'real'"),
-        ({"train_size": 10_000}, "the second row of one key"),
-    ],
-)
-def test_a_wrong_row_without_failed_shadows_is_named(change, words, results):
-    save_cifar(results, repaired(0.72), repaired(0.7) | {"train_size": 5000} | change)
-    with pytest.raises(ValueError, match=rf"results/paper/01_cifar10/without_failed\.csv, line 3 \(.*\): {words}"):
-        read(results)
-
-
 def followed_row(value, way="told probabilities", **change):
     """A row of the table `followed_up`, as `paper.followed_up` writes it."""
     row = {"id": "F4", "dataset": "cifar10", "target": "local", "setting": "", "train_size": 10_000}
@@ -569,10 +514,48 @@ def followed_row(value, way="told probabilities", **change):
     return row | {"low": value - 0.01, "high": value + 0.01, "n_targets": 1} | change
 
 
+def save_cifar(results, *rows):
+    """A run of CIFAR-10 in which one shadow of the attack at 10,000 failed, and what other attacks give."""
+    compared = paper.compare(measured(published(id="F4", dataset="cifar10", metric="attack_precision_p50")))
+    broken = compared["train_size"] == 10_000
+    compared.loc[broken, NUMBERS] = [0.55, 0.54, 0.56]
+    folder = save_run(results, compared, notebook="01_cifar10", datasets={"cifar10": "real"})
+    pd.DataFrame(rows).to_csv(folder / "followed_up.csv", index=False)
+
+
+FAR = (1, "CIFAR-10: every median is above 0.6, with its interval")
+
+
+def test_claims_stand_on_attacks_without_failed_shadows_where_a_run_saved_them(results):
+    smallest = {"train_size": 2500, "our_train_size": 2500}
+    save_cifar(results, followed_row(0.72, WITHOUT_FAILED), followed_row(0.78, WITHOUT_FAILED, **smallest), followed_row(0.5))
+    study = read(results)
+    told = claims.outcomes(study).set_index(["claim", "test"])
+    assert told.loc[FAR, "outcome"] == "holds"
+    evidence = told.loc[FAR, "evidence"].split("; ")
+    assert evidence[2] == "10,000 0.720 [0.710, 0.730], paper 0.720 (without failed shadows)"
+    assert not any("failed" in each for each in evidence[:2] + evidence[3:])  # nothing was left out there
+    assert (study.values["value"] == 0.55).any()  # the scoreboard's own values stay those of all shadows
+    without = claims.outcomes(study._replace(followed=study.followed.iloc[:0])).set_index(["claim", "test"])
+    assert without.loc[FAR, "outcome"] == "fails"
+
+
+def test_what_breaks_the_rule_of_shadows_is_not_what_was_followed_up():
+    study = of_the_paper()
+    values = study.values[study.values["dataset"] == "cifar100"]
+    row = followed_row(0.5, WITHOUT_FAILED, dataset="cifar100", train_size=10_520, our_train_size=10_520)
+    rows = pd.DataFrame([row])
+    one = values[(values["train_size"] == 10_520) & (values["metric"] == "attack_precision_p50")]
+    both = pd.concat([one.assign(variant="none"), one.assign(variant="swapped")], ignore_index=True)
+    found = claims.without_failed_shadows(both, rows)
+    assert found["left_out"].tolist() == [True] * len(one) + [False] * len(one)
+    assert set(found.loc[found["left_out"], "value"]) == {0.5} and set(found.loc[~found["left_out"], "value"]) == {1.0}
+
+
 def test_a_value_that_differs_stands_beside_what_follows_it_up(results):
     """At 10,000 the attack is far from the paper's 0.72; one way of following it up comes near."""
     rows = [followed_row(0.55, THE_ATTACK), followed_row(0.76), followed_row(0.771, "one threshold a class")]
-    save_cifar(results, *rows, table="followed_up")
+    save_cifar(results, *rows)
     study = read(results)
     assert set(study.followed["notebook"]) == {"01_cifar10"} and len(study.followed) == 3
     board = scoreboard.differing(scoreboard.standings(study.values), study.followed)
@@ -583,7 +566,7 @@ def test_a_value_that_differs_stands_beside_what_follows_it_up(results):
 
 
 def test_a_value_that_differs_has_an_empty_experiment_where_nothing_follows_it_up(results):
-    save_cifar(results, repaired(0.55))
+    save_cifar(results, followed_row(0.5, train_size=5000, our_train_size=5000))
     study = read(results)
     board = scoreboard.differing(scoreboard.standings(study.values), study.followed)
     assert board[["within", "experiment"]].values.tolist() == [["", ""]]
@@ -603,7 +586,7 @@ def test_a_value_that_differs_has_an_empty_experiment_where_nothing_follows_it_u
     ],
 )
 def test_a_wrong_row_that_follows_up_is_named(change, words, results):
-    save_cifar(results, followed_row(0.72), followed_row(0.7, train_size=5000) | change, table="followed_up")
+    save_cifar(results, followed_row(0.72), followed_row(0.7, train_size=5000) | change)
     with pytest.raises(ValueError, match=rf"results/paper/01_cifar10/followed_up\.csv, line 3 \(.*\): {words}"):
         read(results)
 

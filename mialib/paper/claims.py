@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 
 from mialib.paper.comparison import APART, NEAR, NOT_RUN, NOT_TESTABLE, of_papers_kind, outcome
-from mialib.paper.saved import OF_REPAIRED, Saved
+from mialib.paper.saved import Saved
+from mialib.paper.values import KEY
 from mialib.plots.names import WORDS
+from mialib.study.other_ways import WITHOUT_FAILED
 
 CLAIMS = {
     1: "CIFAR leaks far above 0.5, CIFAR-100 most; more data per class lowers precision",
@@ -50,7 +52,7 @@ def outcomes(saved: Saved) -> pd.DataFrame:
 
     outcome: "holds", "fails", "direction seen", "direction not seen", "not testable here" or "not run".
     """
-    values = without_failed_shadows(saved.values, saved.repaired)
+    values = without_failed_shadows(saved.values, saved.followed)
     tested = pd.DataFrame([_outcome(claim, text, test(values)) for claim, text, test in TESTS])
     absent = [
         {"claim": claim, "test": f"(tested in {notebook})", "outcome": NOT_RUN, "evidence": "", "dataset": "", "source": ""}
@@ -61,15 +63,16 @@ def outcomes(saved: Saved) -> pd.DataFrame:
     return table.sort_values("claim", kind="stable", ignore_index=True)
 
 
-def without_failed_shadows(values: pd.DataFrame, repaired: pd.DataFrame) -> pd.DataFrame:
-    """The values, those of attacks without failed shadows in their place where a run saved them (`Saved.repaired`): value, low,
+def without_failed_shadows(values: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:
+    """The values, those of attacks without failed shadows in their place where a run saved them (`Saved.followed`): value, low,
     high, n_targets. A column more: left_out (bool), whether a shadow was left out, so that the value is another one.
     """
-    on = ["dataset", "our_target", "setting", "our_train_size", "variant", "metric"]
-    plain = values.assign(setting=values["setting"].where(values["setting"] != "", "shadow:real"))
-    ours = plain[on].merge(repaired, how="left", on=on)[OF_REPAIRED].set_index(values.index)
-    left_out = ours["value"].notna() & ~np.isclose(ours["value"], values["value"].astype(float))
-    return values.assign(left_out=left_out, **{column: ours[column].fillna(values[column]) for column in OF_REPAIRED})
+    on, own = [*KEY, "our_train_size"], ["value", "low", "high", "n_targets"]
+    without = followed.loc[followed["way"] == WITHOUT_FAILED, [*on, *own]]
+    ours = values[on].merge(without, how="left", on=on)[own].set_index(values.index)
+    ours = ours.where(~values["variant"].isin(APART), np.nan)  # shadows by the rules are followed up, no others
+    left_out = ours["value"].notna() & ~np.isclose(ours["value"].astype(float), values["value"].astype(float))
+    return values.assign(left_out=left_out, **{column: ours[column].fillna(values[column]) for column in own})
 
 
 def _outcome(claim: int, text: str, found: Finding | None) -> dict[str, object]:

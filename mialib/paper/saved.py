@@ -4,7 +4,7 @@ Of the tables `compared` and `modern_compared` only what was measured is read: p
 worked out again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -34,7 +34,6 @@ from mialib.paper.saved_checks import (
 from mialib.paper.values import KEY, published
 from mialib.runs import run
 from mialib.runs.run import read_run, results_folder, standins
-from mialib.study.experiments import LEARNED
 
 UNREAD = ("00_", "11_", "99_")  # without published values of their own: an attack by hand, an audit, the reader of the others
 MODERN = "09_modern_attacks"  # has tables of its own: its values are no paper of 2017's
@@ -43,9 +42,6 @@ AROUND = "10_related_attacks"  # has claims alone: the paper says of them in wor
 MEASURED = list(dict.fromkeys([*ROW_KEY, *NEEDED]))
 COUNTS = ["dataset", "train_size", "member", "bin_left", "bin_right", "records", "n_targets"]  # of `read_true_class`
 CLAIM_COLUMNS = ["claim", "test", "outcome", "evidence"]
-REPAIRED = {"01_cifar10": "without_failed", "02_cifar100": "explained"}  # tables of attacks without failed shadows
-OF_REPAIRED = ["value", "low", "high", "n_targets"]  # what stands in such a table in place of the same of `compared`
-REPAIRED_COLUMNS = ["dataset", "our_target", "setting", "our_train_size", "variant", "metric", *OF_REPAIRED]
 
 
 class SavedModern(NamedTuple):
@@ -62,8 +58,7 @@ class Saved(NamedTuple):
     dataset and source; runs: notebook, run, source, seconds, values, claims; datasets: descriptions, for `runs.start`;
     modern: what 09_modern_attacks left, None if it was not run; around: the claims of 10_related_attacks likewise; answers: the
     table `true_class` of 01_cifar10, without rows where there is none; records: run.json of each notebook's run, by notebook;
-    repaired: what the attack gave without shadows whose training had failed, as far as that was saved (`read_repaired`);
-    followed: notebook, and what else was made of its values, likewise (`read_followed`).
+    followed: notebook, and what other attacks made of its values, as far as that was saved (`read_followed`).
     """
 
     values: pd.DataFrame
@@ -74,7 +69,6 @@ class Saved(NamedTuple):
     around: pd.DataFrame | None = None
     answers: pd.DataFrame = pd.DataFrame(columns=COUNTS)
     records: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-    repaired: pd.DataFrame = pd.DataFrame(columns=REPAIRED_COLUMNS)
     followed: pd.DataFrame = pd.DataFrame(columns=["notebook", *FOLLOW_UP])
 
 
@@ -88,7 +82,7 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
     folders = find(profile, data, results_folder() if results is None else Path(results))
     records = {notebook: read_record(folder) for notebook, folder in folders.items()}
     values, claims, facts, datasets, modern, around = [], [], [], [], None, None
-    answers, repaired, followed = pd.DataFrame(columns=COUNTS), [], []
+    answers, followed = pd.DataFrame(columns=COUNTS), []
     for notebook, folder in folders.items():
         record = records[notebook]
         front = {"notebook": notebook, "run": folder.parent.name}
@@ -103,7 +97,6 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
             claims.append(_in_front(read_claims(folder, record), front))
             counted = {"values": len(values[-1]), "claims": len(claims[-1])}
             answers = read_true_class(folder, record) if notebook == ANSWERS else answers
-            repaired += [read_repaired(folder, record)] if notebook in REPAIRED else []
             followed.append(read_followed(folder).assign(notebook=notebook))
         source = "standin" if standins(record) else "real"
         facts.append(front | {"source": source, "seconds": record["seconds"]} | counted)
@@ -111,13 +104,9 @@ def read_runs(profile: str, data: str = "auto", results: Path | None = None) -> 
     table = pd.concat(values, ignore_index=True)
     _check_apart(table)
     found = pd.concat(claims, ignore_index=True)
-    known = _joined(repaired, Saved._field_defaults["repaired"]), _joined(followed, Saved._field_defaults["followed"])
-    return Saved(table, found, pd.DataFrame(facts), datasets, modern, around, answers, records, *known)
-
-
-def _joined(parts: Sequence[pd.DataFrame], empty: pd.DataFrame) -> pd.DataFrame:
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else empty
+    filled = [rows for rows in followed if len(rows)]
+    others = pd.concat(filled, ignore_index=True) if filled else Saved._field_defaults["followed"]
+    return Saved(table, found, pd.DataFrame(facts), datasets, modern, around, answers, records, others)
 
 
 def find(profile: str, data: str, results: Path) -> dict[str, Path]:
@@ -213,30 +202,6 @@ def read_true_class(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
         refuse_outside(name, table, column, 0, most)
     refuse(name, table, table.duplicated(COUNTS[:4]), "the second row of one bin")
     return table[COUNTS]
-
-
-def read_repaired(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
-    """What the learned attack gave without failed shadows, REPAIRED_COLUMNS, a row a value, named as `compared` names it;
-    without rows where the run has no such table.
-
-    Raises ValueError for a missing column, a source that is not the run's, what is not a number, a value outside 0..1 or its
-    interval, and two rows of one key.
-    """
-    table = REPAIRED[folder.name]
-    if not (folder / f"{table}.csv").exists():
-        return pd.DataFrame(columns=REPAIRED_COLUMNS)
-    columns = ["source", "attack", "train_size", *(c for c in REPAIRED_COLUMNS if c != "our_train_size")]
-    name, rows = _name(folder / f"{table}.csv"), _read_saved(folder, table, columns)
-    _check_sources(name, rows, record, folder.parent.name)
-    refuse_texts(name, rows, [*OF_REPAIRED, "train_size"])
-    undefined = rows["value"].isna() & (rows["n_targets"] == 0)
-    refuse_intervals(name, rows, undefined, "allowed only, all three, for a precision of no target (n_targets 0)")
-    refuse_outside(name, rows, "value", 0, 1)
-    ours = (rows["attack"] == LEARNED) & ~undefined
-    rows = rows[ours & (rows["shadows"] == "without failed")] if "shadows" in rows else rows[ours]
-    rows = rows.assign(our_train_size=rows["train_size"].astype(float), metric="attack_" + rows["metric"])
-    refuse(name, rows, rows.duplicated(REPAIRED_COLUMNS[:6]), "the second row of one key")
-    return rows[REPAIRED_COLUMNS]
 
 
 def read_followed(folder: Path) -> pd.DataFrame:

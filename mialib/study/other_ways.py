@@ -11,7 +11,7 @@ from mialib.attack import confidence_threshold, fit_attack
 from mialib.attack.ablations import Fit
 from mialib.study.experiments import LEARNED, Outcome, Trial, run_attacks, with_target_answers, without_failed
 
-THE_ATTACK = "the attack"
+THE_ATTACK, WITHOUT_FAILED = "the attack", "without failed shadows"
 
 
 def other_ways(trials: Sequence[Trial]) -> dict[str, list[Outcome]]:
@@ -24,7 +24,7 @@ def other_ways(trials: Sequence[Trial]) -> dict[str, list[Outcome]]:
         THE_ATTACK: (trials, fit_attack),
         "told probabilities": (trials, partial(fit_attack, inputs="probabilities")),
         "one threshold a class": (trials, threshold),
-        "without failed shadows": (without_failed(trials), fit_attack),
+        WITHOUT_FAILED: (without_failed(trials), fit_attack),
         "the target's own answers": (with_target_answers(trials), threshold),
     }
     return {way: run_attacks(attacked, {LEARNED: fit}) for way, (attacked, fit) in ways.items()}

@@ -15,7 +15,6 @@ log = logging.getLogger(__name__)
 
 FEWEST = 50  # records, members and non-members together: below, no interval says anything
 _FEWEST_A_SIDE = 10
-SIDES = ("members", "nonmembers", "pool")
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,52 +79,115 @@ def by_hand():
     yield f"erred on a third of the others ({listed(google, last=' and ')})"
 
 
+def of_classes(train_size):
+    """Fig. 4's ten classes of CIFAR-10: published and ours."""
+    compared = rows("01_cifar10", "compared", train_size=train_size)
+    return compared[compared["metric"].str.startswith("attack_precision_class_")].set_index("metric")[["published", "value"]]
+
+
+SIZES = (2500, 5000, 10000, 15000)
+
+
 def first_notebook():
     fig4 = published().query("id == 'F4' and dataset == 'cifar10'").sort_values("train_size")
     low, usual = (fig4.loc[fig4["metric"] == f"attack_precision_{name}", "value"] for name in ("p50", "median"))
+    yield f"Median precision of a class: {listed(low, 2)}; recall almost 1; guessing gives 0.5"
+    test = known(id="F4", dataset="cifar10", metric="target_test_accuracy")
+    yield f"test accuracy was {test:g} at 15,000"
     points = curves("Fig. 4 left").groupby("series", sort=False)["value"]
     fifths = sorted((points.nsmallest(5).groupby("series").max()), reverse=True)
     yield f"The four that the paper prints, {listed(low, 2, last=' and ')}, are the fifth smallest"
     yield f"the ten values that it draws ({listed(fifths)})"
     yield f"between the fifth and the sixth ({listed(usual)})"
+    yield from classes_of_cifar10()
+    yield from trainings_of_cifar10()
+    yield from attacks_on_cifar10()
+
+
+def classes_of_cifar10():
+    classes = [of_classes(size) for size in SIZES]
+    least = [set(classes[0][column].nsmallest(5).index) for column in ("published", "value")]
+    assert least[0] == least[1]  # planes, cars, frogs, horses and ships
+    assert all((each.nlargest(3, "value").index == each.nlargest(3, "published").index).any() for each in classes)
+    yield f"rank correlations of the ten classes {listed([each.corr('spearman').iloc[0, 1] for each in classes], 2)}"
+    yield f"a class {listed([(each['value'] - each['published']).abs().mean() for each in classes])}"
+    means = rows("01_cifar10", "compared", metric="attack_precision_mean").sort_values("train_size")
+    yield f"{listed(means['value'])} where the paper has {listed(means['published'])}"
+
+
+def trainings_of_cifar10():
+    shadows = table("01_cifar10", "shadows")
+    yield f"Of {len(shadows)} shadows the worst knows {said(shadows['train_accuracy'].min())} of its training set"
     alternatives = table("01_cifar10", "alternatives").set_index("choice")
     chosen = alternatives.loc["chosen: Adam, batches of 32, 32 filters of 5 x 5"]
-    for choice in ("batches of 100", "filters of 3 x 3"):
+    ends = [said(each["test_accuracy"]) for each in (alternatives.loc["ends after all epochs"], chosen)]
+    yield f"all 100 epochs classifies {ends[0]} of fresh pictures, one that stops {ends[1]}"
+    for choice in ("batches of 100", "filters of 3 x 3", "ends at a loss of 0.1"):
         assert chosen["low"] < alternatives.loc[choice, "test_accuracy"] < chosen["high"], choice
-    counts = rows("01_cifar10", "by_shadow_count", metric="precision").sort_values("k")
-    assert counts["value"].is_monotonic_increasing and counts["k"].tolist() == [1, 2, 5, 10]
-    yield f"{listed(counts['value'])} with 1, 2, 5, 10"
-    wanted = {"train_size": 2500, "metric": "precision"}
-    both = [cell("01_cifar10", "summary", attack=attack, **wanted) for attack in ("confidence", LEARNED)]
-    yield f"({said(both[0])} against {said(both[1])})"
     slow = said(alternatives.loc["SGD, rate 0.001", "train_accuracy"], 2)
-    yield f"hardly learns in 40 epochs ({slow} on its own training set)"
-    at_10000 = cell("01_cifar10", "without_failed", train_size=10000, metric="precision_p50")
-    yield f"Without it the median is {said(at_10000)}."
+    yield f"hardly learns in 100 epochs ({slow} on its own training set)"
+    targets = rows("01_cifar10", "accuracies", model="target").groupby("train_size")["test_accuracy"].mean()
+    yield f"32 already reach {said(targets[15000])} at 15,000"
+
+
+def attacks_on_cifar10():
+    counts = rows("01_cifar10", "by_shadow_count", metric="precision", train_size=2500).sort_values("k")
+    assert counts["k"].tolist() == [1, 2, 5, 10]
+    yield f"{listed(counts['value'])} with 1, 2, 5, 10"
+    found = table("01_cifar10", "summary").set_index(["train_size", "attack", "metric"])["value"]
+    both = [said(found[2500, attack, metric]) for metric in ("precision", "recall") for attack in (LEARNED, "confidence")]
+    yield f"precision {both[0]} and {both[1]}, recall {both[2]} and {both[3]}"
+    ranking = rows("01_cifar10", "ranking", train_size=2500).groupby("attack")["tpr_at_0.01"].mean()
+    yield f"finds {ranking[LEARNED]:.0%} of the members, the threshold {ranking['confidence']:.0%}"
     hidden = rows("01_cifar10", "pictures", exposed=False)
-    assert hidden["confidence"].min() >= 0.92
     yield f"is answered with {hidden['confidence'].min():.2f} or more"
     missed = NUMBER_WORDS[int((hidden["score"] < 0).sum())]
     yield f"in {missed} of the ten classes the attack yet takes that member for a stranger"
 
 
 def second_notebook():
-    medians = rows("02_cifar100", "compared", metric="attack_precision_p50", variant="none").sort_values("our_train_size")
-    yield f"medians of {listed(medians['value'], last=' and ')}"
-    wanted = {"train_size": 10520, "variant": "none", "metric": "precision_p50"}
-    own, on_all = [
-        cell("02_cifar100", "explained", attack="one threshold a class", shadows=which, **wanted)
-        for which in ("the target's own", "all")
-    ]
-    yield f"set on the target's own answers, has a median of {said(own)}"
-    yield f"on their answers the same thresholds give {said(on_all)}"
-    targets = rows("02_cifar100", "accuracies", model="target", variant="none").groupby("train_size")["test_accuracy"].mean()
-    yield f"classifies {said(targets[4600])} of fresh pictures after 4,600 and {said(targets[10520])} after 10,520"
+    fig4 = (
+        published().query("id == 'F4' and dataset == 'cifar100' and metric == 'attack_precision_p50'").sort_values("train_size")
+    )
+    theirs = ", ".join(f"{value:g}" for value in fig4["value"])
+    yield f"Median precision of a class: {theirs}; recall almost 1; guessing gives 0.5"
+    test = known(id="F4", dataset="cifar100", metric="target_test_accuracy")
+    yield f"test accuracy was only {test:g} at 29,540"
+    targets = rows("02_cifar100", "accuracies", model="target").groupby(["train_size", "variant"])["test_accuracy"].mean()
+    ours = [said(targets[size]) for size in ((4600, "none"), (10520, "none"), (29540, "swapped"))]
+    yield f"classifies {ours[0]} of fresh pictures after 4,600, {ours[1]} after 10,520 and {ours[2]} after 29,540"
+    yield f"the paper's had {test:g} at 29,540"
+    yield from precision_on_cifar100()
+    yield from shadows_that_break_the_rule()
+    counts = rows("02_cifar100", "by_shadow_count", metric="precision", train_size=10520).sort_values("k")
+    yield f"{listed(counts['value'])} with {listed(counts['k'], 0, last=' and ')} shadows at 10,520"
+
+
+def precision_on_cifar100():
+    compared = rows("02_cifar100", "compared", variant="none").set_index(["our_train_size", "metric"])
+    medians = [said(compared.loc[(size, "attack_precision_p50"), "value"]) for size in (4600, 10520)]
+    ten = rows("01_cifar10", "compared", metric="attack_precision_p50")["value"]
+    yield f"medians of {medians[0]} and {medians[1]}, where CIFAR-10 has {said(ten.min(), 2)} to {said(ten.max(), 2)}"
+    yield f"Recall is {said(compared.xs('attack_recall', level=1)['value'].min())} or more"
+    followed = table("02_cifar100", "followed_up").set_index(["our_train_size", "metric", "way"])["value"]
+    for size in (4600, 10520):
+        low, tenth = (f"attack_precision_{name}" for name in ("min", "p10"))
+        for metric in (low, tenth):
+            row = compared.loc[(size, metric)]
+            own = followed[size, metric, "the target's own answers"]
+            yield f"{said(row['value'])} (paper: {said(row['published'])}; thresholds on the target's own answers: {said(own)})"
+    losses = rows("02_cifar100", "inputs", metric="log_loss", train_size=10520, records="new").set_index("inputs")["value"]
+    chosen, odds, plain = (said(losses[each]) for each in ("-log(1-p)", "log-odds", "probabilities"))
+    yield f"log loss of {chosen} with −log(1 − p), {odds} with log-odds, {plain} with the probabilities as they are"
+
+
+def shadows_that_break_the_rule():
     broken = table("02_cifar100", "broken_rule").set_index(["train_size", "variant", "metric"])["value"]
-    swapped, smaller = (broken[29540, variant, "precision_p50"] for variant in ("swapped", "smaller"))
-    yield f"give a median of {said(smaller)}, a swapped one of the full size {said(swapped)}"
     swapped, ruled = (broken[10520, variant, "precision"] for variant in ("swapped", "none"))
-    yield f"gives precision {said(swapped)}, ten disjoint ones {said(ruled)}"
+    yield f"one swapped shadow gives precision {said(swapped)}, five disjoint ones {said(ruled)}"
+    for size in (19920, 29540):
+        pair = [said(broken[size, variant, "precision_p50"]) for variant in ("swapped", "smaller")]
+        yield f"{pair[0]} with a swapped shadow and {pair[1]} with smaller ones at {size:,}"
 
 
 def third_notebook():
@@ -292,17 +355,58 @@ def sixth_notebook():
 
 
 def seventh_notebook():
-    summary = rows("07_shadow_data", "summary", attack=LEARNED, our_target="google surrogate", setting="shadow:marginal")
-    found = summary.set_index(["dataset", "metric"])["value"]
-    yield f"precision {said(found['purchase100', 'precision'])} at a recall of {said(found['purchase100', 'recall'])}"
-    climbed = rows("07_shadow_data", "records", setting="shadow:model_based").groupby(["dataset", "our_target"])
-    means = climbed[["mean_confidence", "mean_queries"]].mean()
+    theirs = published().query("id == 'F9'").drop_duplicates(["setting", "metric"]).set_index(["setting", "metric"])["value"]
+    kinds = [f"shadow:{records}" for records in ("real", "marginal", "model_based")]
+    pairs = [[said(theirs[kind, f"attack_{metric}"]) for metric in ("precision", "recall")] for kind in kinds]
+    yield f"the precision was {pairs[0][0]} at a recall of {pairs[0][1]}"
+    yield f"it was {pairs[1][0]} at {pairs[1][1]}"
+    yield f"it was {pairs[2][0]} at {pairs[2][1]}"
+    yield f"the paper has {pairs[1][0]} at {pairs[1][1]}"
+    yield f"fell from {pairs[0][1]} to {pairs[2][1]}"
+    yield from made_up_records()
+    yield from found_by_queries()
+
+
+def made_up_records():
+    learned = rows("07_shadow_data", "summary", attack=LEARNED)
+    found = learned.set_index(["dataset", "our_target", "setting", "metric"])["value"].sort_index()
+    purchase = found["purchase100", "google surrogate", "shadow:marginal"]
+    yield f"precision {said(purchase['precision'])} at a recall of {said(purchase['recall'])}"
+    for target in ("google surrogate", "local"):
+        marginal, real = (found["location", target, f"shadow:{kind}", "precision"] for kind in ("marginal", "real"))
+        yield f"{said(marginal)} ({'real shadow data: ' if target != 'local' else ''}{said(real)})"
+    for dataset, target in (("location", "google surrogate"), ("purchase100", "local")):
+        ends = [said(found[dataset, target, f"shadow:{kind}", "recall"]) for kind in ("real", "model_based")]
+        yield f"from {ends[0]} to {ends[1]}"
+    yield f"with a precision ({said(found['location', 'google surrogate', 'shadow:model_based', 'precision'])})"
+    yield f"Only Location's local network loses nothing ({said(found['location', 'local', 'shadow:model_based', 'recall'])})"
+    sure = table("07_shadow_data", "confidences").set_index(["dataset", "our_target", "setting", "model"])
+    sure = sure.sort_index().loc[("purchase100", "google surrogate", "shadow:model_based")]
+    shadows, target = (sure.loc[model, ["members", "nonmembers"]] for model in ("shadows", "target"))
+    yield f"{said(shadows['members'])} on the shadows' members and {said(shadows['nonmembers'])} on their non-members"
+    yield f"where the target's are {said(target['members'])} and {said(target['nonmembers'])}"
+
+
+def found_by_queries():
+    records = table("07_shadow_data", "records")
+    away = records.groupby("setting")["distance"].agg(["min", "max"])
+    climbed, real = (100 * away.loc[f"shadow:{kind}"] for kind in ("model_based", "real"))
+    ends = [f"{kind['min']:.0f} to {kind['max']:.0f}%" for kind in (climbed, real)]
+    yield f"in {ends[0]} of the bits, real records of other people in {ends[1]}"
+    climbs = records[records["setting"] == "shadow:model_based"].groupby(["dataset", "our_target"])
+    means = climbs[["mean_confidence", "mean_queries"]].mean()
     surrogate, network = (means.loc["purchase100", kind] for kind in ("google surrogate", "local"))
     sure, asked = said(surrogate["mean_confidence"]), f"{surrogate['mean_queries']:.0f}"
     yield f"with {sure} (paper: 0.24), and a climb takes {asked} queries (156)"
     yield f"the local network believes with {said(network['mean_confidence'])}, after {network['mean_queries']:.0f}"
     queries = sorted(means.loc["location", "mean_queries"])
     yield f"On Location a climb takes {queries[0]:.0f} to {queries[1]:.0f}."
+    assert (records["classes_lacking"] == 0).all()  # "No class was missed on any target."
+    budgets = rows("07_shadow_data", "by_budget", dataset="location", budget=100_000).set_index("metric")["value"]
+    yield f"(recall {said(budgets['recall'])} at {said(budgets['precision'])})"
+    images = table("07_shadow_data", "image_records").set_index("setting")["test_accuracy"]
+    noise, pictures = (said(images[f"shadow:{kind}"]) for kind in ("model_based", "real"))
+    yield f"classifies {noise} of real images; on real ones {pictures}"
 
 
 def leaks(dataset, setting, metric="attack_accuracy", variant="aware"):
@@ -314,32 +418,65 @@ def learns(dataset, setting):
     return leaks(dataset, setting, "target_test_accuracy")
 
 
+SETS_OF_08 = ("location", "cifar10", "purchase100", "texas")
+
+
 def eighth_notebook():
     named = "dropout, early stopping, noise on the answers, differentially private training, and a temperature fitted"
     yield f"{NUMBER_WORDS[named.count(',') + 1]} mitigations that the paper names or lacks: {named}"
+    plain, label = (
+        [known(id="T3", dataset=each, setting=f"mitigation:{setting}", metric="attack_accuracy") for each in SETS_OF_08[2:]]
+        for setting in ("none", "top_k=1_label_only")
+    )
+    yield f"is right on {plain[0]:.0%} of Purchase's records and {plain[1]:.0%} of Texas's"
+    yield f"still on {label[0]:.0%} and {label[1]:.0%}, where guessing gives 50%"
     epochs = json.loads((ROOT / "results/paper-standin/08_mitigations/run.json").read_text())["parameters"]["EPOCHS"]
     yield f"to spare time ({epochs['texas']} in the `paper` profile)"
-    left, right = leaks("location", "epochs=20"), learns("location", "epochs=20")
-    yield f"twenty epochs instead of fifty give {said(left)} at a better test accuracy ({said(right)})"
-    assert learns("location", "epochs=20") > learns("location", "none")
-    yield f"five instead of thirty give {said(leaks('purchase100', 'epochs=5'))} at {said(learns('purchase100', 'epochs=5'))}"
-    more, plain, two = leaks("texas", "epochs=5"), leaks("texas", "none"), leaks("texas", "epochs=2")
-    assert two < plain < more
-    yield f"On Texas five instead of fifty leak more ({said(more)} against {said(plain)})"
-    yield f"two give {said(two)} at {said(learns('texas', 'epochs=2'))}"
-    accuracy = [said(learns("cifar10", setting)) for setting in ("epochs=5", "none")]
-    yield f"{said(leaks('cifar10', 'epochs=5'))} at a loss ({' against '.join(accuracy)})"
-    sets = ("location", "cifar10", "purchase100", "texas")
-    label = [leaks(each, "top_k=1_label_only") for each in sets]
-    yield f"The label alone still gives {listed(label, last=' and ')}"
-    yield f"The one who knows has {listed([leaks(each, 'temperature_t=5') for each in sets], last=' and ')}"
-    for each in sets:
+    yield from filters(label)
+    yield from trainings()
+    yield from parts_of_the_attack()
+
+
+def filters(published_label):
+    whole, top, digit = (leaks("location", setting) for setting in ("none", "top_k=1", "rounding_d=1"))
+    yield f"{said(top)} of {said(whole)} on Location with one class, {said(digit)} with one digit"
+    yield f"The label alone still gives {listed([leaks(each, 'top_k=1_label_only') for each in SETS_OF_08], last=' and ')}"
+    yield f"the paper has {listed(published_label, 2, ' and ')} on the last two"
+    for each in SETS_OF_08:
         assert said(leaks(each, "temperature_t=5", variant="unaware")) == "0.500", each
     yield "At t = 5 he is at 0.500 on all four data sets"
-    low, high = leaks("location", "none"), leaks("location", "l2_lambda=1e-2")
-    yield f"lowers the attack from {said(low)} to {said(high)}"
-    noise = [leaks(each, "noise_scale=0.03") for each in sets]
-    yield f"leaves the attacker who knows {listed(noise, last=' and ')}"
+    yield f"The one who knows has {listed([leaks(each, 'temperature_t=5') for each in SETS_OF_08], last=' and ')}"
+    softened = known(id="T3", dataset="purchase100", setting="mitigation:temperature_t=5", metric="attack_accuracy")
+    yield f"the paper's {said(softened, 2)} on Purchase is an attacker who knows"
+    noise = [leaks(each, "noise_scale=0.03") for each in SETS_OF_08]
+    yield f"σ = 0.03 leaves the attacker who knows {listed(noise, last=' and ')}"
+
+
+def both(dataset, setting):
+    """What a training costs its users, and what is left of the attack."""
+    return f"{said(learns(dataset, setting))} and {said(leaks(dataset, setting))}"
+
+
+def trainings():
+    for dataset in SETS_OF_08:
+        yield f"{both(dataset, 'none')}"
+    for dataset, setting in (("location", "l2_lambda=1e-2"), ("purchase100", "l2_lambda=1e-3"), ("cifar10", "l2_lambda=1e-2")):
+        yield f"{both(dataset, setting)}"
+    for dataset, setting in (
+        ("location", "epochs=20"),
+        ("purchase100", "epochs=5"),
+        ("texas", "epochs=2"),
+        ("cifar10", "epochs=5"),
+    ):
+        yield f"{both(dataset, setting)}"
+    for epsilon in (100, 10, 1):
+        yield f"{both('location', f'private_epsilon={epsilon}')}"
+
+
+def parts_of_the_attack():
+    parts = rows("08_mitigations", "parts", metric="accuracy").set_index(["attack", "dataset"])["value"]
+    for attack in (LEARNED, "confidence"):
+        yield listed(parts[attack][list(SETS_OF_08)])
 
 
 def ninth_notebook():
@@ -429,6 +566,7 @@ SETTINGS = {  # what a text says of settings, coins, intervals and bounds: the o
         "hardly more than a coin's 0.5", "whether it holds 0.5", "95% intervals", "near a coin's 0.5 (dashed) and ends at 0.56",
         "Both intervals hold 0.5, and are narrow enough to exclude 0.51", "does not hold 0.5",
     ],
+    "07_shadow_data": ["believed in its class with 0.24", "precision is below 0.1", "18.73 for its 187,300", "95% intervals"],
 }  # fmt: skip
 
 

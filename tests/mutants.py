@@ -191,7 +191,7 @@ FAULTS = [
     Fault("study/inputs.py", "if i < e.n_shadows - n_held:", "if i < e.n_shadows:", "test_inputs.py"),
     Fault("study/google.py", "accuracies[best] + CLEARLY", "accuracies[best]", "test_surrogates.py"),
     Fault("study/tables.py", "usable_counts(group, counts)", "usable_counts(trials, counts)", "test_tables.py"),
-    Fault("paper/scoreboard.py", "if way != THE_ATTACK]", "]", "test_scoreboard.py"),
+    Fault("paper/scoreboard.py", 'judged[judged["way"] != THE_ATTACK]', "judged", "test_scoreboard.py"),
     Fault("paper/claims.py", '~values["variant"].isin(APART), np.nan)', "True, np.nan)", "test_scoreboard.py"),
     Fault("attack/learned.py", '"inputs": inputs}', '"inputs": 0}', "test_attack.py"),
     Fault(

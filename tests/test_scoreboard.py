@@ -514,9 +514,11 @@ def followed_row(value, way="told probabilities", **change):
     return row | {"low": value - 0.01, "high": value + 0.01, "n_targets": 1} | change
 
 
-def save_cifar(results, *rows):
+def save_cifar(results, *rows, extra=None):
     """A run of CIFAR-10 in which one shadow of the attack at 10,000 failed, and what other attacks give."""
-    compared = paper.compare(measured(published(id="F4", dataset="cifar10", metric="attack_precision_p50")))
+    medians = measured(published(id="F4", dataset="cifar10", metric="attack_precision_p50"))
+    one_more = [medians.iloc[[0]].assign(train_size=np.nan, **extra)] if extra else []
+    compared = paper.compare(pd.concat([medians, *one_more], ignore_index=True))
     broken = compared["train_size"] == 10_000
     compared.loc[broken, NUMBERS] = [0.55, 0.54, 0.56]
     folder = save_run(results, compared, notebook="01_cifar10", datasets={"cifar10": "real"})
@@ -558,7 +560,8 @@ def test_a_value_that_differs_stands_beside_what_follows_it_up(results):
     save_cifar(results, *rows)
     study = read(results)
     assert set(study.followed["notebook"]) == {"01_cifar10"} and len(study.followed) == 3
-    board = scoreboard.differing(scoreboard.standings(study.values), study.followed)
+    values = scoreboard.standings(study.values)
+    board = scoreboard.differing(values, scoreboard.judged_ways(values, study.followed))
     assert board["train_size"].tolist() == [10_000] and board["verdict"].tolist() == ["differs"]
     assert board[["told probabilities", "one threshold a class"]].values.tolist() == [[0.76, 0.771]]
     assert board["within"].tolist() == ["told probabilities"] and THE_ATTACK not in board
@@ -568,12 +571,35 @@ def test_a_value_that_differs_stands_beside_what_follows_it_up(results):
 def test_a_value_that_differs_has_an_empty_experiment_where_nothing_follows_it_up(results):
     save_cifar(results, followed_row(0.5, train_size=5000, our_train_size=5000))
     study = read(results)
-    board = scoreboard.differing(scoreboard.standings(study.values), study.followed)
+    values = scoreboard.standings(study.values)
+    board = scoreboard.differing(values, scoreboard.judged_ways(values, study.followed))
     assert board[["within", "experiment"]].values.tolist() == [["", ""]]
     other = study.followed.reindex(range(1)).assign(
         **followed_row(0.7, train_size=2500, our_train_size=2500), notebook="01_cifar10"
     )
-    assert scoreboard.differing(scoreboard.standings(study.values), other)["experiment"].tolist() == [""]
+    assert scoreboard.differing(values, scoreboard.judged_ways(values, other))["experiment"].tolist() == [""]
+
+
+def test_ways_are_judged_as_the_attack_is_by_distance_and_by_bound(results):
+    """Of one way the median comes within 0.05 and the recall meets its bound; of the other neither does."""
+    recall = {"metric": "attack_recall", "train_size": np.nan, "low": 0.0, "high": 1.0}
+    rows = [
+        followed_row(0.77),
+        followed_row(0.96, **recall),
+        followed_row(0.771, "worse"),
+        followed_row(0.94, "worse", **recall),
+    ]
+    save_cifar(
+        results, *rows, extra={"metric": "attack_recall", "our_train_size": 10_000, "value": 0.9, "low": 0.0, "high": 1.0}
+    )
+    study = read(results)
+    values = scoreboard.standings(study.values)
+    judged = scoreboard.judged_ways(values, study.followed)
+    told = scoreboard.by_way(judged).set_index("way")
+    assert told[["rows", "within", "rows_stated", "within_stated"]].loc["told probabilities"].tolist() == [2, 2, 2, 2]
+    assert told.loc["worse", ["rows", "within"]].tolist() == [2, 0] and (told["rows_drawn"] == 0).all()
+    board = scoreboard.differing(values, judged).set_index("metric")
+    assert board.loc["attack_recall", "within"] == "told probabilities" and board.loc["attack_recall", "published_low"] == 0.95
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mialib.paper.comparison import APART, NEAR, NOT_RUN, of_papers_kind
+from mialib.paper.comparison import APART, NOT_RUN, compare, of_papers_kind
 from mialib.paper.saved import AROUND, MODERN
 from mialib.paper.saved_checks import is_rate
 from mialib.paper.values import KEY, published, related
@@ -22,6 +22,7 @@ STANDINGS = (COUNTED, OTHER, STANDIN)
 STATED, DRAWN = GIVEN = ("stated", "drawn")  # how the paper gives a value: see `how_given`
 VERDICTS = ("reproduced", "near", "undecided", "differs", "met", "not met")
 WITHIN = ("reproduced", "near", "met")  # within 0.05 of the paper's value, or its bound met
+FOLLOWED_ON = [*KEY, "our_train_size"]  # what names a value that is followed up
 ONE_CLASS = "attack_precision_class_"  # what the metric of a single class begins with
 PLAIN = ("", "shadow:real", "mitigation:none")  # settings that related work shares
 TABLE_II = {"target_train_accuracy": "train", "target_test_accuracy": "test", "attack_precision": "precision"}
@@ -140,25 +141,51 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
     return {"covered": len(rows.drop_duplicates(KEY)), "rows": len(rows), "single_classes": single, "within": within} | verdicts
 
 
-def differing(values: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:
-    """The values that count and are further than 0.05 from the paper's, or miss its bound: dataset, metric, train_size,
-    published, value, low, high, verdict; what each way of `followed_up` gives, but the attack itself; `within`, the ways that
-    come to within 0.05; and `experiment`, the notebook and table that follow the value up, "" where none does.
+def judged_ways(values: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:
+    """The values that count, as every way of attacking gives them: the columns of `compare`, and way, given, notebook.
 
-    values: what `compare` gives. followed: notebook, then the columns FOLLOW_UP.
+    values: what `standings` gives. followed: `Saved.followed`.
+    """
+    rows = followed.merge(values.loc[values["counts"], [*FOLLOWED_ON, "source", "our_target", "given"]], on=FOLLOWED_ON)
+    return compare(rows.assign(variant=rows["way"]))
+
+
+def by_way(judged: pd.DataFrame) -> pd.DataFrame:
+    """How near each way of attacking comes to the paper, a row a way, of what `judged_ways` gives: way, rows, within (verdicts
+    `WITHIN`), and of these two the stated and the drawn ones apart.
+    """
+    rows = []
+    for way, part in judged.groupby("way", sort=False):
+        row: dict[str, object] = {"way": way}
+        for name, chosen in {
+            "": part,
+            "_stated": part[part["given"] == STATED],
+            "_drawn": part[part["given"] == DRAWN],
+        }.items():
+            row |= {f"rows{name}": len(chosen), f"within{name}": int(chosen["verdict"].isin(WITHIN).sum())}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def differing(values: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
+    """The values that count and are further than 0.05 from the paper's, or miss its bound: dataset, metric, train_size,
+    published, published_low, value, low, high, verdict; what each way of `judged_ways` gives, but the attack itself; `within`,
+    the ways that come to within 0.05, or meet the bound; and `experiment`, the notebook and table that follow the value up, ""
+    where none does.
     """
     rows = values[values["counts"] & ~values["verdict"].isin(WITHIN)]
-    rows = rows[[*KEY, "our_train_size", "published", "value", "low", "high", "verdict"]]
-    ways = [way for way in dict.fromkeys(followed["way"]) if way != THE_ATTACK]
-    on = [*KEY, "our_train_size"]
-    wide = followed.pivot_table(index=["notebook", *on], columns="way", values="value", sort=False, dropna=False)
-    wide = (
-        wide.reindex(columns=ways).dropna(how="all").reset_index() if len(followed) else pd.DataFrame(columns=["notebook", *on])
-    )
-    rows = rows.merge(wide, how="left", on=on)
-    close = (rows[ways].sub(rows["published"], axis=0)).abs() <= NEAR + 1e-12
-    rows["within"] = [", ".join(np.array(ways)[list(row)]) for row in close.to_numpy()]
-    rows["experiment"] = (rows.pop("notebook") + ": followed_up").fillna("")
+    rows = rows[[*FOLLOWED_ON, "published", "published_low", "value", "low", "high", "verdict"]]
+    others = judged[judged["way"] != THE_ATTACK]
+    ways = list(dict.fromkeys(others["way"]))
+    for way in ways:
+        of_way = others.loc[others["way"] == way, [*FOLLOWED_ON, "value"]]
+        rows = rows.merge(of_way.rename(columns={"value": way}), how="left", on=FOLLOWED_ON)
+    near = others[others["verdict"].isin(WITHIN)]
+    within = near.groupby(FOLLOWED_ON, dropna=False, as_index=False)["way"].agg(", ".join).rename(columns={"way": "within"})
+    where = judged[[*FOLLOWED_ON, "notebook"]].drop_duplicates()
+    rows = rows.merge(within, how="left", on=FOLLOWED_ON).merge(where, how="left", on=FOLLOWED_ON)
+    rows["experiment"] = rows.pop("notebook") + ": followed_up"
+    rows = rows.fillna({"within": "", "experiment": ""})
     return rows.drop(columns=["id", "target", "setting", "our_train_size"]).reset_index(drop=True)
 
 

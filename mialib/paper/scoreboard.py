@@ -142,29 +142,20 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def judged_ways(values: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:
-    """The values that count, as every way of attacking gives them: the columns of `compare`, and way, given, notebook.
+    """The values that count, as every way of attacking gives them: the columns of `compare`, and way, notebook.
 
-    values: what `standings` gives. followed: `Saved.followed`.
+    values: what `compare` gives. followed: `Saved.followed`.
     """
-    rows = followed.merge(values.loc[values["counts"], [*FOLLOWED_ON, "source", "our_target", "given"]], on=FOLLOWED_ON)
+    rows = followed.merge(values.loc[values["counts"], [*FOLLOWED_ON, "source", "our_target"]], on=FOLLOWED_ON)
     return compare(rows.assign(variant=rows["way"]))
 
 
 def by_way(judged: pd.DataFrame) -> pd.DataFrame:
-    """How near each way of attacking comes to the paper, a row a way, of what `judged_ways` gives: way, rows, within (verdicts
-    `WITHIN`), and of these two the stated and the drawn ones apart.
+    """How near each way of attacking comes to the paper, a row a way and data set, of what `judged_ways` gives: way, dataset,
+    rows, within (rows of the verdicts `WITHIN`).
     """
-    rows = []
-    for way, part in judged.groupby("way", sort=False):
-        row: dict[str, object] = {"way": way}
-        for name, chosen in {
-            "": part,
-            "_stated": part[part["given"] == STATED],
-            "_drawn": part[part["given"] == DRAWN],
-        }.items():
-            row |= {f"rows{name}": len(chosen), f"within{name}": int(chosen["verdict"].isin(WITHIN).sum())}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    told = judged.assign(within=judged["verdict"].isin(WITHIN))
+    return told.groupby(["way", "dataset"], sort=False, as_index=False).agg(rows=("within", "size"), within=("within", "sum"))
 
 
 def differing(values: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:

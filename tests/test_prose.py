@@ -541,10 +541,12 @@ def board():
     yield f"{total} values that count, {stated['rows']} are stated and {drawn['rows']} are drawn; {single} of these"
     differing = table("99_scoreboard", "differing")
     back, own = (differing["within"].str.contains(way, na=False) for way in ("told probabilities", "target's own answers"))
-    assert not own[~back].any()
+    held = differing[~back & own]
+    assert held[["dataset", "train_size", "metric"]].to_numpy().tolist() == [["cifar100", 4600, "attack_precision_min"]]
     yield f"Of the {NUMBER_WORDS[len(differing)]} values that count and are further than 0.05 from the paper's, or miss a bound"
     yield f"{NUMBER_WORDS[int(back.sum())]} come to within it when the attack networks are told the probabilities"
-    yield f"The other {NUMBER_WORDS[int((~back).sum())]} do not"
+    apart = NUMBER_WORDS[int((~back & ~own).sum())]
+    yield f"{apart} are not reached by a threshold on the target's own answers either"
 
 
 SENTENCES = {

@@ -159,7 +159,7 @@ def by_way(judged: pd.DataFrame) -> pd.DataFrame:
 
 
 def differing(values: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
-    """The values that count and are further than 0.05 from the paper's, or miss its bound: dataset, metric, train_size,
+    """The values that count and are further than 0.05 from the paper's, or miss its bound: dataset, metric, train_size (ours),
     published, published_low, value, low, high, verdict; what each way of `judged_ways` gives, but the attack itself; `within`,
     the ways that come to within 0.05, or meet the bound; and `experiment`, the notebook and table that follow the value up, ""
     where none does.
@@ -177,7 +177,8 @@ def differing(values: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
     rows = rows.merge(within, how="left", on=FOLLOWED_ON).merge(where, how="left", on=FOLLOWED_ON)
     rows["experiment"] = rows.pop("notebook") + ": followed_up"
     rows = rows.fillna({"within": "", "experiment": ""})
-    return rows.drop(columns=["id", "target", "setting", "our_train_size"]).reset_index(drop=True)
+    rows = rows.drop(columns=["id", "target", "setting", "train_size"]).rename(columns={"our_train_size": "train_size"})
+    return rows.reset_index(drop=True)
 
 
 def table_ii(values: pd.DataFrame) -> pd.DataFrame:

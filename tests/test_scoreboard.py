@@ -603,6 +603,15 @@ def test_ways_are_judged_as_the_attack_is_by_distance_and_by_bound(results):
     assert board.loc["attack_recall", "within"] == "told probabilities" and board.loc["attack_recall", "published_low"] == 0.95
 
 
+def test_where_nothing_counts_nothing_is_judged(mixed):
+    """A checkout in which no value counts, as after runs of few epochs: empty tables, and no error."""
+    values = scoreboard.standings(read(mixed).values).assign(counts=False)
+    judged = scoreboard.judged_ways(values, pd.DataFrame([followed_row(0.7)]).assign(notebook="01_cifar10"))
+    assert len(judged) == len(scoreboard.by_way(judged)) == len(scoreboard.differing(values, judged)) == 0
+    none = saved.Saved._field_defaults["followed"]
+    assert len(scoreboard.judged_ways(values.astype({"train_size": object}), none)) == 0
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

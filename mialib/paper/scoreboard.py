@@ -23,6 +23,7 @@ STATED, DRAWN = GIVEN = ("stated", "drawn")  # how the paper gives a value: see 
 VERDICTS = ("reproduced", "near", "undecided", "differs", "met", "not met")
 WITHIN = ("reproduced", "near", "met")  # within 0.05 of the paper's value, or its bound met
 FOLLOWED_ON = [*KEY, "our_train_size"]  # what names a value that is followed up
+SIZES = {"train_size": float, "our_train_size": float}  # of it: columns without rows have no type of their own
 ONE_CLASS = "attack_precision_class_"  # what the metric of a single class begins with
 PLAIN = ("", "shadow:real", "mitigation:none")  # settings that related work shares
 TABLE_II = {"target_train_accuracy": "train", "target_test_accuracy": "test", "attack_precision": "precision"}
@@ -146,7 +147,8 @@ def judged_ways(values: pd.DataFrame, followed: pd.DataFrame) -> pd.DataFrame:
 
     values: what `compare` gives. followed: `Saved.followed`.
     """
-    rows = followed.merge(values.loc[values["counts"], [*FOLLOWED_ON, "source", "our_target"]], on=FOLLOWED_ON)
+    counted = values.loc[values["counts"], [*FOLLOWED_ON, "source", "our_target"]].astype(SIZES)
+    rows = followed.astype(SIZES).merge(counted, on=FOLLOWED_ON)
     return compare(rows.assign(variant=rows["way"]))
 
 
@@ -165,7 +167,7 @@ def differing(values: pd.DataFrame, judged: pd.DataFrame) -> pd.DataFrame:
     where none does.
     """
     rows = values[values["counts"] & ~values["verdict"].isin(WITHIN)]
-    rows = rows[[*FOLLOWED_ON, "published", "published_low", "value", "low", "high", "verdict"]]
+    rows = rows[[*FOLLOWED_ON, "published", "published_low", "value", "low", "high", "verdict"]].astype(SIZES)
     others = judged[judged["way"] != THE_ATTACK]
     ways = list(dict.fromkeys(others["way"]))
     for way in ways:

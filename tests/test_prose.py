@@ -107,10 +107,8 @@ def first_notebook():
 
 def classes_of_cifar10():
     classes = [of_classes(size) for size in SIZES]
-    least, most = (
-        [set(getattr(classes[0][column], of)(n).index) for column in classes[0]]
-        for of, n in (("nsmallest", 5), ("nlargest", 2))
-    )
+    least = [set(classes[0][column].nsmallest(5).index) for column in classes[0]]
+    most = [set(classes[0][column].nlargest(2).index) for column in classes[0]]
     assert least[0] == least[1] and most[0] == most[1]  # planes, cars, frogs, horses and ships; birds and cats
     alike = [each.corr("spearman").iloc[0, 1] for each in classes]
     yield f"rank correlations of the ten classes are {listed(alike, 2, ' and ')}"

@@ -21,7 +21,6 @@ from mialib.core.types import Dataset
 
 KNOWN = {"builtins", "numpy", "scipy", "sklearn", "torch", *sys.stdlib_module_names} - {"__main__"}  # by their versions alone
 BARE = vars(nn.Module())  # what torch itself keeps in a module
-STATE = ("_parameters", "_buffers", "_modules", "training")  # of it, what is described as state, or is set by the training
 
 
 def of_models(

@@ -2,7 +2,7 @@
 
 import json
 
-from committed import LEARNED, NUMBER_WORDS, ROOT, cell, listed, rows, said, table
+from committed import LEARNED, NUMBER_WORDS, ROOT, cell, known, listed, rows, said, table
 
 from mialib.paper import published
 
@@ -62,6 +62,10 @@ def found_by_queries():
     yield f"classifies {noise} of real images; on real ones {pictures}"
 
 
+SETS_OF_08 = ("location", "cifar10", "purchase100", "texas")
+STAND_INS = SETS_OF_08[2:]
+
+
 def leaks(dataset, setting, metric="attack_accuracy", variant="aware"):
     wanted = {"dataset": dataset, "setting": f"mitigation:{setting}", "metric": metric, "variant": variant}
     return cell("08_mitigations", "leakage", attack=LEARNED, **wanted)
@@ -71,29 +75,110 @@ def learns(dataset, setting):
     return leaks(dataset, setting, "target_test_accuracy")
 
 
+def left(setting):
+    """What is left of the attack on the four data sets, for the attacker who knows."""
+    return listed([leaks(each, setting) for each in SETS_OF_08], last=" and ")
+
+
+def in_table_iii(dataset, setting):
+    return known(id="T3", dataset=dataset, setting=f"mitigation:{setting}", metric="attack_accuracy")
+
+
 def eighth_notebook():
     named = "dropout, early stopping, noise on the answers, differentially private training, and a temperature fitted"
     yield f"{NUMBER_WORDS[named.count(',') + 1]} mitigations that the paper names or lacks: {named}"
+    plain, label = ([in_table_iii(each, setting) for each in STAND_INS] for setting in ("none", "top_k=1_label_only"))
+    yield f"is right on {plain[0]:.0%} of Purchase's records and {plain[1]:.0%} of Texas's"
+    yield f"still on {label[0]:.0%} and {label[1]:.0%}, where guessing gives 50%"
     epochs = json.loads((ROOT / "results/paper-standin/08_mitigations/run.json").read_text())["parameters"]["EPOCHS"]
     yield f"to spare time ({epochs['texas']} in the `paper` profile)"
-    left, right = leaks("location", "epochs=20"), learns("location", "epochs=20")
-    yield f"twenty epochs instead of fifty give {said(left)} at a better test accuracy ({said(right)})"
-    assert learns("location", "epochs=20") > learns("location", "none")
-    yield f"five instead of thirty give {said(leaks('purchase100', 'epochs=5'))} at {said(learns('purchase100', 'epochs=5'))}"
-    more, plain, two = leaks("texas", "epochs=5"), leaks("texas", "none"), leaks("texas", "epochs=2")
-    assert two < plain < more
-    yield f"On Texas five instead of fifty leak more ({said(more)} against {said(plain)})"
-    yield f"two give {said(two)} at {said(learns('texas', 'epochs=2'))}"
-    accuracy = [said(learns("cifar10", setting)) for setting in ("epochs=5", "none")]
-    yield f"{said(leaks('cifar10', 'epochs=5'))} at a loss ({' against '.join(accuracy)})"
-    sets = ("location", "cifar10", "purchase100", "texas")
-    label = [leaks(each, "top_k=1_label_only") for each in sets]
-    yield f"The label alone still gives {listed(label, last=' and ')}"
-    yield f"The one who knows has {listed([leaks(each, 'temperature_t=5') for each in sets], last=' and ')}"
-    for each in sets:
+    yield f"the paper has {listed(label, 2, ' and ')} on the last two"
+    yield from filters()
+    yield from penalties()
+    yield from shorter_and_private_trainings()
+    yield from parts_of_the_attack()
+
+
+def filters():
+    yield f"({left('top_k=1')} with one, {left('none')} with all); one digit leaves {left('rounding_d=1')}"
+    yield f"The label alone still gives {left('top_k=1_label_only')}"
+    for each in SETS_OF_08:
         assert said(leaks(each, "temperature_t=5", variant="unaware")) == "0.500", each
     yield "At t = 5 he is at 0.500 on all four data sets"
-    low, high = leaks("location", "none"), leaks("location", "l2_lambda=1e-2")
-    yield f"lowers the attack from {said(low)} to {said(high)}"
-    noise = [leaks(each, "noise_scale=0.03") for each in sets]
-    yield f"leaves the attacker who knows {listed(noise, last=' and ')}"
+    yield f"The one who knows has {left('temperature_t=5')}, and still {left('temperature_t=50')} at t = 50"
+    yield f"the paper's {said(in_table_iii('purchase100', 'temperature_t=5'), 2)} on Purchase is an attacker who knows"
+    yield f"σ = 0.03 leaves the attacker who knows {left('noise_scale=0.03')}; σ = 0.1 leaves {left('noise_scale=0.1')}"
+    whole, noisy = (learns("texas", setting) for setting in ("none", "noise_scale=0.1"))
+    yield f"costs Texas's users five points ({said(whole)} to {said(noisy)})"
+    assert 0.045 < whole - noisy < 0.055
+    gone = learns("location", "noise_scale=0.3"), leaks("location", "noise_scale=0.3")
+    yield f"on Location {said(gone[0])}, where the attack is left with {said(gone[1])}"
+
+
+def helped(dataset, setting):
+    """A penalty's test accuracy and what is left of the attack, each from what it was without."""
+    return tuple(f"{said(of(dataset, 'none'))} to {said(of(dataset, setting))}" for of in (learns, leaks))
+
+
+def penalties():
+    better, safer = helped("location", "l2_lambda=1e-2")
+    yield f"raises test accuracy from {better} and lowers the attack from {safer}"
+    for dataset, setting, words in (("purchase100", "1e-3", "does both"), ("texas", "1e-4", "does a little of both")):
+        yield f"{words} ({', '.join(helped(dataset, f'l2_lambda={setting}'))})"
+        assert learns(dataset, f"l2_lambda={setting}") > learns(dataset, "none")
+    for setting in ("5e-4", "1e-3", "5e-3"):  # "the penalties that do more cost accuracy"
+        assert learns("texas", f"l2_lambda={setting}") < learns("texas", "none")
+    stays = said(learns("cifar10", "l2_lambda=1e-2"))
+    assert stays == said(learns("cifar10", "none"))
+    yield f"takes the attack to {said(leaks('cifar10', 'l2_lambda=1e-2'))} at a test accuracy that stays where it was ({stays})"
+    ruined = [
+        said(learns(each, f"l2_lambda={most}"))
+        for each, most in (("location", "1e-1"), ("cifar10", "1e-1"), ("purchase100", "1e-2"))
+    ]
+    yield f"(test accuracy {ruined[0]} on Location, {ruined[1]} on CIFAR-10, {ruined[2]} on Purchase)"
+    tried = [f"l2_lambda={each}" for each in ("1e-4", "1e-3", "1e-2")]
+    ours, theirs = ([of("purchase100", setting) for setting in tried] for of in (leaks, in_table_iii))
+    yield f"{listed(ours, last=' and ')} for {listed(theirs, 2, ' and ')}"
+
+
+def shorter_and_private_trainings():
+    def both(dataset, setting):
+        return f"{said(leaks(dataset, setting))} at {said(learns(dataset, setting))}"
+
+    yield (
+        f"twenty epochs instead of fifty give {said(leaks('location', 'epochs=20'))} "
+        f"at a better test accuracy ({said(learns('location', 'epochs=20'))})"
+    )
+    assert learns("location", "epochs=20") > learns("location", "none")
+    yield f"five instead of thirty give {both('purchase100', 'epochs=5')}"
+    assert learns("purchase100", "epochs=5") > learns("purchase100", "none")
+    yield f"ten instead of at most forty give {both('cifar10', 'epochs=10')}"
+    yield f"five {said(leaks('cifar10', 'epochs=5'))} at a loss ({said(learns('cifar10', 'epochs=5'))})"
+    yield f"on Texas three give {both('texas', 'epochs=3')}, two {both('texas', 'epochs=2')}"
+    of = "location"
+    cheap, dear = (f"private_epsilon={epsilon}" for epsilon in (100, 10))
+    yield f"ε = 100 costs nothing ({said(learns(of, cheap))}) and leaves {said(leaks(of, cheap))}"
+    assert learns(of, cheap) >= learns(of, "none") > learns(of, dear) + 0.09
+    yield f"costs ten points of test accuracy ({said(learns(of, dear))}) and leaves {said(leaks(of, dear))}"
+    yield f"gives about what ε = 10 does ({said(learns(of, 'epochs=5'))} and {said(leaks(of, 'epochs=5'))})"
+
+
+def parts_of_the_attack():
+    parts = rows("08_mitigations", "parts", metric="accuracy").set_index(["attack", "dataset"])
+    value = parts["value"]
+
+    def on_all(attack):
+        return listed(value[attack][list(SETS_OF_08)], last=" and ")
+
+    yield f"One network a class ({on_all(LEARNED)}) does as well as one threshold ({on_all('confidence')})"
+    for each in STAND_INS:  # "on the two stand-ins a point better"
+        assert parts["low"][LEARNED, each] > parts["high"]["confidence", each]
+    yield f"the true class alone it is as good ({on_all('true class alone')})"
+    pictures, shoppers = (value["told probabilities", each] for each in ("cifar10", "purchase100"))
+    yield f"two points on CIFAR-10 and Purchase ({said(pictures)} and {said(shoppers)})"
+    yield f"log-odds six on Purchase ({said(value['told log-odds', 'purchase100'])})"
+    counts = rows("08_mitigations", "by_shadow_count", metric="accuracy", dataset="location").set_index("k")["value"]
+    yield f"One shadow model is enough: {said(counts[1])} on Location, where ten have {said(counts[10])}"
+    service = "by Google's surrogate"
+    assert all((value[service] < value[other]).all() for other in (LEARNED, "confidence"))
+    yield f"are worse everywhere ({on_all(service)})"

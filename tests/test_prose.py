@@ -75,6 +75,10 @@ SETTINGS = {  # what a text says of settings, coins, intervals and bounds: the o
         "Both intervals hold 0.5, and are narrow enough to exclude 0.51", "does not hold 0.5",
     ],
     "07_shadow_data": ["believed in its class with 0.24", "precision is below 0.1", "18.73 for its 187,300", "95% intervals"],
+    "08_mitigations": [
+        "a recall of 1.00 and 0.95", "95% intervals",
+        "On Location 0.01", "on Purchase 0.001", "On CIFAR-10 0.01", "σ = 0.1 leaves", "At σ = 0.3",
+    ],
     "09_modern_attacks": [
         "false positive rates of 0.1% and 0.001%", "means over targets with 95% intervals", "in 1,000, with 95% intervals",
         "at a false positive rate of 1%, with the ranks", "lower bounds at 95%", "true positive rate at 1% or less",

@@ -282,8 +282,9 @@ def test_what_readme_says_of_mitigations_is_what_their_table_says():
     wide = rows.pivot_table(index="dataset", columns=["metric", "setting"], values="value")
     attack, test = wide["attack_accuracy"], wide["target_test_accuracy"]
     plain, early = "mitigation:none", "mitigation:epochs=5"
-    assert (attack[plain] - attack["mitigation:top_k=1"] < 0.01).all() and len(wide) == 4  # cut answers buy next to nothing
+    assert (attack[plain] - attack["mitigation:top_k=1"] < 0.002).all() and len(wide) == 4  # cut answers buy nothing
+    assert (attack[plain] - attack["mitigation:rounding_d=1"] < 0.04).all()  # rounded ones little
     better = (test[["mitigation:l2_lambda=1e-3", "mitigation:l2_lambda=1e-2"]].max(axis=1) - test[plain]) > 0.01
     assert better.sum() == 2  # the penalty makes two of the four models better
-    assert (attack[early] < attack[plain] - 0.1).sum() == 3 and attack.loc["texas", early] > attack.loc["texas", plain]
+    assert (attack[early] < attack[plain] - 0.1).sum() == 3 and np.isnan(attack.loc["texas", early])
     assert (test[early] < test[plain]).sum() == 2  # at a price in accuracy on two of them

@@ -198,7 +198,7 @@ def extracted():
     )
     yield f"(AUC {labels} against {true}), those with vectors worse ({vectors})"
     equations = related_rows("equations", dataset="location").set_index("answers")
-    assert related_rows("equations", answers="as they are")["worst_error"].max() < 1e-6  # "every weight within 1e-6"
+    assert related_rows("equations", answers="as they are")["worst_error"].max() < 1e-5  # "every weight within 1e-5"
     yield f"agrees on {equations.loc['3 digits', 'agreement']:.1%} of the records"
 
 
@@ -215,8 +215,8 @@ def inside_the_model():
     layers = auc["cifar10"].filter(like="sorted")
     assert layers.idxmax() == "layer 2, sorted"  # "most of it is in the second layer's output, sorted"
     gain = related_rows("white_box", dataset="location", metric="auc_gain", learned_on="shadows", features="everything").iloc[0]
-    assert gain["low"] < 0 < gain["high"]
-    yield f"nothing that the interval would not hold ({interval(gain)})"
+    assert 0 < gain["low"] and gain["value"] < 0.01
+    yield f"it adds less than a point ({interval(gain)})"
     raw = auc[[name for name in auc.index if name[1].endswith("raw")]]
     yield f"transfers from no shadow model (AUC {raw.min():.2f} to {raw.max():.2f})"
     every = related_rows("white_box", metric="auc").set_index(["learned_on", "dataset", "features"])["value"]
@@ -226,11 +226,11 @@ def inside_the_model():
 
 def overlapping():
     gains = related_rows("overlaps", dataset="location", attack="shokri").set_index(["metric", "share"])
-    half, recall = interval(gains.loc[("auc_gain", 0.5)]), interval(gains.loc[("recall_gain", 1.0)])
+    told = gains.loc[[("auc_gain", 0.5), ("auc_gain", 1.0), ("recall_gain", 1.0)]]
+    assert (told["low"] < 0).all() and (told["high"] > 0).all()  # "helps nothing that could be measured"
+    half, whole, recall = (interval(row) for _, row in told.iterrows())
     yield f"Shadows that share half of Location's records gain {half} of AUC"
-    yield f"those that share all gain {recall} of recall"
-    whole = gains.loc[("auc_gain", 1.0)]
-    assert whole["low"] < 0 < whole["high"]  # "and nothing in AUC"
+    yield f"those that share all {whole}, and {recall} of recall"
     pictures = related_rows("overlaps", dataset="cifar10", attack="shokri", metric="auc_gain")
     assert ((pictures["low"] <= 0) & (pictures["high"] >= 0)).all()  # "on CIFAR-10 no share changes anything"
 

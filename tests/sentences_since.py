@@ -215,7 +215,7 @@ def inside_the_model():
     layers = auc["cifar10"].filter(like="sorted")
     assert layers.idxmax() == "layer 2, sorted"  # "most of it is in the second layer's output, sorted"
     gain = related_rows("white_box", dataset="location", metric="auc_gain", learned_on="shadows", features="everything").iloc[0]
-    assert 0 < gain["low"] and gain["value"] < 0.01
+    assert gain["low"] > 0 and gain["value"] < 0.01
     yield f"it adds less than a point ({interval(gain)})"
     raw = auc[[name for name in auc.index if name[1].endswith("raw")]]
     yield f"transfers from no shadow model (AUC {raw.min():.2f} to {raw.max():.2f})"

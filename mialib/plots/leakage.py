@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import offset_copy
 
 from mialib.plots.names import dataset_labels, in_words, line_labels, line_names
+from mialib.plots.panels import place_of
 from mialib.plots.style import OURS, axis_start, error_bars, line_colours, mark_coin, write_key
 
 MARK_OF_MITIGATION = {  # colour and marker of each path: filters of the answers in colours, other trainings grey
@@ -147,7 +148,7 @@ def knob_curves(table: pd.DataFrame, *, ax: Axes, by: str) -> None:
     spec = ax.get_subplotspec()
     if spec is None or spec.is_first_col():
         ax.set_ylabel("attack accuracy")
-    if spec is None or (spec.is_last_col() and spec.is_first_row()):  # of noise, whose curves fall
+    if place_of(ax).last:  # of noise, for the attacker who does not know: there the curves fall fastest
         labels = {in_words(name): label for name, label in line_labels(table).items()} if by == "dataset" else {}
         write_key(ax, [(labels.get(line, line), colour) for line, colour in colours.items()], x=0.98, size=7, right=True)
 

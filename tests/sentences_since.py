@@ -208,8 +208,7 @@ def inside_the_model():
     inside = related_rows("white_box", learned_on="shadows")
     auc = inside[inside["metric"] == "auc"].set_index(["dataset", "features"])["value"]
     found = inside[(inside["metric"] == "tpr") & (inside["fpr"] == 0.01)].set_index(["dataset", "features"])["value"]
-    answers = max("answers", "2017 attack", key=lambda features: auc["cifar10", features])
-    assert answers == "answers"
+    assert auc["cifar10", "answers"] >= auc["cifar10", "2017 attack"]  # "the best from answers"
     ends = [said(auc["cifar10", features]) for features in ("answers", "everything")]
     yield f"takes the AUC from {ends[0]} (the best from answers) to {ends[1]}"
     best = found["cifar10"][inside.query("access == 'black box'")["features"].unique()].max()

@@ -145,10 +145,10 @@ def knob_curves(table: pd.DataFrame, *, ax: Axes, by: str) -> None:
         ax.errorbar([place[step] for step in x], rows["value"], yerr=errors, **style)
     ax.set_xticks(range(len(steps)), steps)
     ax.set(ylim=(axis_start(table["low"]), 1.02), xlabel=table["knob"].iloc[0])
-    spec = ax.get_subplotspec()
-    if spec is None or spec.is_first_col():
+    panel = place_of(ax)
+    if panel.left:
         ax.set_ylabel("attack accuracy")
-    if place_of(ax).last:  # of noise, for the attacker who does not know: there the curves fall fastest
+    if panel.last:  # of noise, for the attacker who does not know: there the curves fall fastest
         labels = {in_words(name): label for name, label in line_labels(table).items()} if by == "dataset" else {}
         write_key(ax, [(labels.get(line, line), colour) for line, colour in colours.items()], x=0.98, size=7, right=True)
 

@@ -157,9 +157,9 @@ class _ForestAttack:
 
 def _target_answers(material: TargetAndPool) -> AttackData:
     """The target's answers, to judge by: not timed."""
-    rows = np.concatenate(material.split)
-    answers = plain_answers(material.target, material.dataset.x[rows])
-    return AttackData(answers, material.dataset.y[rows], np.arange(len(rows)) < len(material.split.members))
+    split = material.split
+    answers = plain_answers(material.target, material.dataset.x[split.rows])
+    return AttackData(answers, material.dataset.y[split.rows], split.member)
 
 
 CONTENDERS: dict[str, Contender] = {

@@ -156,6 +156,7 @@ def mark_correlations(table: pd.DataFrame, *, ax: Axes) -> None:
     ax.set_yticks(range(len(marks)), marks)
     far = min(1.0, 1.1 * max(0.2, float(table[["low", "high"]].abs().max().max())))
     ax.set(ylim=(len(marks) - 0.5, -0.5), xlabel="rank correlation with exposure", xlim=(-far, far))
+    ax.locator_params(axis="x", nbins=5)
     labels = line_labels(table)
     key_beside(ax, [(labels[name], colour) for name, colour in colours.items()])
 

@@ -209,9 +209,8 @@ def test_the_settings_that_readme_names_are_those_that_deviate():
         "notebook in ['01_cifar10', '02_cifar100'] and deviates"
     )
     by_rule = table[table["setting"].str.contains("size by size|at 4,600 and 10,520")]
-    assert set("; ".join(by_rule["ours"]).split("; ")) == {"5", "10", "50"} and set("; ".join(by_rule["paper"]).split("; ")) == {
-        "100"
-    }
+    ours, theirs = (set("; ".join(by_rule[side]).split("; ")) for side in ("ours", "paper"))
+    assert ours == {"5", "10", "50"} and theirs == {"100"}
     assert "epochs" not in set(table["setting"])
     assert "on CIFAR 5 to 50 shadow models in place of 100" in README.replace("\n", " ")
 

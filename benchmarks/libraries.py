@@ -21,9 +21,8 @@ from torch import nn
 from benchmarks import climbs
 from benchmarks.climbs import RULES
 from benchmarks.phases import Contender, Found, Stopwatch, judged
-from benchmarks.plain import plain_answers, plain_loop, plain_model
+from benchmarks.plain import plain_answers, plain_asked, plain_loop, plain_model
 from benchmarks.workloads import TargetAndPool, Workload, make_model
-from mialib.core.types import AttackData
 from mialib.training.recipe import Recipe
 
 MIA_RECIPE = Recipe(epochs=12, batch_size=32, lr=1e-3)  # mia's example: 12 epochs, with Keras' defaults for the rest
@@ -35,7 +34,7 @@ def art(kind: str) -> Contender:
     def contender(workload: Workload, material: TargetAndPool, seed: int, watch: Stopwatch) -> Found:
         torch.manual_seed(seed)
         dataset, split, pool, target = material
-        rows, asked = split.rows, _target_answers(material)
+        rows, asked = split.rows, plain_asked(material.target, material.dataset, material.split)
         x, y = dataset.x.astype(np.float32), to_categorical(dataset.y, workload.n_classes)
         wrap = partial(_art_classifier, workload)
         with watch("shadows"):
@@ -109,7 +108,7 @@ def mia(attack_model: Callable[[int], Any]) -> Contender:
             parts = [(dataset.x[rows], dataset.y[rows]) for rows in (split.members, split.nonmembers)]
             questions, _ = prepare_attack_data(_Classifier(workload, seed, target), *parts)
             score = attack.predict_proba(questions)[:, 1]
-        return judged(_target_answers(material), score, score > 0.5)
+        return judged(plain_asked(material.target, material.dataset, material.split), score, score > 0.5)
 
     return contender
 
@@ -153,13 +152,6 @@ class _ForestAttack:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return self.model.predict_proba(x)[:, 1] if len(x) else np.empty(0)
-
-
-def _target_answers(material: TargetAndPool) -> AttackData:
-    """The target's answers, to judge by: not timed."""
-    split = material.split
-    answers = plain_answers(material.target, material.dataset.x[split.rows])
-    return AttackData(answers, material.dataset.y[split.rows], split.member)
 
 
 CONTENDERS: dict[str, Contender] = {

@@ -98,12 +98,12 @@ def _plain_attack(workload: Workload, material: TargetAndPool, seed: int, watch:
         parts = []
         for i, own in enumerate(shadow.sample_splits(pool, workload.n, workload.k, seed)):
             model = plain_model(workload, dataset.x[own.members], dataset.y[own.members], seed + i, batches)
-            parts.append(_asked(model, dataset, own))
+            parts.append(plain_asked(model, dataset, own))
         answers = AttackData.joined(parts)
     with watch("attack"):
         networks = plain_attack(answers, seed, batches)
     with watch("inference"):
-        asked = _asked(target, dataset, split)
+        asked = plain_asked(target, dataset, split)
         score = plain_scores(networks, asked)
     return judged(asked, score, score > 0)
 
@@ -124,9 +124,9 @@ def _plain_halves(workload: Workload, material: Halves, seed: int, watch: Stopwa
     return ranked(member, score)
 
 
-def _asked(model: nn.Module, dataset: Any, split: Split) -> AttackData:
-    rows = split.rows
-    return AttackData(plain_answers(model, dataset.x[rows]), dataset.y[rows], np.arange(len(rows)) < len(split.members))
+def plain_asked(model: nn.Module, dataset: Any, split: Split) -> AttackData:
+    """A model's answers about both sides of a split."""
+    return AttackData(plain_answers(model, dataset.x[split.rows]), dataset.y[split.rows], split.member)
 
 
 def _plain_stage(material: Answers, seed: int, watch: Stopwatch, batches: Batches) -> Found:

@@ -409,6 +409,14 @@ def test_shadow_counts_have_the_papers_value_at_its_own_number(tables):
     assert list(tables["their counts"]["k"].unique()) in ([], [60])
 
 
+def test_shadow_counts_of_panels_that_share_an_axis_have_all_their_ticks(tables):
+    more = tables["counts"].assign(k=tables["counts"]["k"] * 10, our_target="another")
+    figure = panels.draw(plots.shadow_count, [pd.concat([more, tables["counts"]])], facet="our_target")
+    for ax in figure.axes:
+        np.testing.assert_array_equal(ax.get_xticks(), [1, 2, 10, 20])
+        assert ax.get_xlim()[0] < 1 and ax.get_xlim()[1] > 20
+
+
 def test_shadow_counts_far_above_a_coin_fill_the_axes(tables):
     high = tables["counts"].assign(value=0.85, low=0.8, high=0.9)
     ax = draw(plots.shadow_count, high)

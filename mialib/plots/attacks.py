@@ -145,8 +145,10 @@ def shadow_count(table: pd.DataFrame, paper: pd.DataFrame | None = None, *, ax: 
     margin = 0.06 * (high - (min(low, 0.5) if near else low)) or 0.05
     bottom = min(low, 0.5) - margin if near else low - 2 * margin
     _mark_far_coin(ax) if not near else mark_coin(ax)
+    shared = ax.xaxis.get_major_locator()  # panels that share an axis have one set of ticks: each adds its own
+    counts = np.union1d(counts, shared.locs) if isinstance(shared, FixedLocator) else np.unique(counts)
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(sorted(counts)))
+    ax.xaxis.set_major_locator(FixedLocator(counts))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda k, _: f"{k:g}")
     ax.set(xlabel="shadow models", ylabel="mean over targets", xlim=(min(counts) / 1.2, max(counts) * 1.2))

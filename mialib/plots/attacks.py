@@ -126,7 +126,7 @@ def shadow_count(table: pd.DataFrame, paper: pd.DataFrame | None = None, *, ax: 
     The axis holds what was measured; where a coin's 0.5 lies far below, an arrow says so. table: k, metric, value, low, high;
     paper: the same but low and high, with `published_as` (see `attack_comparison`).
     """
-    counts = table["k"].unique()
+    counts = set(table["k"])
     for metric, rows in table.groupby("metric", sort=False):
         rows, colour = rows.sort_values("k"), COLOUR_OF_METRIC[str(metric)]
         ax.fill_between(rows["k"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0)
@@ -139,16 +139,16 @@ def shadow_count(table: pd.DataFrame, paper: pd.DataFrame | None = None, *, ax: 
         pen: dict[str, Any] = {"color": COLOUR_OF_METRIC[str(row.metric)], "markerfacecolor": "none", "markersize": 7}
         ax.plot(row.k, row.value, "^" if kind == "lower bound" else marker, **pen)
         name_in_key(ax, words.replace("\u25b7", "\u25b3"), GREY)
-        counts, shown = np.union1d(counts, [row.k]), [*shown, row.value]
+        counts, shown = counts | {row.k}, [*shown, row.value]
     low, high = min(shown), max(shown)
     near = low < FAR_ABOVE_COIN
     margin = 0.06 * (high - (min(low, 0.5) if near else low)) or 0.05
     bottom = min(low, 0.5) - margin if near else low - 2 * margin
     _mark_far_coin(ax) if not near else mark_coin(ax)
-    shared = ax.xaxis.get_major_locator()  # panels that share an axis have one set of ticks: each adds its own
-    counts = np.union1d(counts, shared.locs) if isinstance(shared, FixedLocator) else np.unique(counts)
+    if isinstance(ticks := ax.xaxis.get_major_locator(), FixedLocator):
+        counts.update(ticks.tick_values(0, 1))  # of other panels that share the axis: they have one set of ticks
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(counts))
+    ax.xaxis.set_major_locator(FixedLocator(sorted(counts)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(lambda k, _: f"{k:g}")
     ax.set(xlabel="shadow models", ylabel="mean over targets", xlim=(min(counts) / 1.2, max(counts) * 1.2))

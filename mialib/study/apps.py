@@ -223,12 +223,6 @@ def near_to(known: np.ndarray, most: float) -> Gate:
     return lambda x: nearest(x, known) <= most if len(x) else np.zeros(0, bool)
 
 
-def ones_between(low: int, high: int) -> Gate:
-    """Records with low to high bits set, both included."""
-    checks.whole("high", high, checks.whole("low", low, 0))
-    return lambda x: (x.reshape(len(x), -1).sum(1) >= low) & (x.reshape(len(x), -1).sum(1) <= high)
-
-
 def smooth(most: float) -> Gate:
     """Pictures whose `roughness` is at most this."""
     checks.real("most", most, 0)

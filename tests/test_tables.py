@@ -254,6 +254,25 @@ def test_followed_up_are_the_published_values_of_each_way(trials):
         pd.testing.assert_frame_equal(rows[["value", "low", "high"]], expected)
 
 
+def test_beside_ways_has_the_paper_first_and_every_way_of_a_size():
+    key = {"id": "F4", "dataset": "cifar10", "target": "local", "setting": np.nan}
+    rows = [
+        {**key, "train_size": size if metric != "attack_recall" else np.nan, "metric": metric, "way": way, "value": value}
+        | {"our_train_size": size, "low": np.nan, "high": np.nan, "n_targets": 1}
+        for way, value in (("the attack", 0.8), ("another", 0.7))
+        for size in (2500.0, 5000.0)
+        for metric in ("attack_recall", "attack_precision_class_1")
+    ]
+    table = paper.beside_ways(pd.DataFrame(rows))
+    assert table.index.names == ["train_size", "way"]
+    ways = ["the paper", "the attack", "another"]
+    assert table.index.tolist() == [(size, way) for size in (2500.0, 5000.0) for way in ways]
+    drawn = paper.published().query("id == 'F4' and dataset == 'cifar10' and metric == 'attack_precision_class_1'")
+    of_paper = drawn.set_index("train_size")["value"].loc[[2500.0, 5000.0]]
+    assert table["attack_precision_class_1"].tolist() == [of_paper[2500.0], 0.8, 0.7, of_paper[5000.0], 0.8, 0.7]
+    np.testing.assert_array_equal(table["attack_recall"], [np.nan, 0.8, 0.7] * 2)  # "almost 1" is no number
+
+
 def test_class_facts_are_what_a_loop_counts():
     """Class 3 has no records, class 4 no non-members, and no record of class 2 is called a member."""
     rng = np.random.default_rng(3)

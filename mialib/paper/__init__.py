@@ -17,14 +17,13 @@ from mialib.paper.comparison import (
     published_scatters,
     results_table,
 )
-from mialib.paper.followed import followed_up
+from mialib.paper.followed import beside_ways, followed_up
 from mialib.paper.modern import compare_modern, modern_published
 from mialib.paper.values import KEY, curves, published, related
 
 __all__ = [
-    "KEY", "SHORT", "beside_baselines", "beside_counts", "both_conventions", "claim_6", "claim_8", "compare", "compare_modern",
-    "correlations", "curves", "followed_up",
-    "mitigation_claims", "modern_claims", "modern_published", "outcome", "published", "published_histograms",
-    "published_means", "published_precisions", "published_rows", "published_scatters", "related", "related_claims",
-    "results_table", "table_one", "table_three",
+    "KEY", "SHORT", "beside_baselines", "beside_counts", "beside_ways", "both_conventions", "claim_6", "claim_8", "compare",
+    "compare_modern", "correlations", "curves", "followed_up", "mitigation_claims", "modern_claims", "modern_published",
+    "outcome", "published", "published_histograms", "published_means", "published_precisions", "published_rows",
+    "published_scatters", "related", "related_claims", "results_table", "table_one", "table_three",
 ]  # fmt: skip

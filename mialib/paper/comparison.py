@@ -231,7 +231,7 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
     twice = results.duplicated([*KEY, "our_target", "our_train_size", *(["variant"] if "variant" in results else [])])
     if twice.any():
         raise ValueError(f"results must have one row a value, got several for {_names(results[twice])}")
-    table = results.merge(_one_reading(), on=KEY, how="left", indicator="found")
+    table = results.merge(one_reading(), on=KEY, how="left", indicator="found")
     alone = table["found"] == "left_only"
     if alone.any():
         raise ValueError(f"results must match published values, nothing was published for {_names(table[alone])}")
@@ -248,7 +248,8 @@ def outcome(holds: bool, counts: bool) -> str:
     return OUTCOMES[counts][not holds]
 
 
-def _one_reading() -> pd.DataFrame:
+def one_reading() -> pd.DataFrame:
+    """The published values, one a key, the stated before the drawn: KEY, published, published_low (a bound), reading, where."""
     table = published()
     table = table.iloc[np.argsort([READINGS.index(r) for r in table["reading"]], kind="stable")]
     table = table.drop_duplicates(KEY).rename(columns={"value": "published", "low": "published_low"})

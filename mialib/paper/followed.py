@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from mialib.paper.comparison import results_table
+from mialib.paper.comparison import one_reading, results_table
 from mialib.paper.values import KEY
 from mialib.study.experiments import Outcome
 
@@ -19,3 +19,14 @@ def followed_up(ways: Mapping[str, Sequence[Outcome]], ids: Iterable[str]) -> pd
     ids = list(ids)
     parts = [results_table(outcomes, ids).assign(way=way)[FOLLOW_UP] for way, outcomes in ways.items()]
     return pd.concat(parts, ignore_index=True)
+
+
+def beside_ways(followed: pd.DataFrame) -> pd.DataFrame:
+    """A table `followed_up` for the eye: a row a training size (ours) and way, first the paper's; a column a metric, empty for
+    the paper where it gives no number."""
+    followed = followed.assign(setting=followed["setting"].astype(object).fillna(""))  # as a table is read back
+    asked = followed[[*KEY, "our_train_size"]].drop_duplicates()
+    theirs = asked.merge(one_reading(), on=KEY).assign(way="the paper").rename(columns={"published": "value"})
+    rows = pd.concat([theirs, followed]).sort_values("our_train_size", kind="stable")
+    wide = rows.pivot_table(index=["our_train_size", "way"], columns="metric", values="value", sort=False)
+    return wide.rename_axis(index={"our_train_size": "train_size"})

@@ -128,6 +128,15 @@ def test_how_near_each_way_of_attacking_comes_is_that_of_the_scoreboard():
     assert len(differing) == (ours["rows"] - ours["within"]).sum()
 
 
+def test_what_ends_a_training_is_told_by_the_committed_run():
+    trained = committed("paper", "01_cifar10", "trained_otherwise")
+    means = trained[trained["metric"] == "attack_precision_mean"].set_index("way")["value"]
+    early, at_end = means["ends at a loss of 0.1"], means.drop("ends at a loss of 0.1")
+    text = README.replace("\n", " ")
+    assert f"takes the mean precision of a class to {early:.3f}; other" in text
+    assert f"leave it between {at_end.min():.3f} and {at_end.max():.3f}" in text
+
+
 def test_the_members_found_after_2017_are_those_of_the_committed_run():
     rates = committed("paper-standin", "09_modern_attacks", "rates")
     targets = committed("paper-standin", "09_modern_attacks", "targets")

@@ -22,11 +22,12 @@ def followed_up(ways: Mapping[str, Sequence[Outcome]], ids: Iterable[str]) -> pd
 
 
 def beside_ways(followed: pd.DataFrame) -> pd.DataFrame:
-    """A table `followed_up` for the eye: a row a training size (ours) and way, first the paper's; a column a metric, empty for
-    the paper where it gives no number."""
+    """A table `followed_up` for the eye: a row a training size (ours) and way, first the paper's; a column a metric ("recall",
+    the attack's), empty for the paper where it gives no number."""
     followed = followed.assign(setting=followed["setting"].astype(object).fillna(""))  # as a table is read back
     asked = followed[[*KEY, "our_train_size"]].drop_duplicates()
     theirs = asked.merge(one_reading(), on=KEY).assign(way="the paper").rename(columns={"published": "value"})
     rows = pd.concat([theirs, followed]).sort_values("our_train_size", kind="stable")
+    rows["metric"] = rows["metric"].str.removeprefix("attack_")
     wide = rows.pivot_table(index=["our_train_size", "way"], columns="metric", values="value", sort=False)
     return wide.rename_axis(index={"our_train_size": "train_size"})

@@ -33,6 +33,13 @@ def test_a_table_of_comparison_says_one_thing_a_column():
     assert "undefined" in COMPARED and COMPARED["value"][0] == 0.51234, "the table itself is left alone"
 
 
+def test_numbers_stay_on_a_line_and_what_stands_above_them_need_not():
+    shown = show_table(pd.DataFrame({"what": ["a"], "attack_precision_p10": [0.5]})).html()
+    heads, cells = re.findall("<th.*?</th>", shown), re.findall("<td.*?</td>", shown)
+    assert len(heads) == len(cells) == 2 and not any("nowrap" in head for head in heads)
+    assert ["nowrap" in cell for cell in cells] == [False, True] and all("right" in each[1] for each in (heads, cells))
+
+
 def test_what_says_something_stays():
     said = COMPARED.assign(undefined=[0, 2], counts=[True, False], variant=["none", "flip"])
     view = show_table(said)

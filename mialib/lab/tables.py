@@ -297,8 +297,9 @@ def _label(value: Any, name: Hashable, digits: int, words: Mapping[Hashable, str
 
 
 def _cell(text: str, number: bool, tag: str = "td", span: str = "") -> str:
-    side, style = ("right", "text-align: right; white-space: nowrap") if number else ("left", "text-align: left")
-    return f'<{tag}{span} align="{side}" style="{style}">{escape(text)}</{tag}>'
+    """Text as a cell. A number is one line, so that digits stand below digits; what stands above it may be several."""
+    side, wrap = "right" if number else "left", "; white-space: nowrap" if number and tag == "td" else ""
+    return f'<{tag}{span} align="{side}" style="text-align: {side}{wrap}">{escape(text)}</{tag}>'
 
 
 def _head(frame: pd.DataFrame, numeric: list[bool], has_index: bool) -> list[str]:

@@ -142,14 +142,14 @@ def precision_on_cifar100():
     chosen, odds, plain = (said(losses[each]) for each in ("-log(1-p)", "log-odds", "probabilities"))
     yield f"a log loss of {chosen} with −log(1 − p), of {odds} with log-odds, of {plain} with the probabilities as they come"
     counts = table("02_cifar100", "by_shadow_count").set_index(["metric", "train_size", "k"])["value"]
-    one, five = (said(counts["precision", 10520, k]) for k in (1, 5))
-    yield f"Precision at 10,520 is {one} with one shadow and {five} with five"
+    one, five, all_of_them = (said(counts["precision", 10520, k]) for k in (1, 5, 25))
+    yield f"Precision at 10,520 is {one} with one shadow, {five} with five and {all_of_them} with twenty-five"
 
 
 def shadows_that_break_the_rule():
     broken = table("02_cifar100", "broken_rule").set_index(["train_size", "variant", "metric"])["value"]
     swapped, ruled = (broken[10520, variant, "precision"] for variant in ("swapped", "none"))
-    yield f"the one swapped shadow gives precision {said(swapped)}, five disjoint ones {said(ruled)}"
+    yield f"the one swapped shadow gives precision {said(swapped)}, twenty-five disjoint ones {said(ruled)}"
     for size in (19920, 29540):
         pair = [said(broken[size, variant, "precision_p50"]) for variant in ("swapped", "smaller")]
         yield f"{pair[0]} with a swapped shadow and {pair[1]} with smaller ones at {size:,}"

@@ -76,7 +76,7 @@ def otherwise_trained():
     trained = table("01_cifar10", "trained_otherwise").pivot(index="way", columns="metric", values="value")
     early = "ends at a loss of 0.1"
     means = trained.pop("attack_precision_mean")
-    assert len(means) == 7 and set(rows("01_cifar10", "shadows", train_size=2500)["target"]) == {0, 1, 2}
+    assert len(means) == 7
     at_end = means.drop(early)
     yield f"move the mean precision of a class between {said(at_end.min())} and {said(at_end.max())}"
     away = trained.filter(like="_class_") - of_classes(2500)["published"]

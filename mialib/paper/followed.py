@@ -23,7 +23,8 @@ def followed_up(ways: Mapping[str, Sequence[Outcome]], ids: Iterable[str]) -> pd
 
 def beside_ways(followed: pd.DataFrame) -> pd.DataFrame:
     """A table `followed_up` for the eye: a row a training size (ours) and way, first the paper's; a column a metric ("recall",
-    the attack's), empty for the paper where it gives no number."""
+    the attack's), empty for the paper where it gives no number.
+    """
     followed = followed.assign(setting=followed["setting"].astype(object).fillna(""))  # as a table is read back
     asked = followed[[*KEY, "our_train_size"]].drop_duplicates()
     theirs = asked.merge(one_reading(), on=KEY).assign(way="the paper").rename(columns={"published": "value"})

@@ -57,6 +57,9 @@ def connection(two):
 
 @pytest.fixture
 def connected(connection):
+    """Two workers at rest: the last test may have left one that is being ended, or started again."""
+    running = lambda dask_worker: len(dask_worker.state.all_running_tasks)  # noqa: E731 # lambdas travel by value
+    until(lambda: [*connection.client.run(running, on_error="return").values()] == [0, 0])
     connection.trained_twice = 0
     with executors.elsewhere(connection):
         yield connection

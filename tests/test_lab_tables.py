@@ -33,11 +33,25 @@ def test_a_table_of_comparison_says_one_thing_a_column():
     assert "undefined" in COMPARED and COMPARED["value"][0] == 0.51234, "the table itself is left alone"
 
 
+def cells_of(table):
+    """The head's cells and the others, as HTML."""
+    shown = show_table(table).html()
+    return re.findall("<th.*?</th>", shown), re.findall("<td.*?</td>", shown)
+
+
 def test_numbers_stay_on_a_line_and_what_stands_above_them_need_not():
-    shown = show_table(pd.DataFrame({"what": ["a"], "attack_precision_p10": [0.5]})).html()
-    heads, cells = re.findall("<th.*?</th>", shown), re.findall("<td.*?</td>", shown)
-    assert len(heads) == len(cells) == 2 and not any("nowrap" in head for head in heads)
-    assert ["nowrap" in cell for cell in cells] == [False, True] and all("right" in each[1] for each in (heads, cells))
+    table = pd.DataFrame({"what": ["a b"], "attack_precision_p10": [0.5], "low": [0.25], "high": [1.0]})
+    heads, cells = cells_of(table)
+    assert [re.sub("<.*?>", "", cell) for cell in cells] == ["a b", "0.500 [0.250,&nbsp;1.000]"]
+    assert "attack precision, percentile 10" in heads[1] and all("right" in each[1] for each in (heads, cells))
+    assert ">≥&nbsp;0.950<" in cells_of(COMPARED)[1][7]
+
+
+def test_addresses_and_digests_do_not_widen_a_page():
+    address, name = "https://example.org/a/very/long/address.tgz", "not longer than thirty letters"
+    cells = cells_of(pd.DataFrame({"origin": [f"{address} (zip)", name]}))[1]
+    assert [cell.count("overflow-wrap: anywhere") for cell in cells] == [1, 0]
+    assert f'<span style="overflow-wrap: anywhere">{address}</span> (zip)' in cells[0]
 
 
 def test_what_says_something_stays():

@@ -95,6 +95,14 @@ def test_executed_notebook_says_nothing_that_is_no_result(path):
     assert not [html for html in shown if "<script" in html or re.search(r"\d+ rows × \d+ columns", html)]
 
 
+@pytest.mark.parametrize("path", EXECUTED, ids=named)
+def test_what_is_shown_lies_in_the_interval_beside_it(path):
+    shown = "\n".join(out.data.get("text/html", "") for cell in code_cells(path) for out in cell.outputs if "data" in out)
+    found = re.findall(r">(-?[\d.,]+) \[(-?[\d.,]+),&nbsp;(-?[\d.,]+)\]<", shown)
+    numbers = [[float(number.replace(",", "")) for number in triple] for triple in found]
+    assert [each for each in numbers if not each[1] <= each[0] <= each[2]] == []
+
+
 @pytest.mark.parametrize("path", SAVED + TEXTS, ids=named)
 def test_text_names_no_folder_of_this_machine(path):
     assert HOMES.findall(path.read_text(encoding="utf-8")) == []

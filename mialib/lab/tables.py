@@ -21,10 +21,11 @@ LONG_TABLE = 15  # rows from which on a table is to be paged, and that a page ha
 COLUMN_WORDS: dict[Hashable, str] = {
     "our_target": "target", "our_train_size": "records", "train_size": "records", "cls": "class", "n_targets": "targets",
     "n_classes": "classes", "published": "paper", "value": "ours", "fpr": "FPR", "n_nonmembers": "non-members",
-    "auc_rest": "AUC of the rest",
+    "auc_rest": "AUC of the rest", "n_references": "references",
     "n_members": "members", "p": "p-value", "nonmembers": "non-members",
 }  # fmt: skip
 _NUMBER = re.compile(r"(≥ )?-?[\d,]+\.\d+( \[|$)")
+_LONG_WORD = re.compile(r"\S{31,}")
 CAPTIONED = (
     "dataset",
     "source",
@@ -297,9 +298,15 @@ def _label(value: Any, name: Hashable, digits: int, words: Mapping[Hashable, str
 
 
 def _cell(text: str, number: bool, tag: str = "td", span: str = "") -> str:
-    """Text as a cell. A number is one line, so that digits stand below digits; what stands above it may be several."""
-    side, wrap = "right" if number else "left", "; white-space: nowrap" if number and tag == "td" else ""
-    return f'<{tag}{span} align="{side}" style="text-align: {side}{wrap}">{escape(text)}</{tag}>'
+    """Text as a cell. A number is one line, so that digits stand below digits; where the page is narrow its interval is another
+    one. Addresses and digests are broken anywhere rather than widen the page.
+    """
+    side, content = "right" if number else "left", escape(text)
+    if number and tag == "td":
+        content = re.sub(r" (?!\[)", "&nbsp;", content)
+    else:
+        content = _LONG_WORD.sub(r'<span style="overflow-wrap: anywhere">\g<0></span>', content)
+    return f'<{tag}{span} align="{side}" style="text-align: {side}">{content}</{tag}>'
 
 
 def _head(frame: pd.DataFrame, numeric: list[bool], has_index: bool) -> list[str]:

@@ -21,8 +21,8 @@ ACCURACIES = ["train_accuracy", "test_accuracy"]
 
 def lira_table_i(modern: SavedModern | None) -> pd.DataFrame:
     """Table I of Carlini et al. 2022 for the attacks that we have, ours beside it: dataset, attack, source, and for each of
-    tpr_1e-5, tpr_1e-3 and balanced: published (`paper_…`) and ours; low, high and verdict of tpr_1e-3; train and test accuracy
-    of the targets, published and ours; counts, why.
+    tpr_1e-5, tpr_1e-3 and balanced: published (`paper_…`) and ours; of tpr_1e-3 its 95% interval (`tpr_1e-3_low`,
+    `tpr_1e-3_high`) and verdict; train and test accuracy of the targets, published and ours; counts, why.
 
     source is "not run" where there is none of ours.
     """
@@ -36,7 +36,8 @@ def lira_table_i(modern: SavedModern | None) -> pd.DataFrame:
         row["source"] = ours["source"].iloc[0] if len(ours) else NOT_RUN
         for (metric, fpr), short in RATES_OF_TABLE_I.items():
             row |= {f"paper_{short}": _of_rate(part, metric, fpr, "value"), short: _of_rate(ours, metric, fpr, "value")}
-        row |= {column: _of_rate(ours, "tpr", LOW_FPR, column) for column in ("low", "high", "verdict")}
+        row |= {f"tpr_1e-3_{end}": _of_rate(ours, "tpr", LOW_FPR, end) for end in ("low", "high")}
+        row["verdict"] = _of_rate(ours, "tpr", LOW_FPR, "verdict")
         for column in ACCURACIES:
             row |= {f"paper_{column}": part[column].iloc[0], column: ours[column].iloc[0] if len(ours) else np.nan}
         rows.append(row | {"counts": bool(len(ours) and ours["counts"].all()), "why": ours["why"].iloc[0] if len(ours) else ""})
@@ -70,7 +71,8 @@ def low_rate_points(table: pd.DataFrame) -> pd.DataFrame:
     """What `plots.low_rates` draws of `lira_table_i`, a row an attack and data set: panel, attack, published, value, low, high,
     source, counts, note (both targets' accuracies).
     """
-    points = table.rename(columns={"dataset": "panel", "paper_tpr_1e-3": "published", "tpr_1e-3": "value"})
+    ours = {"tpr_1e-3": "value", "tpr_1e-3_low": "low", "tpr_1e-3_high": "high"}
+    points = table.rename(columns={"dataset": "panel", "paper_tpr_1e-3": "published", **ours})
     ran = table.iloc[np.argsort(table["source"] == NOT_RUN, kind="stable")].drop_duplicates("dataset")
     notes = {row["dataset"]: _accuracies_said(row) for row in ran.to_dict("records")}
     points = points.assign(note=points["panel"].map(notes))

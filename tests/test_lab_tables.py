@@ -54,6 +54,11 @@ def test_addresses_and_digests_do_not_widen_a_page():
     assert f'<span style="overflow-wrap: anywhere">{address}</span> (zip)' in cells[0]
 
 
+def test_names_are_not_broken_at_their_hyphens():
+    cells = cells_of(pd.DataFrame({"dataset": ["cifar100", "location"], "what": ["a-b c", "d"]}))[1]
+    assert ["nowrap" in cell for cell in cells] == [True, False, False, False]
+
+
 def test_what_says_something_stays():
     said = COMPARED.assign(undefined=[0, 2], counts=[True, False], variant=["none", "flip"])
     view = show_table(said)

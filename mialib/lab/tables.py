@@ -25,7 +25,7 @@ COLUMN_WORDS: dict[Hashable, str] = {
     "n_members": "members", "p": "p-value", "nonmembers": "non-members",
 }  # fmt: skip
 _NUMBER = re.compile(r"(≥ )?-?[\d,]+\.\d+( \[|$)")
-_LONG_WORD = re.compile(r"\S{31,}")
+_LONG_WORD, _NAME = re.compile(r"\S{31,}"), re.compile(r"(?=\S*-)\S{1,12}")
 CAPTIONED = (
     "dataset",
     "source",
@@ -299,14 +299,15 @@ def _label(value: Any, name: Hashable, digits: int, words: Mapping[Hashable, str
 
 def _cell(text: str, number: bool, tag: str = "td", span: str = "") -> str:
     """Text as a cell. A number is one line, so that digits stand below digits; where the page is narrow its interval is another
-    one. Addresses and digests are broken anywhere rather than widen the page.
+    one. A name such as CIFAR-10 is not broken; addresses and digests are, anywhere, rather than widen the page.
     """
     side, content = "right" if number else "left", escape(text)
     if number and tag == "td":
         content = re.sub(r" (?!\[)", "&nbsp;", content)
     else:
         content = _LONG_WORD.sub(r'<span style="overflow-wrap: anywhere">\g<0></span>', content)
-    return f'<{tag}{span} align="{side}" style="text-align: {side}">{content}</{tag}>'
+    whole = "; white-space: nowrap" if _NAME.fullmatch(text) else ""
+    return f'<{tag}{span} align="{side}" style="text-align: {side}{whole}">{content}</{tag}>'
 
 
 def _head(frame: pd.DataFrame, numeric: list[bool], has_index: bool) -> list[str]:

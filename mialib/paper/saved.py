@@ -149,8 +149,7 @@ def read_compared(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     so); a value outside its bounds or its interval; and two rows of one key.
     """
     name = _name(folder / "compared.csv")
-    table = _read_saved(folder, "compared", MEASURED)
-    table = table.assign(**{column: table[column].astype(object).fillna("") for column in ("target", "setting")})  # empty cells
+    table = _read_saved(folder, "compared", MEASURED, texts=("target", "setting"))
     known = sorted(published()["id"].unique())
     refuse(name, table, ~table["id"].isin(known), "id is {id!r}; published are: " + ", ".join(known))
     _check_sources(name, table, record, folder.parent.name)
@@ -212,8 +211,8 @@ def read_followed(folder: Path) -> pd.DataFrame:
     """
     if not (folder / "followed_up.csv").exists():
         return pd.DataFrame(columns=FOLLOW_UP)
-    name, rows = _name(folder / "followed_up.csv"), _read_saved(folder, "followed_up", FOLLOW_UP)
-    rows = rows.assign(**{column: rows[column].astype(object).fillna("") for column in ("target", "setting")})  # empty cells
+    name = _name(folder / "followed_up.csv")
+    rows = _read_saved(folder, "followed_up", FOLLOW_UP, texts=("target", "setting"))
     refuse_texts(name, rows, FOLLOW_UP[-4:])
     refuse_intervals(name, rows, rows["value"].isna() & (rows["n_targets"] == 0), "allowed only where n_targets is 0")
     refuse_outside(name, rows, "value", 0, 1)
@@ -228,8 +227,8 @@ def read_modern(folder: Path, record: Mapping[str, Any]) -> SavedModern:
     `modern_compared` may be without rows: nothing was published of some data sets.
     """
     name = _name(folder / "modern_compared.csv")
-    compared = _read_saved(folder, "modern_compared", MODERN_MEASURED, may_be_empty=True)
-    compared = compared.assign(**{c: compared[c].astype(object).fillna("") for c in MODERN_KEY if c not in ("fpr", "prior")})
+    texts = [column for column in MODERN_KEY if column not in ("fpr", "prior")]
+    compared = _read_saved(folder, "modern_compared", MODERN_MEASURED, texts=texts, may_be_empty=True)
     _check_sources(name, compared, record, folder.parent.name)
     refuse(name, compared, ~compared["network"].isin(NETWORKS), "network is {network!r}; allowed are: " + ", ".join(NETWORKS))
     refuse_texts(name, compared, [*MODERN_FLOATS, "n_targets"])
@@ -244,8 +243,8 @@ def read_stated(folder: Path, record: Mapping[str, Any], table: str, stated: Map
     `read_claims` are, but that tests may be "not run".
     """
     columns = [*CLAIM_COLUMNS, "dataset", "source"]
-    name, rows = _name(folder / f"{table}.csv"), _read_saved(folder, table, columns)[columns]
-    rows = rows.assign(**{column: rows[column].astype(object).fillna("") for column in ("evidence", "dataset", "source")})
+    name = _name(folder / f"{table}.csv")
+    rows = _read_saved(folder, table, columns, texts=("evidence", "dataset", "source"))[columns]
     refuse(name, rows, ~rows["claim"].isin(list(stated)), f"claim is {{claim!r}}; allowed are: {', '.join(stated)}")
     _check_claims(name, rows[rows["outcome"] != NOT_RUN], record, folder.parent.name)
     refuse(name, rows, rows.duplicated(["claim", "test", "dataset", "source"]), "the second row of one test")

@@ -27,7 +27,10 @@ def _check_claims(name: str, table: pd.DataFrame, record: Mapping[str, Any], run
     refuse(name, table, loud, "outcome is {outcome!r} on {source!r} data; only real data allow it")
 
 
-def _read_saved(folder: Path, table: str, columns: Sequence[str], *, may_be_empty: bool = False) -> pd.DataFrame:
+def _read_saved(
+    folder: Path, table: str, columns: Sequence[str], *, texts: Sequence[str] = (), may_be_empty: bool = False
+) -> pd.DataFrame:
+    """A table that must have these columns, and rows; empty cells of `texts` are empty texts."""
     name = _name(folder / f"{table}.csv")
     try:
         frame = read_table(folder, table)
@@ -36,7 +39,7 @@ def _read_saved(folder: Path, table: str, columns: Sequence[str], *, may_be_empt
     missing = [column for column in columns if column not in frame]
     if missing or (frame.empty and not may_be_empty):
         raise ValueError(f"{name} lacks {f'the columns {missing}' if missing else 'rows'}; needed are {', '.join(columns)}")
-    return frame
+    return frame.assign(**{column: frame[column].astype(object).fillna("") for column in texts})
 
 
 def _check_sources(name: str, table: pd.DataFrame, record: Mapping[str, Any], run: str) -> None:

@@ -61,7 +61,7 @@ def trainings_of_cifar10():
     chosen = alternatives.loc["chosen: Adam, batches of 32, 32 filters of 5 x 5"]
     ends = [said(each["test_accuracy"]) for each in (alternatives.loc["ends after all epochs"], chosen)]
     yield f"all 100 epochs classifies {ends[0]} of fresh pictures, one that stops {ends[1]}"
-    for choice in ("batches of 100", "filters of 3 x 3", "ends at a loss of 0.1"):
+    for choice in ("batches of 100", "filters of 3 x 3", "ends at a loss of 0.1", "ends at a loss of 0.03"):
         assert chosen["low"] < alternatives.loc[choice, "test_accuracy"] < chosen["high"], choice
     slow = said(alternatives.loc["SGD, rate 0.001", "train_accuracy"], 2)
     yield f"the rate 0.001 with plain SGD, taken literally, has learned {slow} of its training set after 100 epochs"
@@ -74,23 +74,30 @@ def trainings_of_cifar10():
 
 def otherwise_trained():
     trained = table("01_cifar10", "trained_otherwise").pivot(index="way", columns="metric", values="value")
-    early = "ends at a loss of 0.1"
+    early, between = "ends at a loss of 0.1", "ends at a loss of 0.03"
     means = trained["attack_precision_mean"]
-    assert len(means) == 7
-    at_end = means.drop(early)
+    assert len(means) == 8
+    at_end = means.drop([early, between])
     yield f"move the mean precision of a class between {said(at_end.min())} and {said(at_end.max())}"
     classes = trained.filter(like="_class_")
     away = classes - of_classes(2500)["published"]
-    distance = away.drop(early).abs().mean(axis=1)
+    distance = away.loc[at_end.index].abs().mean(axis=1)
     yield f"leave the classes {said(distance.min())} to {said(distance.max())} from the paper's"
     dogs, horses = (away[f"attack_precision_class_{number}"] for number in (6, 8))
-    ends = [said(end) for each in (dogs, horses) for end in (each.drop(early).min(), each.drop(early).max())]
+    ends = [said(end) for each in (dogs, horses) for end in (each[at_end.index].min(), each[at_end.index].max())]
     yield f"Dogs lie {ends[0]} to {ends[1]} above it throughout, horses {ends[2]} to {ends[3]}"
     brings = f"brings dogs to {said(dogs[early])} and horses to {said(horses[early])}"
     yield f"An end at a loss of {early.split()[-1]}, which costs no accuracy, {brings}"
     assert (classes.loc[early] < classes.drop(early).min()).all()  # "all ten classes down"
-    assert means[early] < cell("01_cifar10", "compared", "published", metric="attack_precision_mean", train_size=2500)
+    theirs = cell("01_cifar10", "compared", "published", metric="attack_precision_mean", train_size=2500)
+    assert means[early] < theirs
     yield f"to a mean of {said(means[early])}, below the paper's"
+    near = away.loc[between].abs() <= 0.05
+    assert abs(means[between] - theirs) < 0.001 and not near["attack_precision_class_6"]
+    loss = between.split()[-1]
+    yield f"An end at a loss of {loss}, which costs none either, leaves a mean of {said(means[between])}, the paper's within 0.001"
+    yield f"A loss of about {loss} would explain its numbers at 2,500"
+    yield f"{NUMBER_WORDS[int(near.sum())]} of the ten classes within 0.05 of the paper's; dogs lie {said(dogs[between])} above it"
 
 
 def attacks_on_cifar10():

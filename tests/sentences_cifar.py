@@ -95,9 +95,11 @@ def otherwise_trained():
     near = away.loc[between].abs() <= 0.05
     assert abs(means[between] - theirs) < 0.001 and not near["attack_precision_class_6"]
     loss = between.split()[-1]
-    yield f"An end at a loss of {loss}, which costs none either, leaves a mean of {said(means[between])}, the paper's within 0.001"
+    yield f"An end at a loss of {loss}, which costs none either, leaves a mean of {said(means[between])}"
+    yield f"{said(means[between])}, the paper's within 0.001"
     yield f"A loss of about {loss} would explain its numbers at 2,500"
-    yield f"{NUMBER_WORDS[int(near.sum())]} of the ten classes within 0.05 of the paper's; dogs lie {said(dogs[between])} above it"
+    yield f"{NUMBER_WORDS[int(near.sum())]} of the ten classes within 0.05 of the paper's"
+    yield f"dogs lie {said(dogs[between])} above it"
 
 
 def attacks_on_cifar10():

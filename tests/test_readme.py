@@ -133,8 +133,8 @@ def test_what_ends_a_training_is_told_by_the_committed_run():
     means = trained[trained["metric"] == "attack_precision_mean"].set_index("way")["value"]
     ends = ["ends at a loss of 0.1", "ends at a loss of 0.03"]
     (early, between), at_end = means[ends], means.drop(ends)
-    compared = committed("paper", "01_cifar10", "compared").query("metric == 'attack_precision_mean' and our_train_size == 2500")
-    known = f"the paper has {compared['published'].iloc[0]:.3f}"
+    compared = committed("paper", "01_cifar10", "compared").set_index(["metric", "our_train_size"])
+    known = f"the paper has {compared.loc[('attack_precision_mean', 2500), 'published']:.3f}"
     text = README.replace("\n", " ")
     assert f"takes the mean precision of a class to {early:.3f}, one at 0.03 to {between:.3f}, where {known}; other" in text
     assert f"leave it between {at_end.min():.3f} and {at_end.max():.3f}" in text

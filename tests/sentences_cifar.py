@@ -93,10 +93,10 @@ def otherwise_trained():
     assert means[early] < theirs
     yield f"to a mean of {said(means[early])}, below the paper's"
     near = away.loc[between].abs() <= 0.05
-    assert abs(means[between] - theirs) < 0.001 and not near["attack_precision_class_6"]
+    assert not near["attack_precision_class_6"]
     loss = between.split()[-1]
-    yield f"An end at a loss of {loss}, which costs none either, leaves a mean of {said(means[between])}"
-    yield f"{said(means[between])}, the paper's within 0.001"
+    mean = f"{said(means[between])} (the paper: {said(theirs)})"
+    yield f"An end at a loss of {loss}, which costs none either, leaves a mean of {mean}"
     yield f"A loss of about {loss} would explain its numbers at 2,500"
     yield f"{NUMBER_WORDS[int(near.sum())]} of the ten classes within 0.05 of the paper's"
     yield f"dogs lie {said(dogs[between])} above it"

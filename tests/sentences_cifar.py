@@ -76,7 +76,7 @@ def otherwise_trained():
     trained = table("01_cifar10", "trained_otherwise").pivot(index="way", columns="metric", values="value")
     early, between = "ends at a loss of 0.1", "ends at a loss of 0.03"
     means = trained["attack_precision_mean"]
-    assert len(means) == 8
+    assert len(means) == 8 and set(rows("01_cifar10", "shadows", train_size=2500)["target"]) == {0, 1, 2}
     at_end = means.drop([early, between])
     yield f"move the mean precision of a class between {said(at_end.min())} and {said(at_end.max())}"
     classes = trained.filter(like="_class_")

@@ -42,6 +42,7 @@ def cells_of(table):
 def test_numbers_stay_on_a_line_and_what_stands_above_them_need_not():
     table = pd.DataFrame({"what": ["a b"], "attack_precision_p10": [0.5], "low": [0.25], "high": [1.0]})
     heads, cells = cells_of(table)
+    assert len(heads) == len(cells) == 2 and not any("nowrap" in cell or "&nbsp;" in cell for cell in heads)
     assert [re.sub("<.*?>", "", cell) for cell in cells] == ["a b", "0.500 [0.250,&nbsp;1.000]"]
     assert "attack precision, percentile 10" in heads[1] and all("right" in each[1] for each in (heads, cells))
     assert ">≥&nbsp;0.950<" in cells_of(COMPARED)[1][7]
